@@ -1,0 +1,192 @@
+"""A cloud of samples: points of an affine subspace of parameter space, and their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from landscape_widgets.basis import Basis, ConcatenatedBasis, FloatArray
+
+Space = Literal["weights", "outputs"]
+
+
+@dataclass
+class Cloud:
+    """N parameter vectors θ_i = θ* + Σ_j c_ij b_j.
+
+    Parameters
+    ----------
+    anchor : Tensor, shape (P,)
+        The trained weights θ*.
+    basis : Basis
+        k directions of length P.
+    coefficients : array, shape (N, k)
+    table : DataFrame with N rows
+        What is known of each sample: ``sampler``, ``kind`` (``"trained"``, ``"minimum"``,
+        ``"end"`` or ``"sample"``), ``path`` (points of one path share the number; -1: none),
+        ``step`` (order within the path), and whatever the sampler adds. ``radius`` is ‖θ_i − θ*‖
+        and is filled in where it is missing. Sample 0 is θ* itself.
+    space : {"weights", "outputs"}
+        What distances the sampler meant this cloud to be seen in.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
+    """
+
+    anchor: Tensor
+    basis: Basis
+    coefficients: FloatArray
+    table: pd.DataFrame
+    space: Space = "weights"
+
+    def __post_init__(self) -> None:
+        self.coefficients = np.asarray(self.coefficients, dtype=np.float64)
+        if self.coefficients.ndim != 2 or self.coefficients.shape[1] != self.basis.k:
+            raise ValueError(
+                f"Coefficients of shape (N, {self.basis.k}) are expected for {self.basis.k} "
+                f"directions; shape {self.coefficients.shape} was given."
+            )
+        if self.anchor.shape != (self.basis.size,):
+            raise ValueError(
+                f"θ* has shape {tuple(self.anchor.shape)}, the directions have length "
+                f"{self.basis.size}; both must be of the same model."
+            )
+        if len(self.table) != len(self.coefficients):
+            raise ValueError(
+                f"The table has {len(self.table)} rows for {len(self.coefficients)} samples."
+            )
+        self.table = self.table.reset_index(drop=True)
+        if "radius" not in self.table:
+            self.table["radius"] = self.radii()
+
+    def __len__(self) -> int:
+        return len(self.coefficients)
+
+    def displacement(self, index: int) -> Tensor:
+        """θ_i − θ*, shape (P,)."""
+        return self.basis.combine(self.coefficients[index])
+
+    def vector(self, index: int) -> Tensor:
+        """θ_i, shape (P,)."""
+        return self.anchor + self.displacement(index)
+
+    def gram(self) -> FloatArray:
+        """Inner products of the directions, shape (k, k), in float64."""
+        return self.basis.gram()
+
+    def radii(self) -> FloatArray:
+        """Distances ‖θ_i − θ*‖, shape (N,)."""
+        squared = np.einsum("ij,jk,ik->i", self.coefficients, self.gram(), self.coefficients)
+        radii: FloatArray = np.sqrt(np.maximum(squared, 0.0))
+        return radii
+
+    def isometric(self, standardise: bool = False) -> FloatArray:
+        """Coordinates (N, r), r ≤ k, with the very distances that the samples have in R^P.
+
+        With G = B Bᵀ = V Λ Vᵀ they are C V Λ^½: no (N, P) matrix is ever made, and distances
+        come from the displacements, so that small ones are not lost in rounding θ* + δ.
+
+        Parameters
+        ----------
+        standardise
+            Measure each parameter in units of its own standard deviation over the cloud.
+        """
+        gram = self.basis.gram(self._inverse_variances()) if standardise else self.gram()
+        values, vectors = np.linalg.eigh(gram)
+        # Rank is judged against the largest eigenvalue: below this only rounding is left.
+        kept = values > max(values.max(initial=0.0), 0.0) * 1e-14 * len(values)
+        order = np.flatnonzero(kept)[::-1]
+        coordinates = self.coefficients @ (vectors[:, order] * np.sqrt(values[order]))
+        return np.ascontiguousarray(coordinates)
+
+    def _inverse_variances(self) -> Tensor:
+        """1/σ_p² of each parameter over the cloud (0 where it never varies), shape (P,)."""
+        centred = self.coefficients - self.coefficients.mean(axis=0)
+        factor = np.linalg.qr(centred / np.sqrt(len(centred)), mode="r")
+        reduced = torch.as_tensor(factor)
+        inverse = torch.zeros(self.basis.size, dtype=torch.float64)
+        step = max(1, (1 << 22) // max(1, self.basis.k))
+        for start in range(0, self.basis.size, step):
+            place = slice(start, min(start + step, self.basis.size))
+            block = self.basis.columns(place).to("cpu", torch.float64)
+            variance = (reduced @ block).square().sum(dim=0)
+            inverse[place] = torch.where(variance > 0, 1.0 / variance, 0.0)
+        return inverse
+
+    def distances(self) -> FloatArray:
+        """Pairwise distances ‖θ_i − θ_j‖, shape (N, N)."""
+        from scipy.spatial.distance import pdist, squareform
+
+        result: FloatArray = squareform(pdist(self.isometric()))
+        return result
+
+    def principal_coordinates(self, n_components: int = 2) -> FloatArray:
+        """The principal components of the samples, shape (N, n_components), zero-padded."""
+        points = self.isometric()
+        centred = points - points.mean(axis=0)
+        left, singular, _ = np.linalg.svd(centred, full_matrices=False)
+        # A component's sign is arbitrary; fix it so that the same cloud gives the same picture.
+        rows = np.argmax(np.abs(left), axis=0)
+        left = left * np.where(left[rows, np.arange(left.shape[1])] < 0, -1.0, 1.0)
+        scores = (left * singular)[:, :n_components]
+        return np.pad(scores, ((0, 0), (0, n_components - scores.shape[1])))
+
+    def subset(self, indices: npt.ArrayLike) -> Cloud:
+        """The samples at `indices`, over the same directions."""
+        rows = np.asarray(indices)
+        return Cloud(
+            self.anchor, self.basis, self.coefficients[rows], self.table.iloc[rows], self.space
+        )
+
+    def __add__(self, other: Cloud) -> Cloud:
+        """Both clouds in one; the second one's copy of θ* is left out, its paths renumbered.
+
+        Raises
+        ------
+        ValueError
+            If the clouds are not around the same trained weights.
+        """
+        if not isinstance(other, Cloud):
+            return NotImplemented
+        if self.anchor.shape != other.anchor.shape or not torch.equal(self.anchor, other.anchor):
+            raise ValueError(
+                "Clouds around the same trained weights are expected; these two differ in θ*. "
+                "Sample both from one model."
+            )
+        return combine([self, other])
+
+
+def combine(clouds: Sequence[Cloud]) -> Cloud:
+    """Several clouds around the same θ* in one, which then stands in it once, as sample 0."""
+    rows, tables, first_path, width = [], [], 0, sum(cloud.basis.k for cloud in clouds)
+    start = 0
+    for number, cloud in enumerate(clouds):
+        keep = np.ones(len(cloud), dtype=bool)
+        if number > 0:
+            keep = (cloud.table["kind"] != "trained").to_numpy()
+        padded = np.zeros((int(keep.sum()), width))
+        padded[:, start : start + cloud.basis.k] = cloud.coefficients[keep]
+        table = cloud.table[keep].copy()
+        on_path = table["path"] >= 0
+        table.loc[on_path, "path"] += first_path
+        first_path = max(first_path, int(table["path"].to_numpy().max(initial=-1)) + 1)
+        rows.append(padded)
+        tables.append(table)
+        start += cloud.basis.k
+    spaces = {cloud.space for cloud in clouds}
+    return Cloud(
+        clouds[0].anchor,
+        ConcatenatedBasis([cloud.basis for cloud in clouds]),
+        np.concatenate(rows),
+        pd.concat(tables, ignore_index=True),
+        "weights" if "weights" in spaces else "outputs",
+    )

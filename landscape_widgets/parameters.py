@@ -1,0 +1,193 @@
+"""Parameter vectors: flattened tensors, filters and their norms, random directions.
+
+A parameter vector θ holds all trainable parameters of a model, flattened in
+``named_parameters()`` order; tied parameters stand in it once, buffers and frozen
+parameters never.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """Which trainable tensor lies where in a parameter vector of length `size`."""
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> ParameterLayout:
+        """Read the layout off a model.
+
+        Raises
+        ------
+        ValueError
+            If the model has no parameters, or all of them are frozen.
+        """
+        named = list(model.named_parameters())
+        if not named:
+            raise ValueError(
+                f"{type(model).__name__} has no parameters, so it has no loss landscape. "
+                "Give a model with at least one trainable torch.nn.Parameter."
+            )
+        trainable = [(name, p) for name, p in named if p.requires_grad and p.is_floating_point()]
+        if not trainable:
+            raise ValueError(
+                f"All {len(named)} parameter tensors of {type(model).__name__} are frozen "
+                "(requires_grad is False) or not floating point. The landscape is drawn over the "
+                "trainable ones: set requires_grad_(True) on those that should vary."
+            )
+        return cls(
+            names=tuple(name for name, _ in trainable), shapes=tuple(p.shape for _, p in trainable)
+        )
+
+    @property
+    def size(self) -> int:
+        """P, the number of trainable parameters."""
+        return sum(shape.numel() for shape in self.shapes)
+
+    def slices(self) -> Iterator[tuple[str, slice, torch.Size]]:
+        """Yield each tensor's name, its place in a parameter vector, and its shape."""
+        start = 0
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            yield name, slice(start, start + shape.numel()), shape
+            start += shape.numel()
+
+    def flatten(
+        self,
+        tensors: Mapping[str, Tensor],
+        dtype: torch.dtype | None = None,
+        device: torch.device | None = None,
+    ) -> Tensor:
+        """Copy named tensors into one vector of shape (P,).
+
+        Raises
+        ------
+        ValueError
+            If a tensor is missing or has another shape.
+        """
+        missing = [name for name in self.names if name not in tensors]
+        wrong = [
+            f"{name}: {tuple(tensors[name].shape)} instead of {tuple(shape)}"
+            for name, shape in zip(self.names, self.shapes, strict=True)
+            if name in tensors and tensors[name].shape != shape
+        ]
+        if missing or wrong:
+            raise ValueError(
+                "These weights belong to another model: "
+                + "; ".join(
+                    ([f"missing {', '.join(missing)}"] if missing else [])
+                    + ([f"of another shape {', '.join(wrong)}"] if wrong else [])
+                )
+                + ". Give weights of the very architecture that was handed over."
+            )
+        parts = [tensors[name].detach().reshape(-1).to(device, dtype) for name in self.names]
+        widest = parts[0].dtype
+        for part in parts:
+            widest = torch.promote_types(widest, part.dtype)
+        return torch.cat([part.to(widest) for part in parts])
+
+    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
+        """View a vector of shape (P,) as named tensors, without a copy."""
+        return {name: vector[place].view(shape) for name, place, shape in self.slices()}
+
+
+def filter_norms(vector: Tensor, layout: ParameterLayout) -> Tensor:
+    """Norm of the filter that each entry of a parameter vector belongs to, shape (P,).
+
+    A filter is one slice along the first axis of a tensor with two axes or more: the weights
+    that feed one output unit or channel (Li et al. 2018, "Visualizing the loss landscape of
+    neural nets", section 4). A tensor with one axis or none (biases, normalisation) counts as
+    one filter.
+    """
+    norms = torch.empty_like(vector)
+    for _, place, shape in layout.slices():
+        filters = shape[0] if len(shape) > 1 else 1
+        if shape.numel() == 0:
+            continue
+        rows = vector[place].view(filters, -1)
+        norms[place] = rows.norm(dim=1, keepdim=True).expand_as(rows).reshape(-1)
+    return norms
+
+
+def filter_normalise(
+    direction: Tensor,
+    anchor: Tensor,
+    layout: ParameterLayout,
+    one_dimensional: Literal["zero", "scale"] = "zero",
+) -> Tensor:
+    """Scale each filter of `direction` to the norm of the same filter of `anchor` (Li et al. 2018).
+
+    Parameters
+    ----------
+    direction, anchor : Tensor, shape (P,)
+    one_dimensional
+        What becomes of biases and normalisation layers: ``"zero"`` leaves them where they are, as
+        the paper does; ``"scale"`` treats each such tensor as one filter.
+    """
+    norms = filter_norms(direction, layout)
+    scaled = direction * (filter_norms(anchor, layout) / torch.where(norms > 0, norms, 1.0))
+    if one_dimensional == "zero":
+        for _, place, shape in layout.slices():
+            if len(shape) < 2:
+                scaled[place] = 0.0
+    return scaled
+
+
+def random_direction(
+    anchor: Tensor,
+    layout: ParameterLayout,
+    generator: torch.Generator,
+    filter_normalised: bool = True,
+) -> Tensor:
+    """Draw one Gaussian direction of shape (P,), filter-normalised unless told otherwise.
+
+    `generator` lives on the CPU, so that a seed means the same on every device. A model with
+    nothing but one-axis parameters would be left without a direction by the paper's rule; its
+    tensors are scaled as one filter each instead.
+    """
+    direction = torch.randn(layout.size, generator=generator, dtype=anchor.dtype).to(anchor.device)
+    if not filter_normalised:
+        return direction
+    only_vectors = all(len(shape) < 2 for shape in layout.shapes)
+    return filter_normalise(direction, anchor, layout, "scale" if only_vectors else "zero")
+
+
+def random_directions(
+    k: int,
+    anchor: Tensor,
+    layout: ParameterLayout,
+    generator: torch.Generator,
+    filter_normalised: bool = True,
+) -> Tensor:
+    """Draw k independent directions, shape (k, P); see `random_direction`."""
+    return torch.stack(
+        [random_direction(anchor, layout, generator, filter_normalised) for _ in range(k)]
+    )
+
+
+def reinitialise(anchor: Tensor, layout: ParameterLayout, generator: torch.Generator) -> Tensor:
+    """Draw the weights of an untrained copy, shape (P,), from `generator` alone.
+
+    Weights are uniform in ±1/√fan_in as torch's own layers have them by default; of the tensors
+    with one axis, those called weight (normalisation) are one and the rest (biases) zero.
+    ``reset_parameters()`` would do the same through the global random state, which is the user's.
+    """
+    fresh = torch.zeros(layout.size, dtype=anchor.dtype)
+    for name, place, shape in layout.slices():
+        if len(shape) > 1:
+            bound = 1.0 / math.sqrt(max(1, shape[1:].numel()))
+            fresh[place] = (
+                torch.rand(shape.numel(), generator=generator, dtype=anchor.dtype) * 2 - 1
+            ) * bound
+        elif name.rsplit(".", 1)[-1].startswith("weight"):
+            fresh[place] = 1.0
+    return fresh.to(anchor.device)
