@@ -1,0 +1,55 @@
+"""Outputs in, losses and metrics out, for a block of parameter vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.data import Batch
+from landscape_widgets.losses import BatchLoss, Loss, MeanLoss
+from landscape_widgets.metrics import Metric, MetricSums
+
+
+class Accumulator:
+    """Sums of losses and metrics over the tiles of one split, for n parameter vectors.
+
+    Parameters
+    ----------
+    loss : Loss
+    metrics : as from `metrics.resolve_metrics`; empty for none
+    reading
+        How outputs are read as predictions, for the named metrics; None if they are not.
+    n : int
+    """
+
+    def __init__(
+        self, loss: Loss, metrics: Mapping[str, str | Metric], reading: MeanLoss | None, n: int
+    ) -> None:
+        self.loss = loss
+        self.metrics = MetricSums(metrics, reading, n) if metrics else None
+        self._totals = torch.zeros(n, dtype=torch.float64)
+        self._counts = torch.zeros(n, dtype=torch.float64)
+
+    def add(self, first: int, outputs: Tensor, tile: Batch) -> None:
+        """Take in outputs (r, m, ...) of parameter vectors first … first + r − 1 on `tile`."""
+        rows = slice(first, first + len(outputs))
+        if isinstance(self.loss, MeanLoss):
+            self._totals[rows] += self.loss.total(outputs, tile.targets).cpu()
+            self._counts[rows] += self.loss.count(tile.targets)
+        elif isinstance(self.loss, BatchLoss):
+            for row, output in enumerate(outputs, start=first):
+                self.add_value(row, self.loss(output, tile.targets), tile.size)
+        if self.metrics is not None:
+            self.metrics.add(first, outputs, tile.targets)
+
+    def add_value(self, row: int, value: Tensor, count: float) -> None:
+        """Take in a loss that the user's own function has averaged over `count` examples."""
+        self._totals[row] += float(value) * count
+        self._counts[row] += count
+
+    def finish(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Losses (n,) and metrics {name: (n,)}, float64."""
+        named = self.metrics.finish() if self.metrics is not None else {}
+        return self._totals / self._counts, named

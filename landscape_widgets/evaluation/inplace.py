@@ -1,0 +1,101 @@
+"""One working copy of the model, its weights overwritten for each parameter vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.strategy import Strategy, gather
+from landscape_widgets.losses import BatchLoss, ModelLoss, call_model, main_output
+from landscape_widgets.parameters import ParameterLayout
+
+
+class InPlace(Strategy):
+    """Exact for every model: weights are copied in, examples go through tile by tile.
+
+    Parameters
+    ----------
+    model
+        The working copy, on the device and in the precision to work in.
+    layout, anchor
+        Of its parameter vector.
+    prepare
+        Called each time after new weights are in place (re-estimates batch statistics).
+    """
+
+    name = "inplace"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layout: ParameterLayout,
+        anchor: Tensor,
+        prepare: Callable[[nn.Module], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.layout = layout
+        self.anchor = anchor
+        self.prepare = prepare
+        named = dict(model.named_parameters())
+        self._tensors = [named[name] for name in layout.names]
+
+    @torch.no_grad()
+    def load(self, vector: Tensor) -> nn.Module:
+        """Put a parameter vector (P,) into the working copy, and return it."""
+        views = self.layout.unflatten(vector)
+        for name, tensor in zip(self.layout.names, self._tensors, strict=True):
+            tensor.copy_(views[name])
+        if self.prepare is not None:
+            self.prepare(self.model)
+        return self.model
+
+    def _at(self, basis: Basis, row: FloatArray) -> nn.Module:
+        # Added in the widest precision of the two, so that α = 0 is θ* to the bit.
+        return self.load(self.anchor + basis.combine(row).to(self.anchor))
+
+    @torch.no_grad()
+    def run(
+        self,
+        basis: Basis,
+        coefficients: FloatArray,
+        tiles: Iterable[Batch],
+        accumulator: Accumulator,
+    ) -> None:
+        tiles = list(tiles)
+        for row, c in enumerate(coefficients):
+            add_losses(self._at(basis, c), tiles, accumulator, row)
+
+    @torch.no_grad()
+    def outputs(self, basis: Basis, coefficients: FloatArray, tiles: Iterable[Batch]) -> Tensor:
+        tiles = list(tiles)
+        rows = []
+        for c in coefficients:
+            model = self._at(basis, c)
+            rows.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
+        return torch.stack(rows)
+
+
+def add_losses(
+    model: nn.Module, tiles: Sequence[Batch], accumulator: Accumulator, row: int
+) -> None:
+    """Add one model's losses on all tiles to row `row` of `accumulator`."""
+    for tile in tiles:
+        loss = accumulator.loss
+        if isinstance(loss, ModelLoss):
+            accumulator.add_value(row, loss(model, tile.raw), tile.size)
+            if accumulator.metrics is not None:
+                outputs = main_output(call_model(model, tile.inputs))
+                accumulator.metrics.add(row, outputs.unsqueeze(0), tile.targets)
+        elif isinstance(loss, BatchLoss):
+            raw = call_model(model, tile.inputs)
+            accumulator.add_value(row, loss(raw, tile.targets), tile.size)
+            if accumulator.metrics is not None:
+                accumulator.metrics.add(row, main_output(raw).unsqueeze(0), tile.targets)
+        else:
+            outputs = main_output(call_model(model, tile.inputs))
+            accumulator.add(row, outputs.unsqueeze(0), tile)

@@ -1,0 +1,689 @@
+"""A model on fixed data, as a function of its parameter vector."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.data import Batch, Examples, read_data, take
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.losses import (
+    BatchLoss,
+    Loss,
+    MeanLoss,
+    ModelLoss,
+    call_model,
+    infer_loss,
+    is_plain,
+    main_output,
+    own_loss,
+)
+from landscape_widgets.metrics import Metric, resolve_metrics
+from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.progress import (
+    CancelCallback,
+    Progress,
+    ProgressCallback,
+    ignore,
+    never,
+)
+
+TILE = 256  # examples that go through the model at a time
+CHUNK = 16  # parameter vectors between two looks at `cancelled`
+
+BatchNormMode = Literal["trained", "reestimate"]
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass
+class Evaluation:
+    """What was found at n parameter vectors.
+
+    Attributes
+    ----------
+    losses : array (n,), float64
+        Mean loss on the training data.
+    val_losses : array (n,) or None
+    metrics : dict of arrays (n,)
+        On the validation data where there are any, else on the training data.
+    outputs : array (n, m, ...) float32, or None
+        Predictions on the probe batch.
+    """
+
+    losses: FloatArray
+    val_losses: FloatArray | None = None
+    metrics: dict[str, FloatArray] = field(default_factory=dict)
+    outputs: np.ndarray[Any, np.dtype[np.float32]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.losses)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
+        """Evaluations of consecutive parameter vectors in one."""
+        if not parts:
+            return cls(np.empty(0))
+        first = parts[0]
+        return cls(
+            np.concatenate([part.losses for part in parts]),
+            None
+            if first.val_losses is None
+            else np.concatenate([part.val_losses for part in parts if part.val_losses is not None]),
+            {
+                name: np.concatenate([part.metrics[name] for part in parts])
+                for name in first.metrics
+            },
+            None
+            if first.outputs is None
+            else np.concatenate([part.outputs for part in parts if part.outputs is not None]),
+        )
+
+
+class Objective:
+    """Loss, gradient, Hessian products, outputs and metrics at any parameter vector.
+
+    The model that is handed over is read and never written: all work is done on a copy, in
+    evaluation mode (dropout off). Half-precision models are worked on in float32, which holds
+    their weights exactly.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Its trainable parameters make up the vector θ*; frozen ones and buffers stay as they are.
+    data, val_data
+        A pair (inputs, targets), a Dataset, a DataLoader, or a list of batches. Inputs may be a
+        tensor, a tuple (positional arguments) or a mapping (keyword arguments).
+    loss : callable, optional
+        ``loss(outputs, targets)`` or ``loss(model, batch)``. By default cross-entropy for integer
+        targets, mean squared error for floating ones, or what the model returns as ``.loss`` when
+        a batch is a mapping.
+    metrics : list of names or functions, optional
+        "accuracy", "precision", "recall", "f1" (macro averages), "r2", "mae", or functions
+        ``metric(outputs, targets) -> float``.
+    device : optional
+        Where to work; the model's own by default.
+    max_examples : int
+        At most so many examples are used, drawn with the seed.
+    batchnorm : {"trained", "reestimate"}
+        Keep the trained statistics, or re-estimate them on the data at each parameter vector.
+    probe_examples : int
+        Examples whose outputs make up "outputs" space.
+    seed : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a model without trainable parameters, data that the model cannot take, a loss that is
+        no scalar or not finite at θ*: before any work starts.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        *,
+        val_data: Any = None,
+        loss: Callable[..., Any] | None = None,
+        metrics: Sequence[str | Metric] | Mapping[str, Metric] | None = None,
+        device: torch.device | str | None = None,
+        max_examples: int = 10_000,
+        batchnorm: BatchNormMode = "trained",
+        probe_examples: int = 100,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"model is {type(model).__name__}; a torch.nn.Module is expected. "
+                "Wrap a function in a module whose weights are torch.nn.Parameter."
+            )
+        if batchnorm not in ("trained", "reestimate"):
+            raise ValueError(f"batchnorm={batchnorm!r}; expected is 'trained' or 'reestimate'.")
+        for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
+            if not isinstance(count, int) or count < 1:
+                raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
+        model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
+        self._check_parameters(model)
+        self.layout = ParameterLayout.of(model)
+        self.seed = seed
+        self.batchnorm: BatchNormMode = batchnorm
+        self._lock = threading.RLock()
+
+        trainable = [p for p in model.parameters() if p.requires_grad and p.is_floating_point()]
+        self.device = torch.device(device) if device is not None else trainable[0].device
+        double = any(p.dtype == torch.float64 for p in trainable)
+        self.dtype = torch.float64 if double else torch.float32
+        self._copy = self._working_copy(model)
+        self.anchor = self.layout.flatten(
+            dict(model.named_parameters()), self.dtype, self.device
+        ).clone()
+
+        self.train = self._read(data, max_examples)
+        self.val = None if val_data is None else self._read(val_data, max_examples)
+        self.has_batchnorm = any(
+            isinstance(m, _BATCH_NORMS) and m.track_running_stats for m in self._copy.modules()
+        )
+        prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
+        self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
+        self.stochastic = False  # known only after the model has run once
+
+        self.loss_function, self.reading = self._find_loss(loss)
+        self.task = self.reading.task if self.reading is not None else "custom"
+        self._metrics = resolve_metrics(metrics, self.task)
+        self.metric_names = tuple(self._metrics)
+        self._tile: int | None = TILE if self._tiles_freely() else None
+        self._probe = self._draw_probe(probe_examples)
+
+        at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
+        self.anchor_loss = float(at_anchor.losses[0])
+        self.anchor_val_loss = (
+            None if at_anchor.val_losses is None else float(at_anchor.val_losses[0])
+        )
+        for split, value in (("training", self.anchor_loss), ("validation", self.anchor_val_loss)):
+            if value is not None and not np.isfinite(value):
+                raise ValueError(
+                    f"The {split} loss ({self.loss_function.name}) is {value} at the trained "
+                    "weights; a finite number is expected. Look for NaN in the data or weights."
+                )
+
+    # What is known of the model and the data
+
+    @property
+    def size(self) -> int:
+        """P, the length of a parameter vector."""
+        return self.layout.size
+
+    @property
+    def n_examples(self) -> int:
+        """Training examples that the loss is taken over."""
+        return self.train.size
+
+    @property
+    def n_val_examples(self) -> int:
+        """Validation examples, 0 where none were given."""
+        return 0 if self.val is None else self.val.size
+
+    @property
+    def capped(self) -> bool:
+        """Whether only a part of the data is used (`max_examples`)."""
+        return self.train.capped or (self.val is not None and self.val.capped)
+
+    # One parameter vector
+
+    def loss(self, theta: Tensor, split: Literal["train", "val"] = "train") -> float:
+        """Mean loss at θ (P,) on one split."""
+        with self._lock, torch.no_grad(), self._fixed_noise():
+            accumulator = Accumulator(self.loss_function, {}, None, 1)
+            model = self._inplace.load(self._take(theta))
+            add_losses(model, list(self._tiles(split)), accumulator, 0)
+            return float(accumulator.finish()[0][0])
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        """Gradient of the mean training loss at θ, shape (P,)."""
+        return self.loss_and_gradient(theta)[1]
+
+    def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """Mean training loss and its gradient (P,) at θ."""
+        return self._loss_and_gradient(theta, list(self._tiles("train")))
+
+    def minibatch_gradient(
+        self, theta: Tensor, generator: torch.Generator, batch_size: int = 256
+    ) -> tuple[float, Tensor]:
+        """Loss and gradient (P,) at θ on random training examples.
+
+        Of data that only make sense in their own batches, one whole batch is taken.
+        """
+        if self.train.joined and self._tile is not None:
+            whole = self.train.batches[0]
+            count = min(batch_size, whole.size)
+            picked = torch.randperm(whole.size, generator=generator)[:count]
+            batch = take(whole, picked)
+        else:
+            number = int(torch.randint(len(self.train.batches), (), generator=generator))
+            batch = self.train.batches[number]
+        return self._loss_and_gradient(theta, [batch.to(self.device)])
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
+        theta = self._take(theta).requires_grad_()
+        product = torch.zeros_like(theta)
+        v = v.to(theta)
+        tiles = list(self._tiles("train"))
+        count = sum(self._count(tile) for tile in tiles)
+        with self._lock, self._differentiable():
+            self._settle(theta)
+            for tile in tiles:
+                share = self._mean(theta, tile) * (self._count(tile) / count)
+                (gradient,) = torch.autograd.grad(share, theta, create_graph=True)
+                if gradient.requires_grad:
+                    (part,) = torch.autograd.grad(gradient, theta, v, materialize_grads=True)
+                    product += part
+        return product.detach()
+
+    def outputs(self, theta: Tensor) -> Tensor:
+        """Predictions at θ on the probe batch, (m, ...)."""
+        with self._lock, torch.no_grad(), self._fixed_noise():
+            model = self._inplace.load(self._take(theta))
+            return torch.cat(
+                [main_output(call_model(model, batch.inputs)) for batch in self._probe]
+            )
+
+    def model_at(self, theta: Tensor) -> nn.Module:
+        """A new model with the weights θ (P,), in evaluation mode and working precision.
+
+        What was trainable in the user's model is so in the new one.
+        """
+        with self._lock, torch.no_grad():
+            model = copy.deepcopy(self._inplace.load(self._take(theta)))
+        named = dict(model.named_parameters())
+        for name in self.layout.names:
+            named[name].requires_grad_(True)
+        return model
+
+    # Many parameter vectors
+
+    def evaluate(
+        self,
+        basis: Basis,
+        coefficients: FloatArray,
+        *,
+        splits: Sequence[Literal["train", "val"]] = ("train", "val"),
+        metrics: bool = True,
+        outputs: bool = False,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_chunk: Callable[[int, Evaluation], None] | None = None,
+    ) -> Evaluation:
+        """Losses at θ* + Σ_j c_j b_j for each row of `coefficients` (n, k).
+
+        Parameters
+        ----------
+        basis, coefficients
+            Directions and rows of coefficients.
+        splits
+            "val" is left out where there is no validation data.
+        metrics, outputs
+            Whether to compute the metrics, and the predictions on the probe batch.
+        progress, cancelled, on_chunk
+            Told as rows are finished; `on_chunk(start, part)` gets each part. After `cancelled`
+            says yes, the rows that are done are returned.
+        """
+        coefficients = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
+        n = len(coefficients)
+        parts: list[Evaluation] = []
+        for start in range(0, n, CHUNK):
+            if cancelled():
+                break
+            rows = coefficients[start : start + CHUNK]
+            with self._lock, torch.no_grad(), self._fixed_noise():
+                part = self._evaluate_chunk(basis, rows, splits, metrics, outputs)
+            self._pin_anchor(rows, part)
+            parts.append(part)
+            if on_chunk is not None:
+                on_chunk(start, part)
+            progress(Progress("losses", start + len(rows), n))
+        return Evaluation.concatenate(parts)
+
+    def _evaluate_chunk(
+        self,
+        basis: Basis,
+        rows: FloatArray,
+        splits: Sequence[str],
+        metrics: bool,
+        outputs: bool,
+    ) -> Evaluation:
+        strategy = self._inplace
+        found: dict[str, FloatArray] = {}
+        named: dict[str, FloatArray] = {}
+        for split in splits:
+            if split == "val" and self.val is None:
+                continue
+            measured = metrics and (split == "val" or self.val is None)
+            accumulator = Accumulator(
+                self.loss_function, self._metrics if measured else {}, self.reading, len(rows)
+            )
+            strategy.run(basis, rows, self._tiles(split), accumulator)
+            losses, values = accumulator.finish()
+            found[split] = losses.numpy()
+            named.update({name: value.numpy() for name, value in values.items()})
+        predictions = None
+        if outputs:
+            predictions = strategy.outputs(basis, rows, self._probe).float().cpu().numpy()
+        nothing: FloatArray = np.full(len(rows), np.nan)
+        return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
+
+    def _pin_anchor(self, rows: FloatArray, part: Evaluation) -> None:
+        """θ* has one loss, to the bit, however its neighbours in the chunk were evaluated."""
+        if not hasattr(self, "anchor_loss"):
+            return
+        at_anchor = ~rows.any(axis=1)
+        part.losses[at_anchor & np.isfinite(part.losses)] = self.anchor_loss
+        if part.val_losses is not None and self.anchor_val_loss is not None:
+            part.val_losses[at_anchor] = self.anchor_val_loss
+
+    def output_features(self, outputs: FloatArray) -> FloatArray:
+        """Predictions as points whose Euclidean distances mean something, (n, d).
+
+        For classes: √softmax / √m, so that the distance of two rows is √2 times the root mean
+        squared Hellinger distance between their predictions. For numbers: the predictions in
+        units of their standard deviation at the trained weights.
+        """
+        n, m = outputs.shape[:2]
+        z = torch.as_tensor(np.ascontiguousarray(outputs), dtype=torch.float64)
+        if self.task == "binary":
+            z = torch.stack([torch.zeros_like(z.reshape(n, -1)), z.reshape(n, -1)], dim=-1)
+            probabilities = z.softmax(-1)
+        elif self.task == "classification":
+            axis = getattr(self.reading, "class_axis", 1)
+            z = z.movedim(axis + 1 if axis > 0 else -1, -1)
+            probabilities = z.softmax(-1)
+        else:
+            spread = float(self.outputs(self.anchor).double().std()) or 1.0
+            result: FloatArray = (z.reshape(n, -1) / (spread * m**0.5)).numpy()
+            return result
+        positions = probabilities[0].numel() // probabilities.shape[-1]
+        result = (probabilities.sqrt().reshape(n, -1) / positions**0.5).numpy()
+        return result
+
+    # Set-up
+
+    @staticmethod
+    def _check_parameters(model: nn.Module) -> None:
+        for name, parameter in model.named_parameters():
+            if isinstance(parameter, nn.parameter.UninitializedParameter):
+                raise ValueError(
+                    f"Parameter {name} is not initialised yet (a lazy module). "
+                    "Run the model once on some data first."
+                )
+            if parameter.is_complex():
+                raise ValueError(
+                    f"Parameter {name} is complex; real parameters are expected. "
+                    "Keep real and imaginary parts as two parameters."
+                )
+
+    def _working_copy(self, model: nn.Module) -> nn.Module:
+        try:
+            with torch.no_grad():  # TorchScript modules would copy into a graph
+                working = copy.deepcopy(model)
+        except Exception as error:
+            raise ValueError(
+                f"{type(model).__name__} cannot be copied ({error}); the landscape is computed on "
+                "a copy, so that your model stays as it is. Modules that keep computed tensors as "
+                "attributes (the old torch.nn.utils.weight_norm, say) cannot be: use "
+                "torch.nn.utils.parametrizations instead."
+            ) from error
+        working = working.to(self.device)
+        if any(p.is_floating_point() and p.dtype != self.dtype for p in working.parameters()):
+            working = working.to(self.dtype)
+        for parameter in working.parameters():
+            parameter.grad = None
+            parameter.requires_grad_(False)
+        return working.eval()
+
+    def _read(self, data: Any, max_examples: int) -> Examples:
+        examples = read_data(data, max_examples=max_examples, seed=self.seed, dtype=self.dtype)
+        if self.device.type != "cpu" and not self._fits(examples):
+            return examples  # moved tile by tile
+        moved = [batch.to(self.device) for batch in examples.batches]
+        return Examples(moved, examples.capped, examples.joined)
+
+    def _fits(self, examples: Examples) -> bool:
+        """Whether the data may stay on the device: it takes a quarter of what is free at most."""
+        if self.device.type != "cuda":
+            return True
+        from torch.utils._pytree import tree_leaves
+
+        leaves = [leaf for batch in examples.batches for leaf in tree_leaves(batch.raw)]
+        needed = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
+        return needed < torch.cuda.mem_get_info(self.device)[0] / 4
+
+    def _find_loss(self, given: Callable[..., Any] | None) -> tuple[Loss, MeanLoss | None]:
+        """The loss to use, and how outputs are read as predictions (None: they are not)."""
+        own = None if given is None else own_loss(given)
+        first = self.train.batches[0]
+        batch = (take(first, slice(0, 32)) if self.train.joined else first).to(self.device)
+        if own is None and isinstance(batch.raw, Mapping):
+            own = ModelLoss(_loss_of_outputs)
+        if isinstance(own, ModelLoss):
+            self._try(lambda: own(self._copy, batch.raw), batch)
+            return own, None
+        outputs = self._try(lambda: call_model(self._copy, batch.inputs), batch)
+        if isinstance(own, BatchLoss) and not is_plain(given, batch.targets):
+            self._try(lambda: own(outputs, batch.targets), batch)
+            return own, self._reading_or_none(outputs, batch.targets)
+        reading = infer_loss(main_output(outputs), batch.targets)
+        for examples in (self.train, self.val):
+            for part in examples.batches if examples is not None else ():
+                reading.check(main_output(outputs), part.targets)
+        return reading, reading
+
+    @staticmethod
+    def _reading_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
+        """With a loss of the user's own, outputs need not be readable as predictions at all."""
+        try:
+            reading = infer_loss(main_output(outputs), targets)
+            reading.check(main_output(outputs), targets)
+        except (TypeError, ValueError):
+            return None
+        return reading
+
+    def _try(self, run: Callable[[], Any], batch: Batch) -> Any:
+        """Run the user's model or loss for the first time, and explain what goes wrong."""
+        before = torch.get_rng_state()
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=self._cuda_devices()):
+                result = run()
+                # A model that draws random numbers gets the same ones at every parameter vector.
+                self.stochastic |= not torch.equal(before, torch.get_rng_state())
+                return result
+        except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
+            raise ValueError(
+                f"{type(self._copy).__name__} with its loss could not be run on a batch with "
+                f"inputs {_describe(batch.inputs)} and targets {_describe(batch.targets)}: "
+                f"{type(error).__name__}: {error}. Give data in the form and type that the model "
+                "was trained on."
+            ) from error
+
+    def _tiles_freely(self) -> bool:
+        """Whether examples do not see each other, so that batches may be cut at will."""
+        if not self.train.joined or (self.val is not None and not self.val.joined):
+            return False
+        if self.stochastic or any(
+            isinstance(m, _BATCH_NORMS) and not m.track_running_stats for m in self._copy.modules()
+        ):
+            return False
+        if isinstance(self.loss_function, MeanLoss) and isinstance(
+            self._copy, (nn.Sequential, nn.Linear)
+        ):
+            return True
+        return self._halves_add_up()
+
+    @torch.no_grad()
+    def _halves_add_up(self) -> bool:
+        whole = take(self.train.batches[0], slice(0, 64)).to(self.device)
+        if whole.size < 2:
+            return True
+        middle = whole.size // 2 + whole.size % 2
+        halves = [take(whole, slice(0, middle)), take(whole, slice(middle, None))]
+        values = []
+        for tiles in ([whole], halves):
+            accumulator = Accumulator(self.loss_function, {}, None, 1)
+            try:
+                add_losses(self._copy, tiles, accumulator, 0)
+            except (RuntimeError, ValueError, IndexError):
+                return False  # a loss or model that wants its batches whole
+            values.append(float(accumulator.finish()[0][0]))
+        return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9))
+
+    def _draw_probe(self, count: int) -> list[Batch]:
+        source = self.train if self.val is None else self.val
+        if source.joined:
+            whole = source.batches[0]
+            generator = torch.Generator().manual_seed(self.seed)
+            picked = torch.randperm(whole.size, generator=generator)[:count].sort().values
+            return [take(whole, picked).to(self.device)]
+        batches: list[Batch] = []
+        for batch in source.batches:
+            batches.append(batch.to(self.device))
+            if sum(b.size for b in batches) >= count:
+                break
+        return batches
+
+    # Running the model
+
+    def _take(self, theta: Tensor) -> Tensor:
+        if theta.shape != (self.size,):
+            raise ValueError(
+                f"A parameter vector of shape ({self.size},) is expected; shape "
+                f"{tuple(theta.shape)} was given."
+            )
+        return theta.detach().to(self.device, self.dtype, copy=True)
+
+    def _tiles(self, split: str) -> Iterator[Batch]:
+        examples = self.train if split == "train" else self.val
+        if examples is None:
+            raise ValueError("There is no validation data. Give val_data to see its loss.")
+        for tile in examples.tiles(self._tile):
+            yield tile.to(self.device)
+
+    def _count(self, tile: Batch) -> float:
+        if isinstance(self.loss_function, MeanLoss):
+            return self.loss_function.count(tile.targets)
+        return tile.size
+
+    def _mean(self, theta: Tensor, tile: Batch) -> Tensor:
+        """Mean loss on a tile as a differentiable function of θ."""
+        weights = self.layout.unflatten(theta)
+        loss = self.loss_function
+        if isinstance(loss, ModelLoss):
+            value: Tensor = functional_call(
+                _Method(self._copy, loss), _prefixed(weights), (tile.raw,)
+            )
+            return value
+        outputs = functional_call(
+            _Method(self._copy, call_model), _prefixed(weights), (tile.inputs,)
+        )
+        if isinstance(loss, MeanLoss):
+            return loss.mean(main_output(outputs), tile.targets)
+        return loss(outputs, tile.targets)
+
+    def _loss_and_gradient(self, theta: Tensor, tiles: Sequence[Batch]) -> tuple[float, Tensor]:
+        theta = self._take(theta).requires_grad_()
+        count = sum(self._count(tile) for tile in tiles)
+        total = 0.0
+        gradient = torch.zeros_like(theta)
+        with self._lock, self._differentiable(attention=False):
+            self._settle(theta)
+            for tile in tiles:
+                share = self._mean(theta, tile) * (self._count(tile) / count)
+                if share.requires_grad:
+                    (part,) = torch.autograd.grad(share, theta, materialize_grads=True)
+                    gradient += part
+                total += float(share.detach())
+        return total, gradient.detach()
+
+    def _settle(self, theta: Tensor) -> None:
+        """Bring the working copy's buffers to what they are at θ."""
+        if self._inplace.prepare is not None:
+            self._inplace.load(theta.detach())
+
+    @contextmanager
+    def _differentiable(self, attention: bool = True) -> Iterator[None]:
+        # Fused attention kernels have no second derivative, and cuDNN's recurrent ones no
+        # derivative at all in evaluation mode.
+        kernel = sdpa_kernel(SDPBackend.MATH) if attention else nullcontext()
+        with (
+            torch.enable_grad(),
+            kernel,
+            torch.backends.cudnn.flags(enabled=False) if self._has_rnn() else nullcontext(),
+            self._fixed_noise(),
+        ):
+            yield
+
+    def _has_rnn(self) -> bool:
+        return self.device.type == "cuda" and any(
+            isinstance(m, nn.RNNBase) for m in self._copy.modules()
+        )
+
+    def _cuda_devices(self) -> list[torch.device]:
+        return [self.device] if self.device.type == "cuda" else []
+
+    @contextmanager
+    def _fixed_noise(self) -> Iterator[None]:
+        """Let a model that draws random numbers draw the same ones each time, not the user's."""
+        if not self.stochastic:
+            yield
+            return
+        with torch.random.fork_rng(devices=self._cuda_devices()):
+            torch.manual_seed(self.seed)
+            yield
+
+    @torch.no_grad()
+    def _reestimate(self, model: nn.Module) -> None:
+        """Replace running statistics by the averages over the training data at these weights."""
+        norms = [
+            m for m in model.modules() if isinstance(m, _BATCH_NORMS) and m.track_running_stats
+        ]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over batches
+            norm.train()
+        try:
+            for tile in self.train.tiles(TILE):
+                if tile.size > 1:
+                    call_model(model, tile.to(self.device).inputs)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+                norm.eval()
+
+
+class _Method(nn.Module):
+    """Lets a function of the module be called with other weights by `functional_call`."""
+
+    def __init__(self, inner: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
+        super().__init__()
+        self.inner = inner
+        self.function = function
+
+    def forward(self, argument: Any) -> Any:
+        return self.function(self.inner, argument)
+
+
+def _prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"inner.{name}": tensor for name, tensor in weights.items()}
+
+
+def _loss_of_outputs(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
+    outputs = model(**batch)
+    value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"The model returned {type(outputs).__name__} without a loss. "
+            "Give loss=function(model, batch)."
+        )
+    return value
+
+
+def _describe(tree: Any) -> str:
+    """Shapes and types of tensors, for an error message."""
+    if isinstance(tree, Tensor):
+        return f"{tuple(tree.shape)} {str(tree.dtype).removeprefix('torch.')}"
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {_describe(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, (tuple, list)):
+        return "(" + ", ".join(map(_describe, tree)) + ")"
+    return repr(tree)
