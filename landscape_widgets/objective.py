@@ -16,35 +16,19 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
-from landscape_widgets.losses import (
-    BatchLoss,
-    Loss,
-    MeanLoss,
-    ModelLoss,
-    call_model,
-    infer_loss,
-    is_plain,
-    main_output,
-    own_loss,
-)
+from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.parameters import ParameterLayout
-from landscape_widgets.progress import (
-    CancelCallback,
-    Progress,
-    ProgressCallback,
-    ignore,
-    never,
-)
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
+from landscape_widgets.reading import read_model
+from landscape_widgets.working_copy import check_model, working_copy
 
 TILE = 256  # examples that go through the model at a time
 CHUNK = 16  # parameter vectors between two looks at `cancelled`
-
-BatchNormMode = Literal["trained", "reestimate"]
-_BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass
@@ -122,6 +106,17 @@ class Objective:
         Examples whose outputs make up "outputs" space.
     seed : int
 
+    Attributes
+    ----------
+    layout : ParameterLayout
+    anchor : Tensor (P,)
+        The trained weights θ*.
+    anchor_loss, anchor_val_loss : float
+        Loss at θ*; the second is None without validation data.
+    task : {"classification", "binary", "regression", "custom"}
+    outputs_size : int or None
+        How many numbers the predictions on the probe batch are; None if there are none.
+
     Raises
     ------
     TypeError, ValueError
@@ -143,18 +138,12 @@ class Objective:
         probe_examples: int = 100,
         seed: int = 0,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise TypeError(
-                f"model is {type(model).__name__}; a torch.nn.Module is expected. "
-                "Wrap a function in a module whose weights are torch.nn.Parameter."
-            )
+        model = check_model(model)
         if batchnorm not in ("trained", "reestimate"):
             raise ValueError(f"batchnorm={batchnorm!r}; expected is 'trained' or 'reestimate'.")
         for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
-        model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
-        self._check_parameters(model)
         self.layout = ParameterLayout.of(model)
         self.seed = seed
         self.batchnorm: BatchNormMode = batchnorm
@@ -164,26 +153,27 @@ class Objective:
         self.device = torch.device(device) if device is not None else trainable[0].device
         double = any(p.dtype == torch.float64 for p in trainable)
         self.dtype = torch.float64 if double else torch.float32
-        self._copy = self._working_copy(model)
+        self._copy = working_copy(model, self.device, self.dtype)
         self.anchor = self.layout.flatten(
             dict(model.named_parameters()), self.dtype, self.device
         ).clone()
 
         self.train = self._read(data, max_examples)
         self.val = None if val_data is None else self._read(val_data, max_examples)
-        self.has_batchnorm = any(
-            isinstance(m, _BATCH_NORMS) and m.track_running_stats for m in self._copy.modules()
-        )
+        self.has_batchnorm = bool(tracked_norms(self._copy))
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
-        self.stochastic = False  # known only after the model has run once
 
-        self.loss_function, self.reading = self._find_loss(loss)
-        self.task = self.reading.task if self.reading is not None else "custom"
+        found = read_model(self._copy, loss, self.train, self.val, self.device)
+        self.loss_function, self.predictions = found.loss, found.predictions
+        self.stochastic = found.stochastic
+        self._tile: int | None = TILE if found.separable else None
+        self.task = "custom" if self.predictions is None else self.predictions.task
         self._metrics = resolve_metrics(metrics, self.task)
         self.metric_names = tuple(self._metrics)
-        self._tile: int | None = TILE if self._tiles_freely() else None
         self._probe = self._draw_probe(probe_examples)
+        probed = sum(batch.size for batch in self._probe)
+        self.outputs_size = None if found.outputs_size is None else found.outputs_size * probed
 
         at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
         self.anchor_loss = float(at_anchor.losses[0])
@@ -351,7 +341,7 @@ class Objective:
                 continue
             measured = metrics and (split == "val" or self.val is None)
             accumulator = Accumulator(
-                self.loss_function, self._metrics if measured else {}, self.reading, len(rows)
+                self.loss_function, self._metrics if measured else {}, self.predictions, len(rows)
             )
             strategy.run(basis, rows, self._tiles(split), accumulator)
             losses, values = accumulator.finish()
@@ -385,7 +375,7 @@ class Objective:
             z = torch.stack([torch.zeros_like(z.reshape(n, -1)), z.reshape(n, -1)], dim=-1)
             probabilities = z.softmax(-1)
         elif self.task == "classification":
-            axis = getattr(self.reading, "class_axis", 1)
+            axis = getattr(self.predictions, "class_axis", 1)
             z = z.movedim(axis + 1 if axis > 0 else -1, -1)
             probabilities = z.softmax(-1)
         else:
@@ -398,45 +388,15 @@ class Objective:
 
     # Set-up
 
-    @staticmethod
-    def _check_parameters(model: nn.Module) -> None:
-        for name, parameter in model.named_parameters():
-            if isinstance(parameter, nn.parameter.UninitializedParameter):
-                raise ValueError(
-                    f"Parameter {name} is not initialised yet (a lazy module). "
-                    "Run the model once on some data first."
-                )
-            if parameter.is_complex():
-                raise ValueError(
-                    f"Parameter {name} is complex; real parameters are expected. "
-                    "Keep real and imaginary parts as two parameters."
-                )
-
-    def _working_copy(self, model: nn.Module) -> nn.Module:
-        try:
-            with torch.no_grad():  # TorchScript modules would copy into a graph
-                working = copy.deepcopy(model)
-        except Exception as error:
-            raise ValueError(
-                f"{type(model).__name__} cannot be copied ({error}); the landscape is computed on "
-                "a copy, so that your model stays as it is. Modules that keep computed tensors as "
-                "attributes (the old torch.nn.utils.weight_norm, say) cannot be: use "
-                "torch.nn.utils.parametrizations instead."
-            ) from error
-        working = working.to(self.device)
-        if any(p.is_floating_point() and p.dtype != self.dtype for p in working.parameters()):
-            working = working.to(self.dtype)
-        for parameter in working.parameters():
-            parameter.grad = None
-            parameter.requires_grad_(False)
-        return working.eval()
-
     def _read(self, data: Any, max_examples: int) -> Examples:
         examples = read_data(data, max_examples=max_examples, seed=self.seed, dtype=self.dtype)
         if self.device.type != "cpu" and not self._fits(examples):
             return examples  # moved tile by tile
         moved = [batch.to(self.device) for batch in examples.batches]
         return Examples(moved, examples.capped, examples.joined)
+
+    def _reestimate(self, model: nn.Module) -> None:
+        reestimate(model, (tile.to(self.device) for tile in self.train.tiles(TILE)))
 
     def _fits(self, examples: Examples) -> bool:
         """Whether the data may stay on the device: it takes a quarter of what is free at most."""
@@ -447,84 +407,6 @@ class Objective:
         leaves = [leaf for batch in examples.batches for leaf in tree_leaves(batch.raw)]
         needed = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
-
-    def _find_loss(self, given: Callable[..., Any] | None) -> tuple[Loss, MeanLoss | None]:
-        """The loss to use, and how outputs are read as predictions (None: they are not)."""
-        own = None if given is None else own_loss(given)
-        first = self.train.batches[0]
-        batch = (take(first, slice(0, 32)) if self.train.joined else first).to(self.device)
-        if own is None and isinstance(batch.raw, Mapping):
-            own = ModelLoss(_loss_of_outputs)
-        if isinstance(own, ModelLoss):
-            self._try(lambda: own(self._copy, batch.raw), batch)
-            return own, None
-        outputs = self._try(lambda: call_model(self._copy, batch.inputs), batch)
-        if isinstance(own, BatchLoss) and not is_plain(given, batch.targets):
-            self._try(lambda: own(outputs, batch.targets), batch)
-            return own, self._reading_or_none(outputs, batch.targets)
-        reading = infer_loss(main_output(outputs), batch.targets)
-        for examples in (self.train, self.val):
-            for part in examples.batches if examples is not None else ():
-                reading.check(main_output(outputs), part.targets)
-        return reading, reading
-
-    @staticmethod
-    def _reading_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
-        """With a loss of the user's own, outputs need not be readable as predictions at all."""
-        try:
-            reading = infer_loss(main_output(outputs), targets)
-            reading.check(main_output(outputs), targets)
-        except (TypeError, ValueError):
-            return None
-        return reading
-
-    def _try(self, run: Callable[[], Any], batch: Batch) -> Any:
-        """Run the user's model or loss for the first time, and explain what goes wrong."""
-        before = torch.get_rng_state()
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=self._cuda_devices()):
-                result = run()
-                # A model that draws random numbers gets the same ones at every parameter vector.
-                self.stochastic |= not torch.equal(before, torch.get_rng_state())
-                return result
-        except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
-            raise ValueError(
-                f"{type(self._copy).__name__} with its loss could not be run on a batch with "
-                f"inputs {_describe(batch.inputs)} and targets {_describe(batch.targets)}: "
-                f"{type(error).__name__}: {error}. Give data in the form and type that the model "
-                "was trained on."
-            ) from error
-
-    def _tiles_freely(self) -> bool:
-        """Whether examples do not see each other, so that batches may be cut at will."""
-        if not self.train.joined or (self.val is not None and not self.val.joined):
-            return False
-        if self.stochastic or any(
-            isinstance(m, _BATCH_NORMS) and not m.track_running_stats for m in self._copy.modules()
-        ):
-            return False
-        if isinstance(self.loss_function, MeanLoss) and isinstance(
-            self._copy, (nn.Sequential, nn.Linear)
-        ):
-            return True
-        return self._halves_add_up()
-
-    @torch.no_grad()
-    def _halves_add_up(self) -> bool:
-        whole = take(self.train.batches[0], slice(0, 64)).to(self.device)
-        if whole.size < 2:
-            return True
-        middle = whole.size // 2 + whole.size % 2
-        halves = [take(whole, slice(0, middle)), take(whole, slice(middle, None))]
-        values = []
-        for tiles in ([whole], halves):
-            accumulator = Accumulator(self.loss_function, {}, None, 1)
-            try:
-                add_losses(self._copy, tiles, accumulator, 0)
-            except (RuntimeError, ValueError, IndexError):
-                return False  # a loss or model that wants its batches whole
-            values.append(float(accumulator.finish()[0][0]))
-        return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9))
 
     def _draw_probe(self, count: int) -> list[Batch]:
         source = self.train if self.val is None else self.val
@@ -629,26 +511,6 @@ class Objective:
             torch.manual_seed(self.seed)
             yield
 
-    @torch.no_grad()
-    def _reestimate(self, model: nn.Module) -> None:
-        """Replace running statistics by the averages over the training data at these weights."""
-        norms = [
-            m for m in model.modules() if isinstance(m, _BATCH_NORMS) and m.track_running_stats
-        ]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over batches
-            norm.train()
-        try:
-            for tile in self.train.tiles(TILE):
-                if tile.size > 1:
-                    call_model(model, tile.to(self.device).inputs)
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
-                norm.eval()
-
 
 class _Method(nn.Module):
     """Lets a function of the module be called with other weights by `functional_call`."""
@@ -664,26 +526,3 @@ class _Method(nn.Module):
 
 def _prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"inner.{name}": tensor for name, tensor in weights.items()}
-
-
-def _loss_of_outputs(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
-    outputs = model(**batch)
-    value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"The model returned {type(outputs).__name__} without a loss. "
-            "Give loss=function(model, batch)."
-        )
-    return value
-
-
-def _describe(tree: Any) -> str:
-    """Shapes and types of tensors, for an error message."""
-    if isinstance(tree, Tensor):
-        return f"{tuple(tree.shape)} {str(tree.dtype).removeprefix('torch.')}"
-    if isinstance(tree, Mapping):
-        return "{" + ", ".join(f"{key}: {_describe(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, (tuple, list)):
-        return "(" + ", ".join(map(_describe, tree)) + ")"
-    return repr(tree)

@@ -1,0 +1,197 @@
+"""How a model, its data and its loss fit together: tried once, before any work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.batchnorm import has_batch_statistics
+from landscape_widgets.data import Batch, Examples, take
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.inplace import add_losses
+from landscape_widgets.losses import (
+    BatchLoss,
+    Loss,
+    MeanLoss,
+    ModelLoss,
+    call_model,
+    infer_loss,
+    is_plain,
+    main_output,
+    own_loss,
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the trial found.
+
+    Attributes
+    ----------
+    loss : Loss
+    predictions : MeanLoss or None
+        How outputs are read as predictions, whatever the loss; None if they are not.
+    stochastic : bool
+        The model draws random numbers even in evaluation mode.
+    separable : bool
+        Examples do not see each other: batches may be cut at will.
+    outputs_size : int or None
+        Numbers that the model puts out for an example; None where it has no plain outputs.
+    """
+
+    loss: Loss
+    predictions: MeanLoss | None
+    stochastic: bool
+    separable: bool
+    outputs_size: int | None
+
+
+def read_model(
+    model: nn.Module,
+    given: Callable[..., Any] | None,
+    train: Examples,
+    val: Examples | None,
+    device: torch.device,
+) -> Reading:
+    """Run the working copy and its loss on a few examples and see what they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model cannot take the data, or the loss is no scalar or does not fit the targets.
+    """
+    first = train.batches[0]
+    batch = (take(first, slice(0, 32)) if train.joined else first).to(device)
+    own = None if given is None else own_loss(given)
+    if own is None and isinstance(batch.raw, Mapping):
+        own = ModelLoss(loss_of_outputs)
+    trial = _Trial(model, device)
+    loss: Loss
+    predictions: MeanLoss | None = None
+    outputs: Any = None
+    if isinstance(own, ModelLoss):
+        loss = own
+        trial.run(lambda: own(model, batch.raw), batch)
+        outputs = trial.outputs_or_none(batch)
+        if outputs is not None:
+            predictions = _predictions_or_none(outputs, batch.targets)
+    else:
+        outputs = trial.run(lambda: call_model(model, batch.inputs), batch)
+        if isinstance(own, BatchLoss) and not is_plain(given, batch.targets):
+            loss = own
+            trial.run(lambda: own(outputs, batch.targets), batch)
+            predictions = _predictions_or_none(outputs, batch.targets)
+        else:
+            loss = predictions = infer_loss(main_output(outputs), batch.targets)
+            for examples in (train, val):
+                for part in examples.batches if examples is not None else ():
+                    predictions.check(main_output(outputs), part.targets)
+    size = None if outputs is None else main_output(outputs).numel() // batch.size
+    separable = _is_separable(model, loss, train, val, device, trial.stochastic)
+    return Reading(loss, predictions, trial.stochastic, separable, size)
+
+
+class _Trial:
+    """Runs the user's code for the first time, explains what goes wrong, and watches for noise."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self.model = model
+        self.cuda = [device] if device.type == "cuda" else []
+        self.stochastic = False
+
+    def run(self, function: Callable[[], Any], batch: Batch) -> Any:
+        try:
+            return self._watched(function)
+        except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
+            raise ValueError(
+                f"{type(self.model).__name__} with its loss could not be run on a batch with "
+                f"inputs {describe(batch.inputs)} and targets {describe(batch.targets)}: "
+                f"{type(error).__name__}: {error}. Give data in the form and type that the model "
+                "was trained on."
+            ) from error
+
+    def outputs_or_none(self, batch: Batch) -> Tensor | None:
+        """Predictions, where a model whose loss is `loss(model, batch)` gives any by itself."""
+        try:
+            return main_output(self._watched(lambda: call_model(self.model, batch.inputs)))
+        except Exception:
+            # Whatever the model does when called alone: its loss does not need that call.
+            return None
+
+    def _watched(self, function: Callable[[], Any]) -> Any:
+        before = torch.get_rng_state()
+        with torch.no_grad(), torch.random.fork_rng(devices=self.cuda):
+            result = function()
+            self.stochastic |= not torch.equal(before, torch.get_rng_state())
+        return result
+
+
+def _predictions_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
+    """With a loss of the user's own, outputs need not be readable as predictions at all."""
+    try:
+        reading = infer_loss(main_output(outputs), targets)
+        reading.check(main_output(outputs), targets)
+    except (TypeError, ValueError):
+        return None
+    return reading
+
+
+def _is_separable(
+    model: nn.Module,
+    loss: Loss,
+    train: Examples,
+    val: Examples | None,
+    device: torch.device,
+    stochastic: bool,
+) -> bool:
+    if not train.joined or (val is not None and not val.joined):
+        return False
+    if stochastic or has_batch_statistics(model):
+        return False
+    return _halves_add_up(model, loss, train, device)
+
+
+@torch.no_grad()
+def _halves_add_up(model: nn.Module, loss: Loss, train: Examples, device: torch.device) -> bool:
+    whole = take(train.batches[0], slice(0, 64)).to(device)
+    if whole.size < 2:
+        return True
+    middle = (whole.size + 1) // 2
+    halves = [take(whole, slice(0, middle)), take(whole, slice(middle, None))]
+    values = []
+    for tiles in ([whole], halves):
+        accumulator = Accumulator(loss, {}, None, 1)
+        try:
+            add_losses(model, tiles, accumulator, 0)
+        except (RuntimeError, ValueError, IndexError):
+            return False  # a loss or a model that wants its batches whole
+        values.append(float(accumulator.finish()[0][0]))
+    return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9, equal_nan=True))
+
+
+def loss_of_outputs(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
+    outputs = model(**batch)
+    value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"The model returned {type(outputs).__name__} without a loss. "
+            "Give loss=function(model, batch)."
+        )
+    return value
+
+
+def describe(tree: Any) -> str:
+    """Shapes and types of tensors, for an error message."""
+    if isinstance(tree, Tensor):
+        return f"{tuple(tree.shape)} {str(tree.dtype).removeprefix('torch.')}"
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {describe(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, (tuple, list)):
+        return "(" + ", ".join(map(describe, tree)) + ")"
+    return repr(tree)
