@@ -19,6 +19,7 @@ from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
@@ -114,8 +115,8 @@ class Objective:
     anchor_loss, anchor_val_loss : float
         Loss at θ*; the second is None without validation data.
     task : {"classification", "binary", "regression", "custom"}
-    outputs_size : int or None
-        How many numbers the predictions on the probe batch are; None if there are none.
+    outputs_shape : tuple (m, ...) or None
+        Of the predictions on the probe batch; None where the model gives none by itself.
 
     Raises
     ------
@@ -146,6 +147,7 @@ class Objective:
                 raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
         self.layout = ParameterLayout.of(model)
         self.seed = seed
+        self.cluster: Cluster | None = None
         self.batchnorm: BatchNormMode = batchnorm
         self._lock = threading.RLock()
 
@@ -172,8 +174,9 @@ class Objective:
         self._metrics = resolve_metrics(metrics, self.task)
         self.metric_names = tuple(self._metrics)
         self._probe = self._draw_probe(probe_examples)
-        probed = sum(batch.size for batch in self._probe)
-        self.outputs_size = None if found.outputs_size is None else found.outputs_size * probed
+        self.outputs_shape: tuple[int, ...] | None = None
+        if found.has_outputs:
+            self.outputs_shape = tuple(self.outputs(self.anchor).shape)
 
         at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
         self.anchor_loss = float(at_anchor.losses[0])
@@ -186,6 +189,14 @@ class Objective:
                     f"The {split} loss ({self.loss_function.name}) is {value} at the trained "
                     "weights; a finite number is expected. Look for NaN in the data or weights."
                 )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker of a cluster needs: all but the lock and the cluster itself."""
+        return {**self.__dict__, "_lock": None, "cluster": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     # What is known of the model and the data
 
@@ -307,23 +318,45 @@ class Objective:
             Whether to compute the metrics, and the predictions on the probe batch.
         progress, cancelled, on_chunk
             Told as rows are finished; `on_chunk(start, part)` gets each part. After `cancelled`
-            says yes, the rows that are done are returned.
+            says yes, the leading rows that are done are returned; parts may come out of order
+            from a cluster.
         """
         coefficients = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
-        n = len(coefficients)
-        parts: list[Evaluation] = []
-        for start in range(0, n, CHUNK):
-            if cancelled():
-                break
-            rows = coefficients[start : start + CHUNK]
-            with self._lock, torch.no_grad(), self._fixed_noise():
-                part = self._evaluate_chunk(basis, rows, splits, metrics, outputs)
-            self._pin_anchor(rows, part)
-            parts.append(part)
+        n, done = len(coefficients), 0
+        options = {"splits": tuple(splits), "metrics": metrics, "outputs": outputs}
+        if self.cluster is not None and n >= WORTH_SENDING:
+            chunks = self.cluster.evaluate(self, basis, coefficients, options, cancelled)
+        else:
+            chunks = self._evaluate_here(basis, coefficients, options, cancelled)
+        parts: dict[int, Evaluation] = {}
+        for start, part in chunks:
+            parts[start] = part
+            done += len(part)
             if on_chunk is not None:
                 on_chunk(start, part)
-            progress(Progress("losses", start + len(rows), n))
-        return Evaluation.concatenate(parts)
+            progress(Progress("losses", done, n))
+        leading: list[Evaluation] = []
+        position = 0
+        while position in parts:  # a cluster may leave gaps when it is stopped
+            leading.append(parts[position])
+            position += len(parts[position])
+        return Evaluation.concatenate(leading)
+
+    def _evaluate_here(
+        self,
+        basis: Basis,
+        coefficients: FloatArray,
+        options: dict[str, Any],
+        cancelled: CancelCallback,
+    ) -> Iterator[tuple[int, Evaluation]]:
+        for start in range(0, len(coefficients), CHUNK):
+            if cancelled():
+                return
+            rows = coefficients[start : start + CHUNK]
+            with self._lock, torch.no_grad(), self._fixed_noise():
+                part = self._evaluate_chunk(basis, rows, **options)
+            self._pin_anchor(rows, part)
+            yield start, part
 
     def _evaluate_chunk(
         self,

@@ -40,15 +40,15 @@ class Reading:
         The model draws random numbers even in evaluation mode.
     separable : bool
         Examples do not see each other: batches may be cut at will.
-    outputs_size : int or None
-        Numbers that the model puts out for an example; None where it has no plain outputs.
+    has_outputs : bool
+        Called on inputs alone, the model gives a tensor.
     """
 
     loss: Loss
     predictions: MeanLoss | None
     stochastic: bool
     separable: bool
-    outputs_size: int | None
+    has_outputs: bool
 
 
 def read_model(
@@ -86,14 +86,14 @@ def read_model(
             loss = own
             trial.run(lambda: own(outputs, batch.targets), batch)
             predictions = _predictions_or_none(outputs, batch.targets)
+            outputs = _tensor_or_none(outputs)
         else:
             loss = predictions = infer_loss(main_output(outputs), batch.targets)
             for examples in (train, val):
                 for part in examples.batches if examples is not None else ():
                     predictions.check(main_output(outputs), part.targets)
-    size = None if outputs is None else main_output(outputs).numel() // batch.size
     separable = _is_separable(model, loss, train, val, device, trial.stochastic)
-    return Reading(loss, predictions, trial.stochastic, separable, size)
+    return Reading(loss, predictions, trial.stochastic, separable, outputs is not None)
 
 
 class _Trial:
@@ -139,6 +139,14 @@ def _predictions_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
     except (TypeError, ValueError):
         return None
     return reading
+
+
+def _tensor_or_none(outputs: Any) -> Tensor | None:
+    """The predictions among outputs, where the user's own loss may make sense of others."""
+    try:
+        return main_output(outputs)
+    except TypeError:
+        return None
 
 
 def _is_separable(

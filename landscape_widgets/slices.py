@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective import Evaluation, Objective
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 
 # From half a step behind θ* to half a step beyond the sample, in steps of 0.05: holds 0 and 1.
 ALPHAS: FloatArray = np.round(np.linspace(-0.5, 1.5, 41), 10)
+
+BLOCK_ELEMENTS = 1 << 22  # coefficients that are laid out at a time: 32 MiB
 
 
 @dataclass
@@ -111,25 +113,57 @@ def slice_along(
             f"Sample {wrong[0]} was asked for; the cloud has samples 0 to {len(cloud) - 1}."
         )
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-    losses: list[FloatArray] = []
-    val_losses: list[FloatArray] = []
-    for number, index in enumerate(rows):
+    lines = _Lines(objective, rows, values, progress, on_sample)
+    # Rows of a wandering cloud are as wide as it has samples: a few samples at a time.
+    step = max(1, BLOCK_ELEMENTS // (len(values) * cloud.basis.k))
+    for first in range(0, len(rows), step):
+        block = cloud.coefficients[rows[first : first + step]][:, None, :] * values[:, None]
+        objective.evaluate(
+            cloud.basis,
+            block.reshape(-1, cloud.basis.k),
+            metrics=False,
+            cancelled=cancelled,
+            on_chunk=lambda start, part, first=first: lines.take(first * len(values) + start, part),
+        )
         if cancelled():
             break
-        line = objective.evaluate(
-            cloud.basis, np.outer(values, cloud.coefficients[index]), metrics=False
+    return lines.finish()
+
+
+class _Lines:
+    """Gathers losses that come row by row, and tells which samples are complete."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        rows: npt.NDArray[np.int64],
+        alphas: FloatArray,
+        progress: ProgressCallback,
+        on_sample: Callable[[int, FloatArray, FloatArray | None], None] | None,
+    ) -> None:
+        shape = (len(rows), len(alphas))
+        self.rows, self.alphas = rows, alphas
+        self.progress, self.on_sample = progress, on_sample
+        self.losses: FloatArray = np.full(shape, np.nan)
+        self.val_losses: FloatArray | None = (
+            np.full(shape, np.nan) if objective.n_val_examples else None
         )
-        losses.append(line.losses)
-        if line.val_losses is not None:
-            val_losses.append(line.val_losses)
-        if on_sample is not None:
-            on_sample(int(index), line.losses, line.val_losses)
-        progress(Progress("slices", number + 1, len(rows)))
-    done = rows[: len(losses)]
-    empty = np.empty((0, len(values)))
-    return Slice(
-        done,
-        values,
-        np.stack(losses) if losses else empty,
-        (np.stack(val_losses) if val_losses else empty) if objective.n_val_examples else None,
-    )
+        self.waiting = np.full(len(rows), len(alphas))
+
+    def take(self, start: int, part: Evaluation) -> None:
+        places = np.arange(start, start + len(part))
+        self.losses.flat[places] = part.losses
+        if self.val_losses is not None:
+            self.val_losses.flat[places] = part.val_losses
+        numbers, counts = np.unique(places // len(self.alphas), return_counts=True)
+        self.waiting[numbers] -= counts
+        for number in numbers[self.waiting[numbers] == 0]:
+            if self.on_sample is not None:
+                val = None if self.val_losses is None else self.val_losses[number]
+                self.on_sample(int(self.rows[number]), self.losses[number], val)
+        self.progress(Progress("slices", int((self.waiting == 0).sum()), len(self.rows)))
+
+    def finish(self) -> Slice:
+        done = self.waiting == 0
+        val = None if self.val_losses is None else self.val_losses[done]
+        return Slice(self.rows[done], self.alphas, self.losses[done], val)

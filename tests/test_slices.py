@@ -57,11 +57,13 @@ def test_a_cancelled_slice_keeps_the_samples_it_has(setting):
         objective,
         cloud,
         [1, 2, 3],
+        np.linspace(0, 1, 40),
         cancelled=lambda: len(seen) == 2,
         on_sample=lambda index, losses, val: seen.append(index),
     )
     assert line.indices.tolist() == seen == [1, 2]
-    assert line.losses.shape == (2, len(ALPHAS))
+    assert line.losses.shape == (2, 40)
+    assert np.isfinite(line.losses).all()
 
 
 def test_a_sample_that_is_not_there_is_refused(setting):
