@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +124,7 @@ def slice_along(
             block.reshape(-1, cloud.basis.k),
             metrics=False,
             cancelled=cancelled,
-            on_chunk=lambda start, part, first=first: lines.take(first * len(values) + start, part),
+            on_chunk=partial(lines.take, first * len(values)),
         )
         if cancelled():
             break
@@ -150,8 +151,8 @@ class _Lines:
         )
         self.waiting = np.full(len(rows), len(alphas))
 
-    def take(self, start: int, part: Evaluation) -> None:
-        places = np.arange(start, start + len(part))
+    def take(self, first: int, start: int, part: Evaluation) -> None:
+        places = np.arange(first + start, first + start + len(part))
         self.losses.flat[places] = part.losses
         if self.val_losses is not None:
             self.val_losses.flat[places] = part.val_losses
