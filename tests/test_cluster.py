@@ -1,0 +1,115 @@
+import os
+import signal
+
+import distributed
+import numpy as np
+import pytest
+import torch
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import random_directions
+from tests.models import digits, mlp, train
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def objective():
+    data = digits(200)
+    return Objective(train(mlp(), data, 20), data, val_data=tuple(t[200:] for t in digits(300)))
+
+
+@pytest.fixture
+def basis(objective):
+    generator = torch.Generator().manual_seed(0)
+    return DenseBasis(random_directions(3, objective.anchor, objective.layout, generator))
+
+
+def rows(n: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n, 3))
+
+
+def test_two_workers_find_what_one_machine_finds(client, objective, basis):
+    here = objective.evaluate(basis, rows(200), outputs=True)
+    objective.cluster = Cluster(client)
+    chunks = []
+    there = objective.evaluate(
+        basis, rows(200), outputs=True, on_chunk=lambda start, part: chunks.append(start)
+    )
+    np.testing.assert_allclose(there.losses, here.losses, rtol=1e-6)
+    np.testing.assert_allclose(there.val_losses, here.val_losses, rtol=1e-6)
+    np.testing.assert_allclose(there.metrics["accuracy"], here.metrics["accuracy"])
+    np.testing.assert_allclose(there.outputs, here.outputs, rtol=1e-4, atol=1e-5)
+    assert len(chunks) > 10  # results stream back
+
+
+def test_both_workers_take_part(client, objective, basis):
+    objective.cluster = Cluster(client)
+    before = _tasks_of_workers(client)
+    objective.evaluate(basis, rows(400))
+    after = _tasks_of_workers(client)
+    assert all(after[worker] > before.get(worker, 0) for worker in after)
+
+
+def _tasks_of_workers(client) -> dict[str, int]:
+    return client.run(lambda dask_worker: len(dask_worker.state.log))
+
+
+def test_model_and_data_go_to_the_workers_once(client, objective, basis):
+    objective.cluster = cluster = Cluster(client)
+    objective.evaluate(basis, rows(100))
+    objective.evaluate(basis, rows(100))
+    assert len(cluster._sent) == 2  # the objective and the directions
+
+
+def test_stopping_withdraws_what_has_not_begun(client, objective, basis):
+    objective.cluster = Cluster(client)
+    done = []
+    objective.evaluate(
+        basis,
+        rows(2000),
+        cancelled=lambda: len(done) >= 2,
+        on_chunk=lambda start, part: done.append(len(part)),
+    )
+    assert 0 < sum(done) < 2000
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing_but_time(client, objective, basis):
+    expected = objective.evaluate(basis, rows(300)).losses
+    objective.cluster = Cluster(client)
+    victims = list(client.run(os.getpid).values())
+    killed = []
+
+    def kill_one(start, part):
+        if not killed:
+            killed.append(victims[0])
+            os.kill(victims[0], signal.SIGKILL)
+
+    found = objective.evaluate(basis, rows(300), on_chunk=kill_one)
+    assert killed
+    np.testing.assert_allclose(found.losses, expected, rtol=1e-6)
+
+
+def test_few_rows_are_not_worth_sending(objective, basis):
+    class Unreachable:
+        def evaluate(self, *arguments):
+            raise AssertionError("sent")
+
+    objective.cluster = Unreachable()
+    assert len(objective.evaluate(basis, rows(WORTH_SENDING - 1))) == WORTH_SENDING - 1
+
+
+def test_something_else_than_a_client_is_refused():
+    with pytest.raises(TypeError, match=r"dask\.distributed\.Client is expected"):
+        Cluster("localhost:8786")
