@@ -85,7 +85,7 @@ class Cloud:
 
     def radii(self) -> FloatArray:
         """Distances ‖θ_i − θ*‖, shape (N,)."""
-        squared = np.einsum("ij,jk,ik->i", self.coefficients, self.gram(), self.coefficients)
+        squared = ((self.coefficients @ self.gram()) * self.coefficients).sum(axis=1)
         radii: FloatArray = np.sqrt(np.maximum(squared, 0.0))
         return radii
 
