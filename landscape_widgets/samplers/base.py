@@ -1,0 +1,310 @@
+"""What all samplers have in common: drawing a cloud, checking parameters, combining."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.cloud import Cloud, Space, combine
+from landscape_widgets.errors import did_you_mean, reject_unknown
+from landscape_widgets.objective import Objective
+from landscape_widgets.progress import (
+    CancelCallback,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore,
+    never,
+)
+
+
+@dataclass
+class Work:
+    """One run of a sampler: what it works on, its random streams, and who is told."""
+
+    objective: Objective
+    seed: int
+    progress: ProgressCallback = ignore
+    cancelled: CancelCallback = never
+    generator: torch.Generator = field(init=False)
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.rng = np.random.default_rng(self.seed)
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Tell how far the work is, and stop it if that was asked for.
+
+        Raises
+        ------
+        Cancelled
+        """
+        self.progress(Progress(phase, done, total))
+        self.check_cancelled()
+
+    def check_cancelled(self) -> None:
+        """Stop the work if that was asked for.
+
+        Raises
+        ------
+        Cancelled
+        """
+        if self.cancelled():
+            raise Cancelled
+
+    def losses(self, basis: Basis, coefficients: FloatArray) -> FloatArray:
+        """Training losses at θ* + C B, shape (n,); NaN counts as infinite.
+
+        Raises
+        ------
+        Cancelled
+        """
+        found = self.objective.evaluate(
+            basis, coefficients, splits=("train",), metrics=False, cancelled=self.cancelled
+        ).losses
+        if len(found) < len(coefficients):
+            raise Cancelled
+        return np.where(np.isnan(found), np.inf, found)
+
+
+class Sampler(ABC):
+    """Draws samples around the trained weights θ*.
+
+    A small object that holds its parameters; `draw` does the work, the same for the same seed.
+    Samplers add up: ``Minima() + Rays(5)`` draws both into one cloud.
+
+    Attributes
+    ----------
+    space : {"weights", "outputs"}
+        What distances its samples are best seen in.
+    """
+
+    space: ClassVar[Space] = "weights"
+
+    def __new__(cls, *positional: Any, **keywords: Any) -> Any:
+        # Python's own message names no near ones before 3.13.
+        reject_unknown(keywords, list(inspect.signature(cls.__init__).parameters)[1:], cls.__name__)
+        return super().__new__(cls)
+
+    @property
+    def name(self) -> str:
+        """What stands in the table's column ``sampler``."""
+        return type(self).__name__
+
+    def draw(
+        self,
+        objective: Objective,
+        *,
+        seed: int,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Cloud:
+        """Draw the cloud.
+
+        Parameters
+        ----------
+        objective : Objective
+        seed : int
+            The same seed gives the same cloud. torch's and numpy's global random states are
+            neither used nor changed.
+        progress, cancelled
+            Told how far the work is; asked whether to stop. A stopped sampler returns the samples
+            it has where they mean something alone (whole runs, whole rays).
+
+        Raises
+        ------
+        ValueError
+            If the parameters do not fit the model, before any work starts.
+        Cancelled
+            If it was stopped and has nothing worth keeping.
+        """
+        self.check(objective)
+        return self._draw(Work(objective, seed, progress, cancelled))
+
+    def check(self, objective: Objective) -> None:  # noqa: B027
+        """Raise a ValueError where the parameters do not fit this model."""
+
+    @abstractmethod
+    def _draw(self, work: Work) -> Cloud:
+        """Draw, the parameters being checked."""
+
+    def __add__(self, other: Sampler) -> Combined:
+        if not isinstance(other, Sampler):
+            return NotImplemented
+        return Combined(_parts(self) + _parts(other))
+
+
+def _parts(sampler: Sampler) -> tuple[Sampler, ...]:
+    return sampler.samplers if isinstance(sampler, Combined) else (sampler,)
+
+
+@dataclass(frozen=True)
+class Combined(Sampler):
+    """Several samplers drawn into one cloud; what ``+`` makes.
+
+    The first draws what it would alone with this seed, the others have seeds of their own.
+    """
+
+    samplers: tuple[Sampler, ...]
+
+    def check(self, objective: Objective) -> None:
+        for sampler in self.samplers:
+            sampler.check(objective)
+
+    def _draw(self, work: Work) -> Cloud:
+        clouds: list[Cloud] = []
+        for number, sampler in enumerate(self.samplers):
+            own = np.random.SeedSequence([work.seed, number]).generate_state(1)[0]
+            seed = work.seed if number == 0 else int(own)
+            try:
+                clouds.append(
+                    sampler.draw(
+                        work.objective, seed=seed, progress=work.progress, cancelled=work.cancelled
+                    )
+                )
+            except Cancelled:
+                if not clouds:
+                    raise
+                break
+        return combine(clouds)
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.samplers))
+
+
+def assemble(
+    work: Work,
+    sampler: Sampler,
+    basis: Basis,
+    coefficients: FloatArray,
+    *,
+    kind: str | Sequence[str] = "sample",
+    path: int | Sequence[int] = -1,
+    step: int | Sequence[int] = 0,
+    **columns: Any,
+) -> Cloud:
+    """A cloud of θ* and the samples at `coefficients` (n, k), with its table."""
+    n = len(coefficients)
+
+    def column(value: Any, first: Any) -> list[Any]:
+        many = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+        return [first, *(value if many else [value] * n)]
+
+    table = pd.DataFrame(
+        {
+            "sampler": sampler.name,
+            "kind": column(kind, "trained"),
+            "path": column(path, -1),
+            "step": column(step, 0),
+            **{name: column(value, math.nan) for name, value in columns.items()},
+        }
+    )
+    return Cloud(
+        work.objective.anchor,
+        basis,
+        np.vstack([np.zeros((1, basis.k)), coefficients]),
+        table,
+        sampler.space,
+    )
+
+
+def assemble_paths(
+    work: Work, sampler: Sampler, displacements: Sequence[Tensor], **columns: Any
+) -> Cloud:
+    """A cloud of θ* and samples that lie in no common subspace: each is a direction of its own."""
+    basis = DenseBasis(torch.stack(list(displacements)))
+    return assemble(work, sampler, basis, np.eye(basis.k), **columns)
+
+
+def last_of_paths(paths: Sequence[int]) -> list[bool]:
+    """Which samples are the last of their path, where each path's samples follow each other."""
+    return [i + 1 == len(paths) or paths[i + 1] != paths[i] for i in range(len(paths))]
+
+
+def check_count(sampler: Sampler, *names: str, least: int = 1, optional: bool = False) -> None:
+    """Raise unless the named parameters are whole numbers of `least` or more (or None)."""
+    for name in names:
+        value = getattr(sampler, name)
+        if value is None and optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise TypeError(
+                f"{sampler.name}({name}={value!r}): a whole number of {least} or more is expected, "
+                f"{type(value).__name__} was given."
+            )
+        if value < least:
+            raise ValueError(
+                f"{sampler.name}({name}={value!r}): a whole number of {least} or more is expected."
+            )
+
+
+def check_positive(sampler: Sampler, *names: str, optional: bool = False) -> None:
+    """Raise unless the named parameters are finite numbers above 0 (or None, if `optional`)."""
+    for name in names:
+        value = getattr(sampler, name)
+        if value is None and optional:
+            continue
+        or_none = ", or None to have it found" if optional else ""
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise TypeError(
+                f"{sampler.name}({name}={value!r}): a number above 0 is expected{or_none}; "
+                f"{type(value).__name__} was given."
+            )
+        if not (math.isfinite(value) and float(value) > 0):
+            raise ValueError(
+                f"{sampler.name}({name}={value!r}): a number above 0 is expected{or_none}."
+            )
+
+
+def check_directions(sampler: Sampler, k: int, objective: Objective, name: str = "k") -> None:
+    """Raise if more directions are asked for than there are parameters."""
+    if k > objective.size:
+        raise ValueError(
+            f"{sampler.name}({name}={k}): the model has only {objective.size} trainable "
+            f"parameters, so at most {objective.size} independent directions. Give a smaller "
+            f"{name}."
+        )
+
+
+def check_choice(sampler: Sampler, name: str, known: Sequence[str]) -> None:
+    """Raise unless the named parameter is one of the known names."""
+    value = getattr(sampler, name)
+    if value not in known:
+        raise ValueError(
+            f"{sampler.name}({name}={value!r}) is not known. {did_you_mean(str(value), known)}"
+        )
+
+
+def check_memory(sampler: Sampler, rows: int, objective: Objective, less: str) -> None:
+    """Raise if `rows` vectors as long as θ* do not fit into the memory that is free."""
+    needed = rows * objective.size * objective.anchor.element_size()
+    free = free_memory(objective.device)
+    if free is not None and needed > free:
+        raise ValueError(
+            f"{sampler.name} would keep {rows} vectors of {objective.size} parameters each: "
+            f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free. Ask for fewer {less}, "
+            "or take a sampler of few directions (Minima, Subspace)."
+        )
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes free where the vectors would lie; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a Unix, or one that has no such number
+        return None

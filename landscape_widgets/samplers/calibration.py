@@ -1,0 +1,173 @@
+"""How far from θ* to look: the radius at which the loss is that of an untrained network.
+
+A fixed radius fails. In units of ‖θ*‖ the right one was 0.6 for one small network and 4.6 for
+another: too near, and all samples look like θ*; too far, and the loss is a wall.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape_widgets.basis import DenseBasis, FloatArray
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import random_direction, reinitialise
+from landscape_widgets.samplers.base import Work
+
+COPIES = 8  # untrained copies, and directions, that medians are taken over
+FACTOR = 1.5  # the loss at the radius, in units of an untrained copy's
+FIRST, LAST, LOWEST = -7.0, 4.0, -24.0  # log2(r / ‖θ*‖) where the search starts, and its ends
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The loss-calibrated radius, and how it was found.
+
+    Attributes
+    ----------
+    radius : float
+        Distance from θ* at which the median loss along random directions is `target`.
+    reference : float
+        Median loss of untrained copies.
+    target : float
+        1.5 times that.
+    radii, losses : arrays (s,)
+        What was tried, and the median losses there.
+    reached : bool
+        False where the loss levels off below the target (a bounded loss): the radius is then
+        where it has risen by 90% of what it ever does.
+    """
+
+    radius: float
+    reference: float
+    target: float
+    radii: FloatArray
+    losses: FloatArray
+    reached: bool
+
+
+def unit_direction(
+    objective: Objective, generator: torch.Generator, filter_normalised: bool = True
+) -> Tensor:
+    """A random filter-normalised direction (P,), scaled as a whole to length 1."""
+    anchor, layout = objective.anchor, objective.layout
+    direction = random_direction(anchor, layout, generator, filter_normalised)
+    norm = float(direction.double().norm())
+    if norm == 0 or not math.isfinite(norm):  # θ* is zero wherever filters are
+        direction = random_direction(anchor, layout, generator, filter_normalised=False)
+        norm = float(direction.double().norm())
+    return direction / norm
+
+
+def unit_directions(
+    k: int, objective: Objective, generator: torch.Generator, filter_normalised: bool = True
+) -> DenseBasis:
+    """k such directions as a basis."""
+    return DenseBasis(
+        torch.stack([unit_direction(objective, generator, filter_normalised) for _ in range(k)])
+    )
+
+
+def reference_loss(work: Work, copies: int = COPIES) -> float:
+    """Median training loss of untrained copies of the model."""
+    objective = work.objective
+    fresh = [
+        reinitialise(objective.anchor, objective.layout, work.generator) - objective.anchor
+        for _ in range(copies)
+    ]
+    return float(np.median(work.losses(DenseBasis(torch.stack(fresh)), np.eye(copies))))
+
+
+def calibrate(work: Work) -> Calibration:
+    """Find the radius at which the loss along random directions is 1.5 times an untrained one's.
+
+    L_ref is the median loss of 8 untrained copies. Along 8 filter-normalised directions r grows
+    from 2⁻⁷‖θ*‖ in steps of √2 until the median loss exceeds 1.5·L_ref (or shrinks, where it does
+    so from the first); the radius is interpolated, log loss against log r.
+
+    Raises
+    ------
+    ValueError
+        If the loss is the same everywhere.
+    Cancelled
+    """
+    objective = work.objective
+    reference = reference_loss(work)
+    target = _target(objective.anchor_loss, reference)
+    directions = unit_directions(COPIES, objective, work.generator)
+    scale = float(objective.anchor.double().norm())
+    if scale == 0:
+        fresh = reinitialise(objective.anchor, objective.layout, work.generator)
+        scale = float(fresh.double().norm()) or 1.0
+
+    tried: dict[float, float] = {}
+
+    def median_at(exponent: float) -> float:
+        rows = np.eye(COPIES) * (scale * 2.0**exponent)
+        tried[exponent] = float(np.median(work.losses(directions, rows)))
+        work.report("radius", len(tried), int(2 * (LAST - FIRST)) + 1)
+        return tried[exponent]
+
+    exponent = FIRST
+    if median_at(exponent) > target:
+        while exponent > LOWEST and tried[exponent] > target:
+            exponent -= 0.5
+            median_at(exponent)
+    else:
+        while exponent < LAST and tried[exponent] <= target:
+            exponent += 0.5
+            median_at(exponent)
+
+    exponents = np.array(sorted(tried))
+    losses = np.array([tried[e] for e in exponents])
+    reached = bool((losses > target).any())
+    if not reached:
+        rise = losses.max() - objective.anchor_loss
+        if not rise > 1e-12 * max(1.0, abs(objective.anchor_loss)):
+            raise ValueError(
+                f"The loss is {objective.anchor_loss:g} at the trained weights and nowhere higher "
+                f"up to {2.0**LAST:g} times their norm away: there is no landscape to sample. "
+                "Look whether the loss depends on the model at all, or give radius=."
+            )
+        target = objective.anchor_loss + 0.9 * rise
+    return Calibration(
+        radius=scale * 2.0 ** _crossing(exponents, losses, target),
+        reference=reference,
+        target=target,
+        radii=scale * 2.0**exponents,
+        losses=losses,
+        reached=reached,
+    )
+
+
+def _target(anchor_loss: float, reference: float) -> float:
+    """The loss that marks the radius, also for losses below 0 and models worse than untrained."""
+    if math.isfinite(reference) and reference > anchor_loss:
+        if reference > 0:
+            return FACTOR * reference
+        return anchor_loss + FACTOR * (reference - anchor_loss)
+    return anchor_loss + 0.5 * max(abs(anchor_loss), 1e-3)
+
+
+def _crossing(exponents: FloatArray, losses: FloatArray, target: float) -> float:
+    """Exponent at which the losses first exceed the target."""
+    above = int(np.argmax(losses > target))
+    if above == 0:
+        return float(exponents[0])
+    low, high = losses[above - 1], losses[above]
+    if not math.isfinite(high):
+        share = 0.5
+    elif low > 0:
+        share = math.log(target / low) / math.log(high / low)
+    else:
+        share = (target - low) / (high - low)
+    return float(exponents[above - 1] + share * (exponents[above] - exponents[above - 1]))
+
+
+def radius_or_calibrated(work: Work, radius: float | None) -> float:
+    """The radius that the user gave, or the loss-calibrated one."""
+    return float(radius) if radius is not None else calibrate(work).radius
