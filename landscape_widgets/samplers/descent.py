@@ -1,0 +1,122 @@
+"""Walks downhill from around θ*, with all their steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.progress import Cancelled
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble_paths,
+    check_choice,
+    check_count,
+    check_memory,
+    check_positive,
+    last_of_paths,
+)
+from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.descents import (
+    Optimiser,
+    descend,
+    learning_rate_for,
+    perturbed_start,
+)
+
+
+@dataclass(frozen=True)
+class Descent(Sampler):
+    """Paths down the gradient from points around θ*, each run a path.
+
+    Asks: where does training go from here: back into the trained minimum, or into others? Runs
+    start in random filter-normalised directions from θ*, at the radius where the loss is that of
+    an untrained network or at a share of it, and every step is kept.
+
+    Cannot show: what lies between the runs. In many dimensions they hardly ever meet, so that a
+    map shows which run a point is on and little of the loss (held-out runs are predicted worse
+    than by their mean). The number of runs that end with a loss near that of θ*, and how far from
+    it, is worth more than the map.
+
+    Parameters
+    ----------
+    runs, steps : int
+    every : int
+        Keep each `every`-th step (and the last).
+    radius : float, optional
+        Distance of the starts from θ*; loss-calibrated by default (see `calibration`).
+    optimiser : {"adam", "sgd"}
+        "sgd" steps exactly along the gradient.
+    learning_rate : float, optional
+        At the first step, falling along a cosine. By default 0.05·r/√P for Adam, and for "sgd"
+        such that its first step is 0.05·r long.
+    batch_size : int or None
+        Examples of each gradient; None takes all of the data.
+    """
+
+    runs: int = 12
+    steps: int = 60
+    every: int = 1
+    radius: float | None = None
+    optimiser: Optimiser = "adam"
+    learning_rate: float | None = None
+    batch_size: int | None = 256
+
+    def __post_init__(self) -> None:
+        check_count(self, "runs", "steps", "every")
+        check_count(self, "batch_size", optional=True)
+        check_positive(self, "radius", "learning_rate", optional=True)
+        check_choice(self, "optimiser", ("adam", "sgd"))
+
+    @property
+    def kept(self) -> list[int]:
+        """Steps after which a sample is taken; 0 is the start."""
+        return sorted({*range(0, self.steps, self.every), self.steps})
+
+    def check(self, objective: Objective) -> None:
+        check_memory(self, self.runs * len(self.kept), objective, "runs, or a larger every")
+
+    def _draw(self, work: Work) -> Cloud:
+        radius = radius_or_calibrated(work, self.radius)
+        rows: list[Tensor] = []
+        paths: list[int] = []
+        steps: list[int] = []
+        for number in range(self.runs):
+            try:
+                work.report("descents", number, self.runs)
+                start = perturbed_start(work, radius)
+                run = descend(
+                    work,
+                    start,
+                    steps=self.steps,
+                    learning_rate=self._rate(work, start, radius),
+                    batch_size=self.batch_size,
+                    optimiser=self.optimiser,
+                    record=set(self.kept),
+                )
+            except Cancelled:
+                if not rows:
+                    raise
+                break
+            rows += run.recorded.values()
+            steps += run.recorded
+            paths += [number] * len(run.recorded)
+        return assemble_paths(
+            work,
+            self,
+            rows,
+            kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
+            path=paths,
+            step=steps,
+        )
+
+    def _rate(self, work: Work, start: Tensor, radius: float) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimiser == "adam":
+            return learning_rate_for(radius, work.objective.size)
+        steepness = float(work.objective.gradient(work.objective.anchor + start).norm())
+        return 0.05 * radius / steepness if steepness > 0 else 0.0

@@ -1,0 +1,111 @@
+"""Many short arms out from θ* and down again: what is around it in all its dimensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.cloud import Cloud, Space
+from landscape_widgets.objective import Objective
+from landscape_widgets.progress import Cancelled
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_memory,
+    check_positive,
+    last_of_paths,
+)
+from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.descents import descend, learning_rate_for, perturbed_start
+
+STEPS = (2, 6, 15, 40)  # of the descent that are kept
+ALONG = 3  # points between θ* and the arm's end
+
+
+@dataclass(frozen=True)
+class Neighbourhood(Sampler):
+    """Arms out from θ* in random directions, each followed by a short descent; each a path.
+
+    Asks: which functions does the network compute around θ*, and how do they differ in loss? An
+    arm is 3 points along a filter-normalised ray, its end, and the points after 2, 6, 15 and 40
+    steps of descent from there. Ends lie at distances drawn uniformly up to the radius.
+
+    Cannot show: distances between weights. It is meant for "outputs" space, where points are near
+    that predict alike; straight lines of weights are curves there. In "weights" space it shows
+    which arm a point is on. Many short arms tell more than few long ones.
+
+    Parameters
+    ----------
+    arms : int
+        Each is 8 samples and 40 gradients.
+    radius : float, optional
+        Largest distance of an arm's end from θ*; loss-calibrated by default (see `calibration`).
+    batch_size : int
+        Examples of each gradient.
+    """
+
+    space: ClassVar[Space] = "outputs"
+
+    arms: int = 75
+    radius: float | None = None
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_count(self, "arms", "batch_size")
+        check_positive(self, "radius", optional=True)
+
+    def check(self, objective: Objective) -> None:
+        check_memory(self, self.arms * (1 + len(STEPS)), objective, "arms")
+
+    def _draw(self, work: Work) -> Cloud:
+        radius = radius_or_calibrated(work, self.radius)
+        directions: list[Tensor] = []
+        paths: list[int] = []
+        steps: list[int] = []
+        blocks: list[np.ndarray[tuple[int, int], np.dtype[np.float64]]] = []
+        for arm in range(self.arms):
+            try:
+                work.report("arms", arm, self.arms)
+                # Not from 0: an arm that ends beside θ* has nowhere to descend.
+                start = perturbed_start(work, radius * work.rng.uniform(0.1, 1.0))
+                run = descend(
+                    work,
+                    start,
+                    steps=max(STEPS),
+                    learning_rate=learning_rate_for(float(start.norm()), work.objective.size),
+                    batch_size=self.batch_size,
+                    record=STEPS,
+                )
+            except Cancelled:
+                if not blocks:
+                    raise
+                break
+            along = np.arange(1, ALONG + 2) / (ALONG + 1)
+            block = np.zeros((len(along) + len(run.recorded), 1 + len(run.recorded)))
+            block[: len(along), 0] = along
+            block[len(along) :, 1:] = np.eye(len(run.recorded))
+            blocks.append(block)
+            directions += [start, *run.recorded.values()]
+            paths += [arm] * len(block)
+            steps += range(1, len(block) + 1)
+        coefficients = np.zeros((len(paths), len(directions)))
+        row = column = 0
+        for block in blocks:
+            coefficients[row : row + block.shape[0], column : column + block.shape[1]] = block
+            row, column = row + block.shape[0], column + block.shape[1]
+        return assemble(
+            work,
+            self,
+            DenseBasis(torch.stack(directions)),
+            coefficients,
+            kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
+            path=paths,
+            step=steps,
+        )
