@@ -1,0 +1,68 @@
+"""Straight lines out from θ*."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_directions,
+    check_positive,
+)
+from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+
+
+@dataclass(frozen=True)
+class Rays(Sampler):
+    """Points along random rays from θ*, each ray a path.
+
+    Asks: how does the loss rise on the way out, and is it alike in all directions? The rays are
+    filter-normalised (Li et al. 2018), their points equally spaced.
+
+    Cannot show: anything off the rays. Rays in many dimensions are at right angles to each other,
+    so a map shows which ray a point is on; that its colours are smooth along a ray comes from the
+    ray, not from the landscape (held-out rays are predicted worse than by their mean). Look at
+    the slices instead.
+
+    Parameters
+    ----------
+    rays, points : int
+        How many, and points on each.
+    radius : float, optional
+        Length of each ray; loss-calibrated by default (see `calibration`).
+    filter_normalised : bool
+        False takes plain Gaussian directions, which move biases and normalisation layers too.
+    """
+
+    rays: int = 30
+    points: int = 20
+    radius: float | None = None
+    filter_normalised: bool = True
+
+    def __post_init__(self) -> None:
+        check_count(self, "rays", "points")
+        check_positive(self, "radius", optional=True)
+
+    def check(self, objective: Objective) -> None:
+        check_directions(self, self.rays, objective, "rays")
+
+    def _draw(self, work: Work) -> Cloud:
+        radius = radius_or_calibrated(work, self.radius)
+        basis = unit_directions(self.rays, work.objective, work.generator, self.filter_normalised)
+        steps = np.arange(1, self.points + 1)
+        coefficients = np.kron(np.eye(self.rays), steps[:, None] * (radius / self.points))
+        return assemble(
+            work,
+            self,
+            basis,
+            coefficients,
+            path=np.repeat(np.arange(self.rays), self.points).tolist(),
+            step=np.tile(steps, self.rays).tolist(),
+        )

@@ -1,0 +1,65 @@
+"""A slice through θ* along a few random directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_directions,
+    check_positive,
+)
+from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+
+
+@dataclass(frozen=True)
+class Subspace(Sampler):
+    """Points around θ* in the span of k random directions.
+
+    Asks: what does the loss do when the weights are disturbed at random? The directions are
+    filter-normalised (Li et al. 2018, "Visualizing the loss landscape of neural nets") and of one
+    length; points lie in uniformly drawn directions within their span, at distances drawn
+    uniformly up to the radius, so that all distances are seen alike.
+
+    Cannot show: other minima, which random directions all but surely miss, and any valley that is
+    narrow in most directions. In many dimensions the loss along random directions is all but a
+    function of distance from θ*; a map that shows rings shows just this.
+
+    Parameters
+    ----------
+    k : int
+        Directions. In 3 a map can still be truthful; with 30 all samples are equally far apart.
+    n : int
+        Samples besides θ*.
+    radius : float, optional
+        Largest distance from θ*; loss-calibrated by default (see `calibration`).
+    filter_normalised : bool
+        False takes plain Gaussian directions, which move biases and normalisation layers too.
+    """
+
+    k: int = 3
+    n: int = 600
+    radius: float | None = None
+    filter_normalised: bool = True
+
+    def __post_init__(self) -> None:
+        check_count(self, "k", "n")
+        check_positive(self, "radius", optional=True)
+
+    def check(self, objective: Objective) -> None:
+        check_directions(self, self.k, objective)
+
+    def _draw(self, work: Work) -> Cloud:
+        radius = radius_or_calibrated(work, self.radius)
+        basis = unit_directions(self.k, work.objective, work.generator, self.filter_normalised)
+        coefficients = work.rng.normal(size=(self.n, self.k))
+        # Random directions are not quite at right angles; lengths are set by their Gram matrix.
+        squared = ((coefficients @ basis.gram()) * coefficients).sum(axis=1)
+        lengths = radius * work.rng.uniform(size=self.n)
+        coefficients *= (lengths / squared**0.5)[:, None]
+        return assemble(work, self, basis, coefficients)

@@ -1,0 +1,248 @@
+"""The user's own checkpoints, and a recorder that takes them while a network trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.errors import did_you_mean
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.samplers.base import Sampler, Work, assemble_paths, check_memory
+
+# What wrappers put before the names of the weights they wrap.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+class Recorder:
+    """Keeps the weights of a network while it trains.
+
+    Call `step` once after each step of the optimiser; the weights at the time of construction are
+    the first checkpoint. When `at_most` are kept, every second one is dropped and from then on
+    only every second step recorded, so that memory stays bounded and steps equally spaced.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        It is read only.
+    every : int
+        Keep every so many steps.
+    at_most : int
+
+    Attributes
+    ----------
+    checkpoints : list of dict
+        Trainable weights by name, on the CPU.
+    steps : list of int
+        After how many calls of `step` each was taken.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(2, 1)
+    >>> recorder = Recorder(model)
+    >>> for _ in range(3):
+    ...     recorder.step()  # after optimiser.step()
+    >>> recorder
+    Recorder(Linear, 4 checkpoints)
+    """
+
+    def __init__(self, model: nn.Module, every: int = 1, at_most: int = 1000) -> None:
+        for name, value, least in (("every", every, 1), ("at_most", at_most, 2)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"Recorder({name}={value!r}): a whole number of {least} or more is expected."
+                )
+        if not isinstance(model, nn.Module):
+            raise TypeError(
+                f"Recorder was given {type(model).__name__}; the torch.nn.Module that trains is "
+                "expected."
+            )
+        self.model = model
+        self.every = every
+        self.at_most = at_most
+        self.checkpoints: list[dict[str, Tensor]] = []
+        self.steps: list[int] = []
+        self._count = 0
+        self._keep()
+
+    def step(self) -> None:
+        """Record the weights as they are now."""
+        self._count += 1
+        if self._count % self.every == 0:
+            self._keep()
+
+    def _keep(self) -> None:
+        if len(self.checkpoints) >= self.at_most:
+            self.checkpoints, self.steps = self.checkpoints[::2], self.steps[::2]
+            self.every *= 2
+            if self._count % self.every:
+                return
+        self.checkpoints.append(
+            {
+                name: parameter.detach().to("cpu", copy=True)
+                for name, parameter in self.model.named_parameters()
+                if parameter.requires_grad
+            }
+        )
+        self.steps.append(self._count)
+
+    def __len__(self) -> int:
+        return len(self.checkpoints)
+
+    def __repr__(self) -> str:
+        return f"Recorder({type(self.model).__name__}, {len(self)} checkpoints)"
+
+
+Checkpoint = Mapping[str, Tensor] | nn.Module
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Trajectory(Sampler):
+    """The path that training took: the user's own checkpoints; each run is a path.
+
+    Asks: how did training get from the first weights to θ*, fast or slowly, straight or round
+    about, through what losses? θ* is the last point of the (first) run.
+
+    Cannot show: the landscape beside the path. Any path of many dimensions, a random walk too,
+    gives an arch in its principal components (Antognini & Sohl-Dickstein 2018, "PCA of
+    high-dimensional random walks"), so an arch is no sign of a valley; several runs in one map
+    separate by run, not by loss.
+
+    Parameters
+    ----------
+    checkpoints : Recorder, or list of state dicts or models; or a list of several such runs
+        Batch statistics and other buffers in them are not used.
+    steps : list of int, optional
+        Training step of each checkpoint, for a single run.
+    """
+
+    checkpoints: Recorder | Sequence[Any]
+    steps: Sequence[int] | None = None
+    runs: tuple[tuple[Checkpoint, ...], ...] = field(init=False)
+    numbers: tuple[tuple[int, ...], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        given = self.checkpoints
+        if isinstance(given, Recorder):
+            runs: list[Any] = [given]
+        elif isinstance(given, (Mapping, nn.Module)):
+            runs = [[given]]
+        elif isinstance(given, Sequence) and not isinstance(given, str):
+            several = bool(given) and isinstance(given[0], (Recorder, list, tuple))
+            runs = list(given) if several else [given]
+        else:
+            raise TypeError(
+                f"Trajectory was given {type(given).__name__}; a Recorder or a list of state dicts "
+                "is expected."
+            )
+        object.__setattr__(self, "runs", tuple(map(_checkpoints_of, runs)))
+        counts = [len(run) for run in self.runs]
+        if not counts or 0 in counts:
+            raise ValueError("Trajectory was given no checkpoints. Give at least one state dict.")
+        if self.steps is not None:
+            if len(counts) != 1 or len(self.steps) != counts[0]:
+                raise ValueError(
+                    f"Trajectory(steps=...) has {len(self.steps)} numbers; {counts} checkpoints "
+                    "were given. Give one step for each checkpoint of a single run."
+                )
+            numbers = [tuple(int(step) for step in self.steps)]
+        else:
+            numbers = [
+                tuple(run.steps if isinstance(run, Recorder) else range(len(run))) for run in runs
+            ]
+        object.__setattr__(self, "numbers", tuple(numbers))
+
+    def __repr__(self) -> str:
+        counts = " + ".join(str(len(run)) for run in self.runs)
+        return f"Trajectory({counts} checkpoints)"
+
+    def check(self, objective: Objective) -> None:
+        check_memory(self, sum(map(len, self.runs)), objective, "checkpoints")
+        known = set(objective.model_at(objective.anchor).state_dict())
+        for number, run in enumerate(self.runs):
+            for index, checkpoint in enumerate(run):
+                where = f"Checkpoint {index}" + (f" of run {number}" if len(self.runs) > 1 else "")
+                _check_names(_named(checkpoint), known, objective.layout, where)
+
+    def _draw(self, work: Work) -> Cloud:
+        anchor = work.objective.anchor
+        layout = work.objective.layout
+        rows: list[Tensor] = []
+        paths: list[int] = []
+        steps: list[int] = []
+        kinds: list[str] = []
+        anchor_place: tuple[int, int] | None = None
+        total = sum(map(len, self.runs))
+        for number, run in enumerate(self.runs):
+            for index, checkpoint in enumerate(run):
+                work.report("checkpoints", len(rows), total)
+                vector = layout.flatten(_named(checkpoint))
+                # Subtracted in float64: neighbouring checkpoints may differ in their last digits.
+                moved = vector.to(anchor.device, torch.float64) - anchor.to(torch.float64)
+                ends = index + 1 == len(run)
+                if ends and anchor_place is None and not moved.any():
+                    # θ* is sample 0 already; it takes this checkpoint's place in the path.
+                    anchor_place = (number, self.numbers[number][index])
+                    continue
+                rows.append(moved.to(anchor.dtype))
+                paths.append(number)
+                steps.append(self.numbers[number][index])
+                kinds.append("end" if ends else "sample")
+        if not rows:  # the only checkpoint is θ* itself
+            raise ValueError(
+                "The only checkpoint is the trained weights themselves: there is no path. "
+                "Give checkpoints from during the training."
+            )
+        cloud = assemble_paths(work, self, rows, kind=kinds, path=paths, step=steps)
+        if anchor_place is not None:
+            cloud.table.loc[0, ["path", "step"]] = anchor_place
+        return cloud
+
+
+def _checkpoints_of(run: Any) -> tuple[Checkpoint, ...]:
+    items = run.checkpoints if isinstance(run, Recorder) else run
+    for item in items:
+        if not isinstance(item, (Mapping, nn.Module)):
+            raise TypeError(
+                f"A checkpoint of type {type(item).__name__} was given; a state dict "
+                "(model.state_dict()) or a model is expected. Load files with torch.load first."
+            )
+    return tuple(items)
+
+
+def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Weights by name, without what wrappers put before the names."""
+    if isinstance(checkpoint, nn.Module):
+        named: Mapping[str, Any] = checkpoint.state_dict()
+    else:
+        named = checkpoint
+    weights = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    for prefix in PREFIXES:
+        if weights and all(name.startswith(prefix) for name in weights):
+            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights
+
+
+def _check_names(
+    weights: Mapping[str, Tensor], known: set[str], layout: ParameterLayout, where: str
+) -> None:
+    """Raise a ValueError naming all keys and shapes in which a checkpoint is of another model."""
+    wrong = []
+    for name, shape in zip(layout.names, layout.shapes, strict=True):
+        if name not in weights:
+            wrong.append(f"{name} is missing")
+        elif weights[name].shape != shape:
+            wrong.append(f"{name} has shape {tuple(weights[name].shape)} for {tuple(shape)}")
+    strange = [name for name in weights if name not in known]
+    wrong += [f"{name} is unknown ({did_you_mean(name, known)})" for name in strange]
+    if wrong:
+        shown = "; ".join(wrong[:6]) + (f"; and {len(wrong) - 6} more" if len(wrong) > 6 else "")
+        raise ValueError(
+            f"{where} is of another model: {shown}. Give checkpoints of the very model that is "
+            "shown (its state_dict() during training)."
+        )
