@@ -89,11 +89,11 @@ class Cloud:
         radii: FloatArray = np.sqrt(np.maximum(squared, 0.0))
         return radii
 
-    def isometric(self, standardise: bool = False) -> FloatArray:
-        """Coordinates (N, r), r ≤ k, with the very distances that the samples have in R^P.
+    def isometry(self, standardise: bool = False) -> FloatArray:
+        """The matrix (k, r), r ≤ k, that takes coefficients to points with the same distances.
 
-        With G = B Bᵀ = V Λ Vᵀ they are C V Λ^½: no (N, P) matrix is ever made, and distances
-        come from the displacements, so that small ones are not lost in rounding θ* + δ.
+        With G = B Bᵀ = V Λ Vᵀ it is V Λ^½: no (N, P) matrix is ever made, and distances come
+        from the displacements, so that small ones are not lost in rounding θ* + δ.
 
         Parameters
         ----------
@@ -105,8 +105,12 @@ class Cloud:
         # Rank is judged against the largest eigenvalue: below this only rounding is left.
         kept = values > max(values.max(initial=0.0), 0.0) * 1e-14 * len(values)
         order = np.flatnonzero(kept)[::-1]
-        coordinates = self.coefficients @ (vectors[:, order] * np.sqrt(values[order]))
-        return np.ascontiguousarray(coordinates)
+        matrix: FloatArray = vectors[:, order] * np.sqrt(values[order])
+        return matrix
+
+    def isometric(self, standardise: bool = False) -> FloatArray:
+        """Coordinates (N, r), r ≤ k, with the very distances that the samples have in R^P."""
+        return np.ascontiguousarray(self.coefficients @ self.isometry(standardise))
 
     def _inverse_variances(self) -> Tensor:
         """1/σ_p² of each parameter over the cloud (0 where it never varies), shape (P,)."""
@@ -145,6 +149,16 @@ class Cloud:
         rows = np.asarray(indices)
         return Cloud(
             self.anchor, self.basis, self.coefficients[rows], self.table.iloc[rows], self.space
+        )
+
+    def extended(self, coefficients: FloatArray, table: pd.DataFrame) -> Cloud:
+        """The same samples and, behind them, new ones over the same directions."""
+        return Cloud(
+            self.anchor,
+            self.basis,
+            np.concatenate([self.coefficients, coefficients]),
+            pd.concat([self.table.drop(columns="radius"), table], ignore_index=True),
+            self.space,
         )
 
     def __add__(self, other: Cloud) -> Cloud:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -395,7 +396,7 @@ class Objective:
         if part.val_losses is not None and self.anchor_val_loss is not None:
             part.val_losses[at_anchor] = self.anchor_val_loss
 
-    def output_features(self, outputs: FloatArray) -> FloatArray:
+    def output_features(self, outputs: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Predictions as points whose Euclidean distances mean something, (n, d).
 
         For classes: √softmax / √m, so that the distance of two rows is √2 times the root mean

@@ -1,5 +1,6 @@
 """Samplers: which parameter vectors to look at. Each says what it asks and what it cannot show."""
 
+from landscape_widgets.errors import did_you_mean
 from landscape_widgets.samplers.base import Combined, Sampler
 from landscape_widgets.samplers.calibration import Calibration
 from landscape_widgets.samplers.descent import Descent
@@ -20,4 +21,33 @@ __all__ = [
     "Sampler",
     "Subspace",
     "Trajectory",
+    "resolve",
 ]
+
+
+def resolve(sampler: Sampler | str | None = None) -> Sampler:
+    """A sampler from itself or its name; `Minima()` from None.
+
+    Raises
+    ------
+    ValueError
+        If there is no sampler of that name that can be made without arguments; the near ones are
+        named.
+    TypeError
+        If it is neither.
+    """
+    if sampler is None:
+        return Minima()
+    if isinstance(sampler, Sampler):
+        return sampler
+    if isinstance(sampler, str):
+        kinds = {
+            kind.__name__.lower(): kind for kind in (Minima, Subspace, Rays, Descent, Neighbourhood)
+        }
+        if sampler.lower() not in kinds:
+            names = [kind.__name__ for kind in kinds.values()]
+            raise ValueError(f"There is no sampler {sampler!r}. {did_you_mean(sampler, names)}")
+        return kinds[sampler.lower()]()
+    raise TypeError(
+        f"sampler is {sampler!r}; one of landscape_widgets.samplers, or its name, is expected."
+    )

@@ -1,0 +1,547 @@
+"""A loss landscape without a notebook: sample, evaluate, embed, slice, ask."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import nn
+
+from landscape_widgets import fingerprint, reducers, samplers, storage
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.batchnorm import BatchNormMode
+from landscape_widgets.cloud import Cloud, Space
+from landscape_widgets.evaluation.cluster import Cluster
+from landscape_widgets.metrics import Metric
+from landscape_widgets.objective import Evaluation, Objective
+from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
+from landscape_widgets.reducers.base import Frame, Reducer
+from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.slices import Slice, slice_along
+
+# Predictions are kept for "outputs" space and for the readouts as long as they fit in this.
+OUTPUT_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """How samples become points of a space; fixed with a map, so that later samples join in."""
+
+    space: Space
+    scale: FloatArray | None
+
+    def points(self, land: Landscape) -> FloatArray:
+        cloud = land._sampled()
+        if self.space == "weights":
+            assert self.scale is not None
+            return cloud.coefficients @ self.scale
+        assert land.outputs is not None
+        features = land.objective.output_features(land.outputs)
+        return features if self.scale is None else features * self.scale
+
+
+class Landscape:
+    """The loss of a model on its data, sampled around the trained weights.
+
+    >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=600)).embed(TSNE())  # doctest: +SKIP
+    >>> land.to_frame().head()  # doctest: +SKIP
+
+    Parameters
+    ----------
+    model, data, val_data, loss, metrics, device, max_examples, batchnorm, probe_examples
+        As for `Objective`.
+    seed : int
+        Of everything that is drawn: the same seed gives the same landscape.
+    client : dask.distributed.Client, optional
+        Whose workers evaluate the samples.
+
+    Attributes
+    ----------
+    objective : Objective
+    cloud : Cloud or None
+        What was sampled.
+    losses, val_losses : array (N,)
+        NaN where not evaluated yet (see `evaluated`), or where the loss is not a number.
+    metrics : dict of arrays (N,)
+    outputs : array (N, m, ...) or None
+        Predictions on the probe batch, where they fit in memory.
+    evaluated : array (N,) of bool
+    coordinates : array (N, 2 or 3)
+        The map; NaN for samples that are not on it.
+    space, reducer : what the map was made with
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        *,
+        val_data: Any = None,
+        loss: Callable[..., Any] | None = None,
+        metrics: Sequence[str | Metric] | Mapping[str, Metric] | None = None,
+        device: torch.device | str | None = None,
+        seed: int = 0,
+        max_examples: int = 10_000,
+        batchnorm: BatchNormMode = "trained",
+        probe_examples: int = 100,
+        client: Any = None,
+    ) -> None:
+        self.seed = seed
+        self.objective = Objective(
+            model,
+            data,
+            val_data=val_data,
+            loss=loss,
+            metrics=metrics,
+            device=device,
+            max_examples=max_examples,
+            batchnorm=batchnorm,
+            probe_examples=probe_examples,
+            seed=seed,
+        )
+        if client is not None:
+            self.objective.cluster = Cluster(client)
+        self.sampler: Sampler | None = None
+        self.reducer: Reducer | None = None
+        self.space: Space | None = None
+        self.cloud: Cloud | None = None
+        self._placing: _Measure | None = None
+        self._reset(0)
+
+    def _reset(self, n: int) -> None:
+        self.losses: FloatArray = np.full(n, np.nan)
+        self.val_losses: FloatArray | None = (
+            np.full(n, np.nan) if self.objective.n_val_examples else None
+        )
+        self.metrics: dict[str, FloatArray] = {
+            name: np.full(n, np.nan) for name in self.objective.metric_names
+        }
+        size = self.objective.outputs_shape
+        self.outputs: npt.NDArray[np.float32] | None = None
+        if size is not None and self._outputs_fit(n):
+            self.outputs = np.full((n, *size), np.nan, dtype=np.float32)
+        self.evaluated: npt.NDArray[np.bool_] = np.zeros(n, dtype=bool)
+        self.coordinates: FloatArray = np.full((n, 2), np.nan)
+
+    def __repr__(self) -> str:
+        done = f"{int(self.evaluated.sum())} samples" if len(self.evaluated) else "not sampled"
+        return f"<Landscape of {self.objective.size:,} parameters, {done}>"
+
+    # Sampling
+
+    def sample(
+        self,
+        sampler: Sampler | str | None = None,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_drawn: Callable[[Cloud], None] | None = None,
+        on_chunk: Callable[[npt.NDArray[np.int64]], None] | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> Landscape:
+        """Draw a cloud of samples and evaluate the loss at each.
+
+        Parameters
+        ----------
+        sampler
+            One of `landscape_widgets.samplers`, or its name; `Minima()` by default.
+        progress, cancelled
+            When `cancelled` says yes, the samples that are evaluated are kept, and
+            `evaluate_rest` goes on with the others.
+        on_drawn : callable, optional
+            Gets the cloud before any loss is evaluated.
+        on_chunk : callable, optional
+            Gets the indices of samples as they are evaluated.
+        path : optional
+            A file that gets each result as it is found. If it is there already, from a run of the
+            same sampler on the same model and data, that run is taken up where it ended.
+
+        Raises
+        ------
+        ValueError
+            If `path` holds a landscape of another model, data, sampler or seed.
+        Cancelled
+            If work was cancelled before there was a cloud; the landscape is then as it was.
+        """
+        sampler = samplers.resolve(sampler)
+        file = None if path is None or not Path(path).exists() else storage.read(path)
+        if file is None:
+            drawn = sampler.draw(
+                self.objective, seed=self.seed, progress=progress, cancelled=cancelled
+            )
+            self.cloud = drawn
+            self._reset(len(drawn))
+        else:
+            self._check_origin(file, path)
+            if file.document["sampler"] != repr(sampler) or file.document["seed"] != self.seed:
+                raise ValueError(
+                    f"{path} holds samples of {file.document['sampler']} with seed "
+                    f"{file.document['seed']}; asked for is {sampler!r} with seed {self.seed}. "
+                    "Give another path, or delete the file."
+                )
+            self._restore(file)
+        self.sampler, self.space, self._placing = sampler, None, None
+        if path is not None and file is None:
+            self.save(path)
+        if on_drawn is not None:
+            on_drawn(self._sampled())
+        return self.evaluate_rest(
+            progress=progress, cancelled=cancelled, on_chunk=on_chunk, path=path
+        )
+
+    def evaluate_rest(
+        self,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_chunk: Callable[[npt.NDArray[np.int64]], None] | None = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> Landscape:
+        """Evaluate the samples that have no loss yet; see `sample`."""
+        cloud = self._sampled()
+        waiting = np.flatnonzero(~self.evaluated)
+        rows_on_disk = None if path is None else storage.Rows(path, list(self._results()))
+
+        def take(start: int, part: Evaluation) -> None:
+            rows = waiting[start : start + len(part)]
+            self._store(rows, part)
+            if rows_on_disk is not None:
+                rows_on_disk.put(rows, {name: a[rows] for name, a in self._results().items()})
+            if on_chunk is not None:
+                on_chunk(rows)
+
+        self.objective.evaluate(
+            cloud.basis,
+            cloud.coefficients[waiting],
+            outputs=self.outputs is not None,
+            progress=progress,
+            cancelled=cancelled,
+            on_chunk=take,
+        )
+        return self
+
+    def _store(self, rows: npt.NDArray[np.int64], part: Evaluation) -> None:
+        self.losses[rows] = part.losses
+        if self.val_losses is not None and part.val_losses is not None:
+            self.val_losses[rows] = part.val_losses
+        for name, values in part.metrics.items():
+            self.metrics[name][rows] = values
+        if self.outputs is not None and part.outputs is not None:
+            self.outputs[rows] = part.outputs
+        self.evaluated[rows] = True
+
+    def _outputs_fit(self, n: int) -> bool:
+        shape = self.objective.outputs_shape
+        return shape is not None and n * math.prod(shape) * 4 <= OUTPUT_BYTES
+
+    def _results(self) -> dict[str, npt.NDArray[Any]]:
+        """All that has one row a sample, by name; `evaluated` comes last."""
+        found: dict[str, npt.NDArray[Any]] = {"losses": self.losses}
+        if self.val_losses is not None:
+            found["val_losses"] = self.val_losses
+        found.update({f"metric:{name}": values for name, values in self.metrics.items()})
+        if self.outputs is not None:
+            found["outputs"] = self.outputs
+        found["evaluated"] = self.evaluated
+        return found
+
+    def _sampled(self) -> Cloud:
+        if self.cloud is None:
+            raise RuntimeError("There are no samples yet. Call .sample() first.")
+        return self.cloud
+
+    # The map
+
+    def points(self, space: Space | None = None, *, standardise: bool = False) -> FloatArray:
+        """The samples as points whose Euclidean distances are those of a space, (N, d).
+
+        "weights": isometric coordinates. "outputs": see `Objective.output_features`. With
+        `standardise` each parameter (or output) is measured in its own standard deviation.
+
+        Raises
+        ------
+        ValueError
+            If there is no such space, or predictions are not to be had or kept.
+        """
+        return self._measure(space, standardise).points(self)
+
+    def _measure(self, space: Space | None, standardise: bool) -> _Measure:
+        cloud = self._sampled()
+        space = cloud.space if space is None else space
+        if space == "weights":
+            return _Measure(space, cloud.isometry(standardise))
+        if space != "outputs":
+            raise ValueError(f"space={space!r}; expected is 'weights' or 'outputs'.")
+        if self.outputs is None:
+            raise ValueError(self._why_no_outputs(len(cloud)))
+        if not standardise:
+            return _Measure(space, None)
+        spread = np.nanstd(self.objective.output_features(self.outputs), axis=0)
+        return _Measure(space, 1.0 / np.where(spread > 0, spread, 1.0))
+
+    def _why_no_outputs(self, n: int) -> str:
+        shape = self.objective.outputs_shape
+        if shape is None:
+            return (
+                "'outputs' space needs the predictions model(inputs), which this model does not "
+                "give for its batches. Use space='weights'."
+            )
+        return (
+            f"The predictions of {n} samples take {n * math.prod(shape) * 4 / 2**20:,.0f} MiB; at "
+            f"most {OUTPUT_BYTES >> 20} are kept. Give fewer probe_examples, or use "
+            "space='weights'."
+        )
+
+    def embed(
+        self,
+        reducer: Any = None,
+        *,
+        space: Space | None = None,
+        standardise: bool = False,
+        n_components: int = 2,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_frame: Callable[[Frame, npt.NDArray[np.int64]], None] | None = None,
+    ) -> Landscape:
+        """Lay the samples out in 2 or 3 dimensions.
+
+        Parameters
+        ----------
+        reducer
+            One of `landscape_widgets.reducers`, its name, or a scikit-learn transformer;
+            `TSNE()` by default.
+        space : {"weights", "outputs"}, optional
+            What distances are measured in; by default what the sampler names as its own.
+        standardise
+            Measure each parameter, or output, in units of its own standard deviation.
+        progress, cancelled
+            A cancelled reducer leaves its last map.
+        on_frame : callable, optional
+            Gets each intermediate map and the indices of its samples.
+        """
+        cloud = self._sampled()
+        reducer = reducers.resolve(reducer)
+        measure = self._measure(space, standardise)
+        points = measure.points(self)
+        rows = np.flatnonzero(self.evaluated & np.isfinite(points).all(axis=1))
+        reducer.check(len(rows), points.shape[1])
+
+        def frame(part: Frame) -> None:
+            if on_frame is not None:
+                on_frame(part, rows)
+
+        found = reducer.fit(
+            points[rows],
+            n_components=n_components,
+            seed=self.seed,
+            progress=progress,
+            cancelled=cancelled,
+            on_frame=frame if on_frame is not None else None,
+        )
+        coordinates = np.full((len(cloud), n_components), np.nan)
+        coordinates[rows] = found
+        self.coordinates = coordinates
+        self.reducer, self.space, self._placing = reducer, measure.space, measure
+        return self
+
+    def refine(
+        self,
+        indices: npt.ArrayLike,
+        n: int = 100,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_drawn: Callable[[Cloud], None] | None = None,
+        on_chunk: Callable[[npt.NDArray[np.int64]], None] | None = None,
+    ) -> Landscape:
+        """Sample more around some samples, and place them on the map as it is.
+
+        New samples are a smoothed bootstrap of the chosen ones: one of them, plus a normal
+        displacement with half their standard deviation (Silverman 1986, section 6.4). Around a
+        single sample, its ten nearest neighbours give the scale. All that was there keeps its
+        number and its place.
+
+        Parameters
+        ----------
+        indices : array
+            Around which samples.
+        n : int
+            How many new ones.
+        progress, cancelled, on_drawn, on_chunk
+            As for `sample`.
+
+        Raises
+        ------
+        ValueError
+            If no samples are given, or n is not positive.
+        """
+        cloud = self._sampled()
+        chosen = np.unique(np.atleast_1d(np.asarray(indices, dtype=np.int64)))
+        if not len(chosen) or n < 1:
+            raise ValueError(
+                f"{len(chosen)} samples and n={n} were given; at least one of each is expected. "
+                "Select the samples to refine around first."
+            )
+        around = chosen
+        if len(chosen) == 1:
+            points = cloud.isometric()
+            distances = np.linalg.norm(points - points[chosen], axis=1)
+            around = np.argsort(distances, kind="stable")[:11]
+        rng = np.random.default_rng([self.seed, len(cloud)])
+        centred = cloud.coefficients[around] - cloud.coefficients[around].mean(axis=0)
+        noise = rng.normal(size=(n, len(around))) @ centred / np.sqrt(max(1, len(around) - 1))
+        coefficients = cloud.coefficients[rng.choice(chosen, size=n)] + 0.5 * noise
+        table = pd.DataFrame(
+            {"sampler": "refine", "kind": "sample", "path": -1, "step": 0}, index=range(n)
+        )
+        before = len(cloud)
+        self.cloud = cloud.extended(coefficients, table)
+        self._grow(len(self.cloud))
+        if on_drawn is not None:
+            on_drawn(self.cloud)
+        self.evaluate_rest(progress=progress, cancelled=cancelled, on_chunk=on_chunk)
+        self.place(np.arange(before, len(self.cloud)))
+        return self
+
+    def place(self, indices: npt.ArrayLike) -> None:
+        """Find a place on the map for evaluated samples without one, the others staying put."""
+        if self.reducer is None or self._placing is None:
+            return
+        rows = np.asarray(indices)
+        points = self._placing.points(self)
+        rows = rows[self.evaluated[rows] & np.isfinite(points[rows]).all(axis=1)]
+        if len(rows):
+            self.coordinates[rows] = self.reducer.place(points[rows])
+
+    def _grow(self, n: int) -> None:
+        """Make room for more samples; what is known of the others stays."""
+        old, before = {**self._results(), "coordinates": self.coordinates}, len(self.evaluated)
+        self._reset(n)
+        self.coordinates = np.full((n, old["coordinates"].shape[1]), np.nan)
+        new = {**self._results(), "coordinates": self.coordinates}
+        for name, values in old.items():
+            if name in new:
+                new[name][:before] = values
+
+    def initial_coordinates(self, n_components: int = 2) -> FloatArray:
+        """Principal components of the samples in weights space, (N, n_components): at once."""
+        return self._sampled().principal_coordinates(n_components)
+
+    # Questions
+
+    def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
+        """The loss along the lines from θ* to some samples; see `slices.slice_along`."""
+        return slice_along(self.objective, self._sampled(), indices, alphas)
+
+    def model_at(self, index: int) -> nn.Module:
+        """A new model with the weights of a sample."""
+        cloud = self._sampled()
+        if not 0 <= index < len(cloud):
+            raise IndexError(f"Sample {index} was asked for; there are 0 to {len(cloud) - 1}.")
+        return self.objective.model_at(cloud.vector(index))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each evaluated sample, under its number.
+
+        Columns: loss, val_loss, radius, x, y (and z), sampler, kind, path, step, each metric, and
+        what else the sampler tells.
+        """
+        cloud = self._sampled()
+        columns: dict[str, Any] = {"loss": self.losses}
+        if self.val_losses is not None:
+            columns["val_loss"] = self.val_losses
+        columns["radius"] = cloud.table["radius"].to_numpy()
+        columns.update(zip("xyz", self.coordinates.T, strict=False))
+        for name in ("sampler", "kind", "path", "step"):
+            columns[name] = cloud.table[name].to_numpy()
+        columns.update(self.metrics)
+        for name in cloud.table.columns:
+            columns.setdefault(name, cloud.table[name].to_numpy())
+        frame = pd.DataFrame(columns)
+        frame.index.name = "sample"
+        return frame[self.evaluated]
+
+    # On disk
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything but the model and the data to one file (safetensors with JSON)."""
+        tensors, cloud = storage.pack_cloud(self._sampled())
+        for name, values in {**self._results(), "coordinates": self.coordinates}.items():
+            tensors[name] = torch.from_numpy(values)
+        storage.write(
+            path,
+            tensors,
+            {
+                "cloud": cloud,
+                "model": fingerprint.of_model(self.objective),
+                "data": fingerprint.of_data(self.objective),
+                "sampler": repr(self.sampler),
+                "reducer": None if self.reducer is None else repr(self.reducer),
+                "space": self.space,
+                "seed": self.seed,
+                "torch": torch.__version__,
+            },
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], model: nn.Module, data: Any, **keywords: Any
+    ) -> Landscape:
+        """Read a landscape back, with the model and the data that it was made of.
+
+        Parameters
+        ----------
+        path
+            As given to `save`.
+        model, data, keywords
+            As for `Landscape`; the seed is the saved one unless given.
+
+        Raises
+        ------
+        ValueError
+            If the model or the data are others than the ones it was made of.
+        """
+        file = storage.read(path)
+        land = cls(model, data, **{"seed": file.document["seed"], **keywords})
+        land._check_origin(file, path)
+        land._restore(file)
+        return land
+
+    def _check_origin(self, file: storage.File, path: object) -> None:
+        """Raise a ValueError where a file was made of another model or other data."""
+        model, data = fingerprint.of_model(self.objective), fingerprint.of_data(self.objective)
+        saved = {**file.document["model"], **file.document["data"]}
+        advice = {
+            "parameters": "The model has other parameters. Give the architecture that was saved.",
+            "weights": "The model has other weights. Load the weights that it was made with.",
+            "loss": f"The loss was {saved['loss']}; give the same.",
+            "batchnorm": f"batchnorm was {saved['batchnorm']!r}; give the same.",
+            "train": "The training data (or max_examples, or the seed) differ. Give the same.",
+            "val": "The validation data differ. Give the same, or none if there were none.",
+        }
+        for name, value in {**model, **data}.items():
+            if saved[name] != value:
+                raise ValueError(f"{path} was not made of this model and data. {advice[name]}")
+
+    def _restore(self, file: storage.File) -> None:
+        """Take everything over from a file."""
+        cloud = storage.unpack_cloud(file, self.objective.anchor)
+        self.cloud = cloud
+        self._reset(len(cloud))
+        for name, values in self._results().items():
+            if name not in file.tensors:
+                raise ValueError(
+                    f"The file holds no {name.removeprefix('metric:')!r}. "
+                    "Give the metrics that it was saved with."
+                )
+            values[...] = file.tensors[name].numpy()
+        self.coordinates = file.tensors["coordinates"].numpy().copy()
+        self.space = file.document["space"]

@@ -1,0 +1,175 @@
+"""t-SNE by openTSNE."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
+from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+
+STEP = 25  # iterations between two looks at the map
+EXACT_NEIGHBOURS = 10_000  # up to here neighbours are exact, and forces by Barnes-Hut
+
+
+class TSNE(Reducer):
+    """t-distributed stochastic neighbour embedding (van der Maaten and Hinton 2008).
+
+    Points become probabilities of being neighbours: normal ones in the original space, whose
+    widths make every point have about `perplexity` neighbours, and heavy-tailed ones on the map.
+    Gradient descent moves the map until the Kullback-Leibler divergence between the two is small.
+    Who is next to whom can be trusted; sizes of groups and gaps between them cannot.
+
+    Parameters
+    ----------
+    perplexity : float
+        How many neighbours count. Less than a third of the points.
+    early_exaggeration : float
+        Factor on the attraction in the first iterations, which lets groups form.
+    early_iterations, iterations : int
+        With and without that factor. 100 + 250 reach the divergence of openTSNE's own
+        250 + 500 on clouds of this kind.
+    learning_rate : float or "auto"
+        "auto" is N / exaggeration (Belkina et al. 2019).
+    initialization : {"pca", "random"}
+    min_improvement : float
+        Stop when the relative fall of the divergence over 25 iterations is smaller; 0 never stops
+        early.
+    """
+
+    def __init__(
+        self,
+        perplexity: float = 30,
+        *,
+        early_exaggeration: float = 12,
+        early_iterations: int = 100,
+        iterations: int = 250,
+        learning_rate: float | Literal["auto"] = "auto",
+        initialization: Literal["pca", "random"] = "pca",
+        min_improvement: float = 0.0,
+    ) -> None:
+        if not perplexity > 1:
+            raise ValueError(f"perplexity={perplexity!r}; a number above 1 is expected.")
+        if initialization not in ("pca", "random"):
+            raise ValueError(f"initialization={initialization!r}; expected is 'pca' or 'random'.")
+        self.perplexity = perplexity
+        self.early_exaggeration = early_exaggeration
+        self.early_iterations = early_iterations
+        self.iterations = iterations
+        self.learning_rate = learning_rate
+        self.initialization = initialization
+        self.min_improvement = min_improvement
+
+    @property
+    def name(self) -> str:
+        return "t-SNE"
+
+    def __repr__(self) -> str:
+        return f"TSNE(perplexity={self.perplexity:g})"
+
+    def check(self, n: int, d: int) -> None:
+        if n - 1 < 3 * self.perplexity:
+            raise ValueError(
+                f"t-SNE with perplexity {self.perplexity:g} needs more than "
+                f"{3 * self.perplexity:g} samples; there are {n}. Sample more, or take "
+                f"TSNE(perplexity={max(2, (n - 1) // 3)})."
+            )
+
+    def fit(
+        self,
+        points: FloatArray,
+        *,
+        n_components: int = 2,
+        seed: int = 0,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_frame: FrameCallback | None = None,
+    ) -> FloatArray:
+        from openTSNE import TSNEEmbedding, affinity, initialization
+
+        self.check(*points.shape)
+        check_points(points)
+        n = len(points)
+        total = self.early_iterations + self.iterations
+        neighbours = "exact" if n <= EXACT_NEIGHBOURS else "approx"
+        progress(Progress("map", 0, total))
+        affinities = affinity.PerplexityBasedNN(
+            points, perplexity=self.perplexity, method=neighbours, random_state=seed, n_jobs=1
+        )
+        start = (
+            initialization.pca(points, n_components, random_state=seed)
+            if self.initialization == "pca"
+            else initialization.random(points, n_components, random_state=seed)
+        )
+        embedding: Any = TSNEEmbedding(
+            np.ascontiguousarray(start),
+            affinities,
+            negative_gradient_method="bh" if n <= EXACT_NEIGHBOURS or n_components > 2 else "fft",
+            random_state=seed,
+            n_jobs=1,
+        )
+        watch = _Watch(total, self.min_improvement, progress, cancelled, on_frame)
+        for count, options in (
+            (self.early_iterations, {"exaggeration": self.early_exaggeration, "momentum": 0.5}),
+            (self.iterations, {"exaggeration": None, "momentum": 0.8}),
+        ):
+            done = 0
+            while done < count and not watch.stopped:
+                step = min(STEP, count - done)
+                embedding = embedding.optimize(
+                    step, learning_rate=self.learning_rate, n_jobs=1, **options
+                )
+                done += step
+                exaggerated = options["exaggeration"] is not None
+                watch.look(embedding, step, "early exaggeration" if exaggerated else "t-SNE")
+            watch.stopped = cancelled()
+        self._embedding = embedding
+        self.info = {
+            "kl_divergence": float(embedding.kl_divergence),
+            "iterations": watch.iteration,
+            "perplexity": self.perplexity,
+        }
+        coordinates: FloatArray = np.array(embedding, dtype=np.float64)
+        return coordinates
+
+    def place(self, points: FloatArray) -> FloatArray:
+        # Each point between its nearest neighbours, then moved by its own forces alone.
+        partial = self._embedding.prepare_partial(points, perplexity=min(5, self.perplexity))
+        partial = partial.optimize(100, learning_rate=0.1, exaggeration=1.5, momentum=0.8, n_jobs=1)
+        coordinates: FloatArray = np.array(partial, dtype=np.float64)
+        return coordinates
+
+
+class _Watch:
+    """Tells of the map as it moves, and when to stop."""
+
+    def __init__(
+        self,
+        total: int,
+        min_improvement: float,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
+    ) -> None:
+        self.total, self.min_improvement = total, min_improvement
+        self.progress, self.cancelled, self.on_frame = progress, cancelled, on_frame
+        self.iteration = 0
+        self.stopped = False
+        self._divergence = np.inf
+
+    def look(self, embedding: Any, step: int, phase: str) -> None:
+        self.iteration += step
+        divergence = float(embedding.kl_divergence)
+        self.progress(Progress("map", self.iteration, self.total))
+        if self.on_frame is not None:
+            coordinates = np.array(embedding, dtype=np.float64)
+            self.on_frame(Frame(self.iteration, self.total, coordinates, divergence, phase))
+        settled = (
+            phase == "t-SNE"
+            and self.min_improvement > 0
+            and self._divergence - divergence < self.min_improvement * self._divergence
+        )
+        self._divergence = divergence if phase == "t-SNE" else np.inf
+        self.stopped = settled or self.cancelled()

@@ -1,0 +1,138 @@
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist, squareform
+from sklearn import decomposition, manifold
+from sklearn.manifold import Isomap, trustworthiness
+
+from landscape_widgets import reducers
+from landscape_widgets.reducers import MDS, PCA, TSNE, UMAP, Transformer
+
+
+@pytest.fixture(scope="module")
+def points() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-0.4, 1.3, size=(200, 3)) @ rng.normal(size=(3, 3))
+
+
+def test_tsne_is_the_same_as_calling_opentsne_in_one_go(points):
+    import openTSNE
+
+    ours = TSNE(perplexity=20)
+    coordinates = ours.fit(points, seed=1)
+    affinities = openTSNE.affinity.PerplexityBasedNN(points, perplexity=20, method="exact")
+    start = openTSNE.initialization.pca(points, random_state=1)
+    theirs = openTSNE.TSNEEmbedding(start, affinities, negative_gradient_method="bh", n_jobs=1)
+    theirs = theirs.optimize(100, exaggeration=12, momentum=0.5)
+    theirs = theirs.optimize(250, momentum=0.8)
+    assert ours.info["kl_divergence"] == pytest.approx(theirs.kl_divergence, rel=0.05)
+    assert trustworthiness(points, coordinates, n_neighbors=15) == pytest.approx(
+        trustworthiness(points, np.asarray(theirs), n_neighbors=15), abs=0.02
+    )
+
+
+def test_umap_is_the_same_as_calling_umap_learn(points):
+    import umap
+
+    theirs = umap.UMAP(init="pca", random_state=4, n_jobs=1).fit_transform(points)
+    np.testing.assert_array_equal(UMAP().fit(points, seed=4), theirs.astype(np.float64))
+
+
+def test_pca_is_the_same_as_scikit_learn(points):
+    ours = PCA()
+    coordinates = ours.fit(points)
+    reference = decomposition.PCA(2).fit(points)
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(reference.transform(points)))
+    np.testing.assert_allclose(
+        ours.info["explained_variance_ratio"], reference.explained_variance_ratio_
+    )
+    np.testing.assert_allclose(ours.place(points[:5]), coordinates[:5])
+
+
+def test_mds_has_no_more_stress_than_scikit_learn(points):
+    ours = MDS()
+    coordinates = ours.fit(points)
+    reference = manifold.MDS(2, n_init=1, init="random", random_state=0).fit(points)
+    stress = ((pdist(coordinates) - pdist(points)) ** 2).sum()
+    assert ours.info["stress"] == pytest.approx(stress, rel=1e-3)
+    theirs = ((pdist(reference.embedding_) - pdist(points)) ** 2).sum()
+    assert stress <= 1.01 * theirs
+
+
+def test_mds_of_a_plane_is_the_plane():
+    flat = np.random.default_rng(0).normal(size=(60, 2)) @ [[1, 0, 2], [0, 3, 1]]
+    np.testing.assert_allclose(pdist(MDS().fit(flat)), pdist(flat), rtol=1e-6)
+
+
+def test_a_scikit_learn_transformer_is_taken_as_it_is(points):
+    ours = reducers.resolve(Isomap(n_neighbors=10))
+    np.testing.assert_array_equal(ours.fit(points), Isomap(n_neighbors=10).fit_transform(points))
+    assert isinstance(ours, Transformer)
+    assert ours.place(points[:3]).shape == (3, 2)
+
+
+@pytest.mark.parametrize("make", [lambda: TSNE(20), UMAP, PCA, MDS])
+class TestEveryReducer:
+    def test_the_same_seed_gives_the_same_map_bit_for_bit(self, make, points):
+        assert np.array_equal(make().fit(points, seed=3), make().fit(points, seed=3))
+
+    def test_new_points_land_near_their_neighbours(self, make, points):
+        reducer = make()
+        coordinates = reducer.fit(points)
+        new = points[::10] + 1e-3
+        placed = reducer.place(new)
+        off = np.linalg.norm(placed - coordinates[::10], axis=1)
+        typical = np.median(squareform(pdist(coordinates)))
+        assert np.median(off) < 0.2 * typical
+
+    def test_three_components_are_to_be_had(self, make, points):
+        assert make().fit(points, n_components=3).shape == (200, 3)
+
+    def test_points_that_are_not_finite_huge_or_all_the_same_are_refused(self, make, points):
+        for bad, message in (
+            (np.where(points == points[3, 1], np.nan, points), "1 of 200 points are not finite"),
+            (points * 1e20, "beyond 1e15"),
+            (np.ones((200, 3)), "are the same"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                make().fit(bad)
+
+    def test_frames_lead_up_to_the_map(self, make, points):
+        frames = []
+        coordinates = make().fit(points, on_frame=frames.append)
+        assert all(frame.coordinates.shape == (200, 2) for frame in frames)
+        assert frames[-1].iteration <= frames[-1].total
+        assert np.isfinite(coordinates).all()
+
+
+def test_a_cancelled_tsne_keeps_its_last_map(points):
+    frames = []
+    coordinates = TSNE(20).fit(points, on_frame=frames.append, cancelled=lambda: len(frames) >= 3)
+    assert len(frames) == 3
+    np.testing.assert_array_equal(coordinates, frames[-1].coordinates)
+
+
+def test_tsne_stops_when_it_no_longer_improves(points):
+    patient, hasty = TSNE(20, iterations=1000), TSNE(20, iterations=1000, min_improvement=0.01)
+    patient.fit(points)
+    hasty.fit(points)
+    assert hasty.info["iterations"] < patient.info["iterations"] == 1100
+
+
+def test_too_few_points_for_the_perplexity_are_refused_with_a_perplexity_that_fits(points):
+    with pytest.raises(ValueError, match=r"perplexity 30 needs more than 90.*perplexity=16"):
+        TSNE().fit(points[:50])
+    TSNE(16).check(50, 3)
+
+
+def test_too_few_points_for_the_neighbours_are_refused(points):
+    with pytest.raises(ValueError, match="n_neighbors 15 needs more"):
+        UMAP().fit(points[:15])
+    with pytest.raises(ValueError, match="n_neighbors 40 needs more"):
+        reducers.resolve(Isomap(n_neighbors=40)).fit(points[:15])
+
+
+def test_an_unknown_reducer_names_the_near_one():
+    with pytest.raises(ValueError, match="Did you mean 'TSNE'"):
+        reducers.resolve("tnse")
+    with pytest.raises(TypeError, match="scikit-learn transformer"):
+        reducers.resolve(Isomap)
