@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -11,6 +12,18 @@ from landscape_widgets.cloud import Cloud
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.objective import Objective
 
-__all__ = ["Cloud", "Landscape", "Objective", "reducers", "samplers"]
+if TYPE_CHECKING:
+    from landscape_widgets.widget import LandscapeWidget
+
+__all__ = ["Cloud", "Landscape", "LandscapeWidget", "Objective", "reducers", "samplers"]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    # The widget needs ipywidgets and bqplot; scripts and clusters do without.
+    if name == "LandscapeWidget":
+        from landscape_widgets.widget import LandscapeWidget
+
+        return LandscapeWidget
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,6 +20,7 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
 from landscape_widgets.evaluation.cluster import Cluster
+from landscape_widgets.faithfulness import Faithfulness, assess
 from landscape_widgets.metrics import Metric
 from landscape_widgets.objective import Evaluation, Objective
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
@@ -440,6 +441,28 @@ class Landscape:
     def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
         """The loss along the lines from θ* to some samples; see `slices.slice_along`."""
         return slice_along(self.objective, self._sampled(), indices, alphas)
+
+    def faithfulness(self) -> Faithfulness:
+        """How far the map can be trusted; see `landscape_widgets.faithfulness`."""
+        cloud = self._sampled()
+        if self._placing is None:
+            raise RuntimeError("There is no map yet. Call .embed() first.")
+        points = self._placing.points(self)
+        rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
+        changes = None
+        if self.outputs is not None:
+            features = self.objective.output_features(self.outputs[rows])
+            changes = np.linalg.norm(features - features[0], axis=1)
+            changes = np.nan_to_num(changes, nan=np.nanmax(changes))
+        return assess(
+            points[rows],
+            self.coordinates[rows],
+            self.losses[rows],
+            cloud.table["path"].to_numpy()[rows],
+            cloud.table["radius"].to_numpy()[rows],
+            changes,
+            self.seed,
+        )
 
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample."""

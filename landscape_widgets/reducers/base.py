@@ -47,6 +47,9 @@ class Reducer(ABC):
     def check(self, n: int, d: int) -> None:  # noqa: B027
         """Raise a ValueError where n points in d dimensions are too few."""
 
+    def warm_up(self) -> None:  # noqa: B027
+        """Load and compile what the first fit would wait for; may run beside other work."""
+
     @abstractmethod
     def fit(
         self,

@@ -77,6 +77,10 @@ class TSNE(Reducer):
                 f"TSNE(perplexity={max(2, (n - 1) // 3)})."
             )
 
+    def warm_up(self) -> None:
+        few = np.random.default_rng(0).normal(size=(30, 3))
+        TSNE(perplexity=2, early_iterations=1, iterations=1).fit(few)
+
     def fit(
         self,
         points: FloatArray,

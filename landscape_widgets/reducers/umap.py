@@ -58,6 +58,10 @@ class UMAP(Reducer):
                 f"are {n}. Sample more, or take UMAP(n_neighbors={max(2, n // 3)})."
             )
 
+    def warm_up(self) -> None:
+        few = np.random.default_rng(0).normal(size=(30, 3))
+        UMAP(n_neighbors=5, n_epochs=1).fit(few)
+
     def fit(
         self,
         points: FloatArray,

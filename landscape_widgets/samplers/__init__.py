@@ -25,6 +25,12 @@ __all__ = [
 ]
 
 
+# Those that can be had by name: they need nothing but a model and its data.
+BY_NAME: dict[str, type[Sampler]] = {
+    kind.__name__.lower(): kind for kind in (Minima, Subspace, Rays, Descent, Neighbourhood)
+}
+
+
 def resolve(sampler: Sampler | str | None = None) -> Sampler:
     """A sampler from itself or its name; `Minima()` from None.
 
@@ -41,13 +47,11 @@ def resolve(sampler: Sampler | str | None = None) -> Sampler:
     if isinstance(sampler, Sampler):
         return sampler
     if isinstance(sampler, str):
-        kinds = {
-            kind.__name__.lower(): kind for kind in (Minima, Subspace, Rays, Descent, Neighbourhood)
-        }
-        if sampler.lower() not in kinds:
-            names = [kind.__name__ for kind in kinds.values()]
+        if sampler.lower() not in BY_NAME:
+            names = [kind.__name__ for kind in BY_NAME.values()]
             raise ValueError(f"There is no sampler {sampler!r}. {did_you_mean(sampler, names)}")
-        return kinds[sampler.lower()]()
+        made: Sampler = BY_NAME[sampler.lower()]()
+        return made
     raise TypeError(
         f"sampler is {sampler!r}; one of landscape_widgets.samplers, or its name, is expected."
     )

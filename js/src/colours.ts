@@ -1,0 +1,68 @@
+// Colours and numbers as a reader sees them.
+
+// Viridis (van der Walt and Smith, matplotlib): perceptually uniform, and kind to the colour-blind.
+export const VIRIDIS = [
+  "#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c",
+  "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
+];
+
+// Okabe and Ito's palette, without its black and yellow: lines that all can tell apart.
+export const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
+
+/** Losses are shown on a logarithmic scale that ends here; smaller ones are drawn at its end. */
+export const FLOOR = 1e-8;
+
+export const log = (loss: number): number => Math.log10(Math.max(loss, FLOOR));
+
+/** A number short enough for an axis or a table: 0.0123, 1.5e-7, 12,300. */
+export function short(value: number, digits = 3): string {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  const text =
+    size < 1e-3 || size >= 1e6
+      ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
+      : Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumSignificantDigits: digits });
+  return text.replace("-", "−");
+}
+
+/** Between `least` and `most` round values of a logarithmic axis from 10^low to 10^high, as log10. */
+export function logTicks(low: number, high: number, most = 6): { at: number; text: string }[] {
+  for (const steps of [[1, 2, 5], [1, 3], [1]]) {
+    const ticks = gather(low, high, steps, 1);
+    if (ticks.length >= 2 && ticks.length <= most) return ticks;
+  }
+  if (high - low > 1) {
+    for (let every = 2; every < 20; every++) {
+      const ticks = gather(low, high, [1], every);
+      if (ticks.length <= most) return ticks;
+    }
+  }
+  return linearTicks(10 ** low, 10 ** high, 4).map((value) => ({ at: Math.log10(value), text: short(value) }));
+}
+
+function gather(low: number, high: number, steps: readonly number[], every: number) {
+  const ticks: { at: number; text: string }[] = [];
+  for (let decade = Math.floor(low); decade <= Math.ceil(high); decade++) {
+    if (decade % every !== 0) continue;
+    for (const step of steps) {
+      const at = decade + Math.log10(step);
+      if (at >= low - 1e-9 && at <= high + 1e-9) ticks.push({ at, text: short(step * 10 ** decade) });
+    }
+  }
+  return ticks;
+}
+
+/** About `count` round values from low to high. */
+export function linearTicks(low: number, high: number, count: number): number[] {
+  if (!(high > low)) return [low];
+  const rough = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? 10 * power;
+  const ticks: number[] = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
+    ticks.push(Number((i * step).toPrecision(12)));
+  }
+  return ticks;
+}

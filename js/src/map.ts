@@ -1,0 +1,160 @@
+// The map: samples as bqplot marks, coloured by a column.
+
+import { Figure } from "./bqplot";
+import { log, logTicks, linearTicks, short, VIRIDIS } from "./colours";
+import { fitDomain, quantile, type Point } from "./geometry";
+import type { State } from "./model";
+
+// The order in which Python lists the marks of the figure.
+const PATHS = 0;
+const WAITING = 1;
+const POINTS = 2;
+const HOLLOW = 3;
+const MINIMA = 4;
+const STAR = 5;
+
+export interface ColourScale {
+  label: string;
+  low: number;
+  high: number;
+  ticks: { at: number; text: string }[];
+  logarithmic: boolean;
+}
+
+const LOGARITHMIC = new Set(["loss", "val_loss"]);
+
+export class MapView {
+  /** Pixels (x, y) of every sample in the figure's element; NaN for those without a place. */
+  pixels: Float32Array = new Float32Array(0);
+  points: Float32Array = new Float32Array(0);
+  scale: ColourScale | null = null;
+  counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
+
+  constructor(
+    readonly figure: Figure,
+    readonly state: State,
+  ) {}
+
+  /** Draw everything anew; points move to their places within `glide` ms. */
+  draw(glide = 0): void {
+    const { state, figure } = this;
+    this.points = state.points;
+    figure.glide = glide;
+    this.fit();
+    const kinds = state.samples.kind;
+    const evaluated = state.evaluated;
+    const colours = this.colours();
+    const groups: Record<number, number[]> = { [WAITING]: [], [POINTS]: [], [HOLLOW]: [], [MINIMA]: [], [STAR]: [] };
+    for (let i = 0; i < kinds.length; i++) {
+      if (!Number.isFinite(this.points[2 * i]!)) continue;
+      const group =
+        kinds[i] === "trained"
+          ? STAR
+          : kinds[i] === "minimum"
+            ? MINIMA
+            : !evaluated[i]
+              ? WAITING
+              : Number.isFinite(colours[i]!)
+                ? POINTS
+                : HOLLOW;
+      groups[group]!.push(i);
+    }
+    for (const [mark, indices] of Object.entries(groups)) {
+      const values: Record<string, unknown> = {
+        x: Float32Array.from(indices, (i) => this.points[2 * i]!),
+        y: Float32Array.from(indices, (i) => this.points[2 * i + 1]!),
+      };
+      if (Number(mark) === POINTS || Number(mark) === MINIMA) {
+        const missing = this.scale ? this.scale.low : 0;
+        values.color = Float32Array.from(indices, (i) => (Number.isFinite(colours[i]!) ? colours[i]! : missing));
+      }
+      if (Number(mark) === MINIMA) values.names = indices.map((_, n) => `M${n + 1}`);
+      figure.marks[Number(mark)]!.set(values);
+    }
+    this.members = groups;
+    this.counts = {
+      hollow: groups[HOLLOW]!.length,
+      waiting: groups[WAITING]!.length,
+      minima: groups[MINIMA]!.length,
+      placed: Object.values(groups).reduce((sum, group) => sum + group.length, 0),
+    };
+    this.drawPaths();
+    this.locate();
+    this.emphasise(state.selected);
+  }
+
+  private members: Record<number, number[]> = {};
+
+  /** Dim what is not selected. */
+  emphasise(selected: readonly number[]): void {
+    const chosen = new Set(selected);
+    for (const mark of [POINTS, HOLLOW, MINIMA]) {
+      const indices = this.members[mark] ?? [];
+      const opacities =
+        chosen.size === 0 ? [mark === POINTS ? 0.9 : 1] : indices.map((i) => (chosen.has(i) ? 1 : 0.18));
+      this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
+    }
+  }
+
+  /** Show all samples, with one unit as long on both axes. */
+  fit(): void {
+    const { width, height } = this.figure.plot;
+    const { x, y } = fitDomain(this.points, width, height);
+    this.figure.setDomain("x", x);
+    this.figure.setDomain("y", y);
+  }
+
+  /** Find the pixels of every sample, for the gestures. */
+  locate(): void {
+    this.pixels = new Float32Array(this.points.length);
+    for (let i = 0; i < this.points.length; i += 2) {
+      const [x, y] = this.figure.toPixel(this.points[i]!, this.points[i + 1]!);
+      this.pixels[i] = x;
+      this.pixels[i + 1] = y;
+    }
+  }
+
+  /** The value that each sample's colour stands for, and the scale of colours. */
+  private colours(): Float32Array {
+    const by = this.state.colourBy;
+    const columns = this.state.columns;
+    const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
+    const logarithmic = LOGARITHMIC.has(by);
+    const values = logarithmic ? raw.map((v) => (Number.isFinite(v) ? log(v) : NaN)) : raw;
+    let low = quantile(values, 0.01);
+    let high = quantile(values, 0.99);
+    if (!(high > low)) [low, high] = Number.isFinite(low) ? [low - 0.5, low + 0.5] : [0, 1];
+    const ticks = logarithmic
+      ? logTicks(low, high, 6)
+      : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
+    this.scale = { label: by, low, high, ticks, logarithmic };
+    for (const mark of [POINTS, MINIMA]) {
+      const scale = this.figure.marks[mark]!.get("scales").color;
+      if (scale.get("min") !== low || scale.get("max") !== high) scale.set({ min: low, max: high, colors: VIRIDIS });
+    }
+    return values;
+  }
+
+  private drawPaths(): void {
+    const { path, step } = this.state.samples;
+    const runs = new Map<number, number[]>();
+    for (let i = 0; i < path.length; i++) {
+      if (path[i]! < 0 || !Number.isFinite(this.points[2 * i]!)) continue;
+      const run = runs.get(path[i]!) ?? [];
+      run.push(i);
+      runs.set(path[i]!, run);
+    }
+    const x: number[][] = [];
+    const y: number[][] = [];
+    for (const run of runs.values()) {
+      run.sort((a, b) => step[a]! - step[b]!);
+      x.push(run.map((i) => this.points[2 * i]!));
+      y.push(run.map((i) => this.points[2 * i + 1]!));
+    }
+    this.figure.marks[PATHS]!.set({ x, y });
+  }
+
+  polygonPixels(polygon: readonly Point[]): Point[] {
+    return polygon.map(([x, y]) => this.figure.toPixel(x, y));
+  }
+}

@@ -1,0 +1,122 @@
+// What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
+// loaded again shows the widget as it was.
+
+import type { Point } from "./geometry";
+
+export interface Model {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  send(content: unknown): void;
+  on(event: string, callback: () => void): void;
+  off(event: string, callback: () => void): void;
+  widget_manager: { get_model(id: string): Promise<BackboneModel>; create_view(model: BackboneModel): Promise<any> };
+}
+
+/** A classic widget model, as bqplot's are. */
+export interface BackboneModel {
+  get(name: string): any;
+  set(values: Record<string, unknown>): void;
+  on(event: string, callback: () => void): void;
+  off(event: string, callback: () => void): void;
+}
+
+export interface Progress {
+  state: "idle" | "running" | "stopped" | "done" | "error";
+  phase: string;
+  done: number;
+  total: number;
+  seconds_left: number | null;
+  message: string;
+}
+
+export interface Readout {
+  name: string;
+  value: string;
+  word: string;
+  level: "good" | "weak" | "bad" | "info";
+  sentence: string;
+}
+
+export interface Trust {
+  sentence: string;
+  level: "good" | "weak" | "bad" | "info";
+  readouts: Readout[];
+}
+
+export interface Samples {
+  sampler: string[];
+  kind: string[];
+  path: number[];
+  step: number[];
+}
+
+export interface Choice {
+  key: string;
+  label: string;
+}
+
+export interface MapInfo {
+  title: string;
+  axes: string[];
+  caption: string[];
+  notes: string[];
+}
+
+/** Reads float32 values that the kernel sent as bytes. */
+export function floats(value: unknown): Float32Array {
+  if (!(value instanceof DataView)) return new Float32Array(0);
+  return new Float32Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
+}
+
+export class State {
+  constructor(readonly model: Model) {}
+
+  get points(): Float32Array {
+    return floats(this.model.get("_points"));
+  }
+  get columns(): Record<string, Float32Array> {
+    const raw = (this.model.get("_columns") ?? {}) as Record<string, unknown>;
+    return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, floats(value)]));
+  }
+  get evaluated(): Float32Array {
+    return floats(this.model.get("_evaluated"));
+  }
+  get samples(): Samples {
+    return this.model.get("_samples") as Samples;
+  }
+  get alphas(): number[] {
+    return this.model.get("_alphas") as number[];
+  }
+  get profiles(): Float32Array {
+    return floats(this.model.get("_profiles"));
+  }
+  get valProfiles(): Float32Array {
+    return floats(this.model.get("_val_profiles"));
+  }
+  get progress(): Progress {
+    return this.model.get("_progress") as Progress;
+  }
+  get trust(): Trust | null {
+    const trust = this.model.get("_trust") as Partial<Trust>;
+    return trust.readouts ? (trust as Trust) : null;
+  }
+  get info(): MapInfo {
+    return this.model.get("_info") as MapInfo;
+  }
+  choices(name: "sampler" | "space" | "reducer"): Choice[] {
+    return ((this.model.get("_choices") ?? {}) as Record<string, Choice[]>)[name] ?? [];
+  }
+  chosen(name: "sampler" | "space" | "reducer"): string {
+    return ((this.model.get("_chosen") ?? {}) as Record<string, string>)[name] ?? "";
+  }
+  get colourBy(): string {
+    return this.model.get("colour_by") as string;
+  }
+  get selected(): number[] {
+    return this.model.get("selected") as number[];
+  }
+  get lassos(): Point[][] {
+    return this.model.get("_lassos") as Point[][];
+  }
+}

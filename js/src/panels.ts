@@ -1,0 +1,214 @@
+// Everything around the two figures: the bar on top, the readouts and the selection below.
+
+import { short, VIRIDIS } from "./colours";
+import { h, s } from "./dom";
+import type { ColourScale } from "./map";
+import type { State, Trust } from "./model";
+
+export const COLUMN_NAMES: Record<string, string> = {
+  loss: "training loss",
+  val_loss: "validation loss",
+  gap: "validation − training loss",
+  radius: "distance from θ*",
+  path: "path",
+};
+
+export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
+
+type Chooser = "sampler" | "space" | "reducer" | "colour-by";
+
+export interface BarHandlers {
+  choose(what: Chooser, key: string): void;
+  start(): void;
+  stop(): void;
+}
+
+export class Bar {
+  readonly element = h("div", { class: "lw-bar", role: "toolbar", "aria-label": "Landscape" });
+  private readonly selects = new Map<Chooser, HTMLSelectElement>();
+  private readonly start = h("button", { class: "lw-button", "data-testid": "start", type: "button" }, "Start");
+  private readonly stop = h("button", { class: "lw-button", "data-testid": "stop", type: "button" }, "Stop");
+  private readonly fill = h("div", { class: "lw-progress-fill" });
+  private readonly progress = h(
+    "div",
+    { class: "lw-progress", role: "progressbar", "data-testid": "progress", "aria-label": "Progress" },
+    this.fill,
+  );
+  private readonly status = h("span", { class: "lw-status", "data-testid": "status", "aria-live": "off" });
+
+  constructor(
+    private readonly state: State,
+    on: BarHandlers,
+  ) {
+    for (const [what, label] of [
+      ["sampler", "Samples"],
+      ["space", "Distance"],
+      ["reducer", "Map"],
+      ["colour-by", "Colour"],
+    ] as [Chooser, string][]) {
+      const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
+      select.addEventListener("change", () => on.choose(what, select.value));
+      this.selects.set(what, select);
+      this.element.append(h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select));
+    }
+    this.start.addEventListener("click", on.start);
+    this.stop.addEventListener("click", on.stop);
+    this.element.append(h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status));
+  }
+
+  drawChoices(): void {
+    for (const what of ["sampler", "space", "reducer"] as const) {
+      options(this.selects.get(what)!, this.state.choices(what), this.state.chosen(what));
+    }
+    const columns = Object.keys(this.state.columns).map((key) => ({ key, label: nameOf(key) }));
+    options(this.selects.get("colour-by")!, columns, this.state.colourBy);
+  }
+
+  drawProgress(): void {
+    const { state, phase, done, total, seconds_left } = this.state.progress;
+    const running = state === "running";
+    const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
+    this.fill.style.width = `${100 * share}%`;
+    this.progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+    this.progress.setAttribute("aria-valuemin", "0");
+    this.progress.setAttribute("aria-valuemax", "100");
+    this.progress.classList.toggle("lw-idle", !running);
+    this.start.hidden = running;
+    this.start.textContent = state === "stopped" ? "Go on" : "Start";
+    this.start.disabled = state === "done";
+    this.start.hidden = running || state === "done";
+    this.stop.hidden = !running;
+    this.status.dataset.state = state;
+    const left = seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
+    const count = total > 1 ? ` ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
+    this.status.textContent = running
+      ? `${phase}${count}${left}`
+      : { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" }[
+          state as "idle" | "stopped" | "done" | "error"
+        ];
+  }
+}
+
+const time = (seconds: number): string =>
+  seconds < 60 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
+
+function options(select: HTMLSelectElement, choices: { key: string; label: string }[], chosen: string): void {
+  const signature = JSON.stringify(choices);
+  if (select.dataset.signature !== signature) {
+    select.dataset.signature = signature;
+    select.replaceChildren(...choices.map(({ key, label }) => h("option", { value: key }, label)));
+  }
+  select.value = chosen;
+}
+
+/** The colour bar below the map; its ticks show the value, not its logarithm. */
+export function drawColourBar(host: HTMLElement, scale: ColourScale | null, counts: Record<string, number>): void {
+  if (!scale) return host.replaceChildren();
+  const stops = VIRIDIS.map((colour, i) => `${colour} ${(100 * i) / (VIRIDIS.length - 1)}%`).join(", ");
+  const place = (at: number) => (100 * (at - scale.low)) / (scale.high - scale.low);
+  const ticks = scale.ticks
+    .filter(({ at }) => place(at) >= -0.5 && place(at) <= 100.5)
+    .map(({ at, text }) => h("span", { class: "lw-tick", style: `left:${place(at)}%` }, text));
+  const bar = h(
+    "div",
+    { class: "lw-colourbar", "aria-hidden": "true" },
+    h("div", { class: "lw-gradient", style: `background:linear-gradient(to right, ${stops})` }),
+    h("div", { class: "lw-ticks" }, ...ticks),
+  );
+  const entries = [symbol("star", "trained weights θ*")];
+  if (counts.minima) entries.push(symbol("minimum", "found minimum"));
+  if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
+  if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
+  host.replaceChildren(
+    h("div", { class: "lw-colour-name" }, nameOf(scale.label)),
+    bar,
+    h("div", { class: "lw-legend" }, ...entries),
+  );
+}
+
+function symbol(kind: "star" | "minimum" | "hollow" | "waiting", label: string): HTMLElement {
+  const icon = s("svg", { class: `lw-symbol lw-symbol-${kind}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" });
+  if (kind === "star") icon.append(s("path", { d: starPath(7) }));
+  else if (kind === "minimum") icon.append(s("path", { d: "M0,-6L6,0L0,6L-6,0Z" }));
+  else icon.append(s("circle", { r: 4 }));
+  return h("span", { class: "lw-legend-entry" }, icon, label);
+}
+
+export function starPath(radius: number): string {
+  const corners = Array.from({ length: 10 }, (_, i) => {
+    const r = i % 2 ? radius * 0.42 : radius;
+    const angle = (Math.PI * i) / 5 - Math.PI / 2;
+    return `${(r * Math.cos(angle)).toFixed(2)},${(r * Math.sin(angle)).toFixed(2)}`;
+  });
+  return `M${corners.join("L")}Z`;
+}
+
+const ICONS = { good: "✓", weak: "~", bad: "✕", info: "·" };
+
+export function drawTrust(host: HTMLElement, trust: Trust | null): void {
+  const title = h("h3", { class: "lw-heading" }, "How far can I trust this map?");
+  if (!trust) {
+    host.replaceChildren(title, h("p", { class: "lw-quiet" }, "Known once the map is there."));
+    return;
+  }
+  const rows = trust.readouts.map((readout) =>
+    h(
+      "tr",
+      { class: `lw-${readout.level}`, title: readout.sentence },
+      h("td", { class: "lw-icon", "aria-hidden": "true" }, ICONS[readout.level]),
+      h("th", { scope: "row" }, readout.name),
+      h("td", { class: "lw-number" }, readout.value),
+      h("td", { class: "lw-word" }, readout.word),
+    ),
+  );
+  host.replaceChildren(
+    title,
+    h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence),
+    h("table", { class: "lw-readouts" }, h("tbody", {}, ...rows)),
+  );
+}
+
+const SHOWN = 5;
+
+export function drawSelection(host: HTMLElement, state: State): void {
+  const { selected, columns, samples } = state;
+  const title = h("h3", { class: "lw-heading" }, "Selection");
+  if (selected.length === 0) {
+    host.replaceChildren(
+      title,
+      h(
+        "p",
+        { class: "lw-quiet" },
+        "Point at a sample to see the loss on the way to it. Click to select; drag to draw a lasso. " +
+          "Shift adds, Alt removes, Esc clears, Ctrl-Z takes back.",
+      ),
+    );
+    return;
+  }
+  const names = ["loss", "val_loss", "radius", ...Object.keys(columns).filter((c) => !(c in COLUMN_NAMES))].filter(
+    (c) => columns[c],
+  );
+  const header = h("tr", {}, h("th", {}, "sample"), ...names.map((c) => h("th", {}, shortName(c))));
+  const rows = selected.slice(0, SHOWN).map((i) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, label(i, samples.kind[i])),
+      ...names.map((c) => h("td", { class: "lw-number" }, short(columns[c]![i] ?? NaN))),
+    ),
+  );
+  const more = selected.length - SHOWN;
+  host.replaceChildren(
+    h("h3", { class: "lw-heading" }, `Selection: ${selected.length} ${selected.length === 1 ? "sample" : "samples"}`),
+    h("table", { class: "lw-samples" }, h("thead", {}, header), h("tbody", {}, ...rows)),
+    ...(more > 0 ? [h("p", { class: "lw-quiet" }, `and ${more} more; all of them are in w.selection`)] : []),
+  );
+}
+
+const shortName = (column: string): string =>
+  ({ loss: "loss", val_loss: "val. loss", radius: "‖θ−θ*‖" })[column] ?? column;
+
+export function label(index: number, kind: string | undefined): string {
+  if (kind === "trained") return "θ*";
+  return kind === "minimum" ? `#${index} minimum` : `#${index}`;
+}

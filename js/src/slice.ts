@@ -1,0 +1,152 @@
+// The slice: loss against α, drawn in the browser from the profiles that were sent once.
+
+import { Figure } from "./bqplot";
+import { FLOOR, LINES, log, logTicks } from "./colours";
+import { quantile } from "./geometry";
+import type { State } from "./model";
+
+// The order in which Python lists the marks of the figure.
+const BAND = 0;
+const FAINT = 1;
+const TRAIN = 2;
+const VAL = 3;
+const MEDIAN = 4;
+
+/** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
+export const FEW = 6;
+const MOST_FAINT = 80;
+
+export interface Line {
+  label: string;
+  colour: string;
+  dashed: boolean;
+  values: ArrayLike<number>;
+}
+
+export class SliceView {
+  /** The lines a reader is told the values of. */
+  legend: Line[] = [];
+  /** Samples whose profile is wanted and not there. */
+  missing: number[] = [];
+  private profiles: Float32Array = new Float32Array(0);
+  private valProfiles: Float32Array = new Float32Array(0);
+  private alphas: number[] = [];
+
+  constructor(
+    readonly figure: Figure,
+    readonly state: State,
+  ) {}
+
+  /** Take up what the kernel has sent. */
+  load(): void {
+    this.alphas = this.state.alphas;
+    this.profiles = this.state.profiles;
+    this.valProfiles = this.state.valProfiles;
+  }
+
+  private row(of: Float32Array, index: number): Float32Array | null {
+    const width = this.alphas.length;
+    const row = of.subarray(index * width, (index + 1) * width);
+    return row.length === width && !Number.isNaN(row[0]!) ? row : null;
+  }
+
+  has(index: number): boolean {
+    return this.row(this.profiles, index) !== null;
+  }
+
+  /** Draw the selected samples' lines, and the hovered one's above them (-1: none). */
+  draw(selected: readonly number[], hovered: number): void {
+    const known = selected.filter((i) => this.has(i));
+    const wanted = hovered >= 0 ? [...selected, hovered] : [...selected];
+    this.missing = wanted.filter((i) => !this.has(i));
+    const showsHovered = hovered >= 0 && this.has(hovered);
+    const few = known.length <= FEW;
+    const alone = known.length + (showsHovered && !known.includes(hovered) ? 1 : 0) === 1;
+    const train: { values: Float32Array; colour: string; label: string }[] = [];
+    const val: typeof train = [];
+    const add = (index: number, colour: string, withVal: boolean, label: string) => {
+      train.push({ values: this.row(this.profiles, index)!, colour, label });
+      const row = withVal ? this.row(this.valProfiles, index) : null;
+      if (row) val.push({ values: row, colour, label: `${label}, validation` });
+    };
+    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n % LINES.length]!, alone || known.length <= 2, `#${i}`));
+    if (showsHovered) {
+      const place = known.indexOf(hovered);
+      add(hovered, few && place >= 0 ? LINES[place % LINES.length]! : "#d55e00", true, `#${hovered}`);
+    }
+
+    const rows = few ? [] : known.map((i) => this.row(this.profiles, i)!);
+    const every = Math.max(1, Math.ceil(rows.length / MOST_FAINT));
+    const median: number[] = [];
+    const lower: number[] = [];
+    const upper: number[] = [];
+    if (rows.length) {
+      for (let a = 0; a < this.alphas.length; a++) {
+        const column = rows.map((row) => row[a]!);
+        median.push(quantile(column, 0.5));
+        lower.push(quantile(column, 0.25));
+        upper.push(quantile(column, 0.75));
+      }
+    }
+    const [low, high] = this.range([...train, ...val].map((line) => line.values).concat(rows));
+    this.figure.setDomain("y", [low, high]);
+    this.setTicks(low, high);
+    const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
+      this.figure.marks[mark]!.set({
+        ...extra,
+        x: Float64Array.from(this.alphas),
+        y: lines.map((line) => Array.from(line, (v) => (Number.isFinite(v) ? log(v) : null))),
+      });
+    put(BAND, rows.length ? [lower, upper] : []);
+    put(FAINT, rows.filter((_, n) => n % every === 0));
+    put(TRAIN, train.map((line) => line.values), { colors: train.map((line) => line.colour) });
+    put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
+    put(MEDIAN, rows.length ? [median] : []);
+    this.legend = [
+      ...(rows.length ? [{ label: `median of ${rows.length}`, colour: "#0072b2", dashed: false, values: median }] : []),
+      ...train.map((line) => ({ ...line, dashed: false })),
+      ...val.map((line) => ({ ...line, dashed: true })),
+    ];
+  }
+
+  private range(lines: ArrayLike<number>[]): [number, number] {
+    let low = Infinity;
+    let high = -Infinity;
+    for (const line of lines) {
+      for (let i = 0; i < line.length; i++) {
+        const value = line[i]!;
+        if (!Number.isFinite(value)) continue;
+        low = Math.min(low, log(value));
+        high = Math.max(high, log(value));
+      }
+    }
+    if (!(high >= low)) return [log(FLOOR) + 4, 1];
+    const room = Math.max(0.05, (high - low) * 0.06);
+    return [low - room, high + room];
+  }
+
+  private ticked = "";
+
+  private setTicks(low: number, high: number): void {
+    const ticks = logTicks(low, high, 7);
+    const key = JSON.stringify(ticks);
+    if (key === this.ticked) return;
+    this.ticked = key;
+    this.figure.axes[1]!.set({
+      tick_labels: Object.fromEntries(ticks.map(({ at, text }) => [String(at), text])),
+      tick_values: Float64Array.from(ticks, ({ at }) => at),
+    });
+  }
+
+  /** The values of all lines at the α nearest to a given one. */
+  read(alpha: number): { alpha: number; values: { line: Line; value: number }[] } {
+    let nearest = 0;
+    this.alphas.forEach((a, i) => {
+      if (Math.abs(a - alpha) < Math.abs(this.alphas[nearest]! - alpha)) nearest = i;
+    });
+    return {
+      alpha: this.alphas[nearest] ?? 0,
+      values: this.legend.map((line) => ({ line, value: line.values[nearest]! })),
+    };
+  }
+}

@@ -1,0 +1,391 @@
+// The front end of LandscapeWidget, as an anywidget module.
+//
+// For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
+// status (with data-state), map, slice, trust, selection, error. The root has data-ready once both
+// figures are drawn. Redraws are measured as performance measures "landscape:hover" and
+// "landscape:lasso".
+
+import { Figure } from "./bqplot";
+import { short } from "./colours";
+import { h, s } from "./dom";
+import { pointsInside, type Point } from "./geometry";
+import { listen } from "./gestures";
+import { MapView } from "./map";
+import { State, type Model } from "./model";
+import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf } from "./panels";
+import { combine, History, type Mode } from "./selection";
+import { SliceView } from "./slice";
+import { Tooltip } from "./tooltip";
+
+const GLIDE = 700; // ms in which points move to their final places
+
+interface RenderProps {
+  model: Model;
+  el: HTMLElement;
+  signal?: AbortSignal;
+}
+
+function render({ model, el, signal: given }: RenderProps): () => void {
+  const controller = new AbortController();
+  given?.addEventListener("abort", () => controller.abort());
+  const view = new LandscapeView(model, el, controller.signal);
+  view.show().catch((error: unknown) => {
+    if (!controller.signal.aborted) console.error("[landscape-widgets]", error);
+  });
+  return () => controller.abort();
+}
+
+class LandscapeView {
+  private readonly state: State;
+  private readonly bar: Bar;
+  private readonly mapHost = h("div", { class: "lw-figure", "data-testid": "map" });
+  private readonly sliceHost = h("div", { class: "lw-figure", "data-testid": "slice" });
+  private readonly mapLayer = s("svg", {
+    class: "lw-layer",
+    tabindex: 0,
+    role: "application",
+    "aria-label":
+      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back.",
+  });
+  private readonly sliceLayer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
+  private readonly mapTip = new Tooltip();
+  private readonly sliceTip = new Tooltip();
+  private readonly mapTitle = h("div", { class: "lw-title" });
+  private readonly sliceTitle = h("div", { class: "lw-title" });
+  private readonly colourBar = h("div", { class: "lw-colours" });
+  private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
+  private readonly trust = h("section", { class: "lw-panel lw-trust", "data-testid": "trust" });
+  private readonly selection = h("section", { class: "lw-panel lw-selection", "data-testid": "selection" });
+  private readonly caption = h("div", { class: "lw-caption" });
+  private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
+  private readonly root: HTMLElement;
+  private readonly history = new History();
+  private map!: MapView;
+  private slice!: SliceView;
+  private hovered = -1;
+  private dragged: readonly Point[] = [];
+  private asked = new Set<number>();
+
+  constructor(
+    private readonly model: Model,
+    el: HTMLElement,
+    private readonly signal: AbortSignal,
+  ) {
+    this.state = new State(model);
+    this.bar = new Bar(this.state, {
+      choose: (what, key) => this.choose(what, key),
+      start: () => model.send({ type: "start" }),
+      stop: () => model.send({ type: "stop" }),
+    });
+    this.mapHost.append(this.mapLayer, this.mapTip.element);
+    this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
+    this.root = h(
+      "div",
+      { class: "lw-root" },
+      this.bar.element,
+      this.error,
+      h(
+        "div",
+        { class: "lw-stage" },
+        h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar),
+        h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
+      ),
+      h("div", { class: "lw-below" }, this.trust, this.selection),
+      this.caption,
+    );
+    // Keys and wheel over the widget are its own or the page's, never the notebook cell's.
+    el.replaceChildren(this.root);
+  }
+
+  async show(): Promise<void> {
+    const { model, signal } = this;
+    this.drawPanels();
+    await attached(this.root, signal);
+    const [map, slice] = await Promise.all([
+      Figure.show(model, model.get("_map") as string, this.mapHost, signal),
+      Figure.show(model, model.get("_slice") as string, this.sliceHost, signal),
+    ]);
+    if (signal.aborted) return;
+    this.map = new MapView(map, this.state);
+    this.slice = new SliceView(slice, this.state);
+    this.slice.load();
+    this.map.draw();
+    this.draw();
+    this.listen();
+    map.onLayout(() => this.relayout(), signal);
+    slice.onLayout(() => this.drawSliceLayer(), signal);
+    this.acknowledge();
+    this.root.dataset.ready = "true";
+  }
+
+  private listen(): void {
+    const { map, signal } = this;
+    this.on("_frame", () => {
+      this.map.draw(this.model.get("_glide") ? GLIDE : 0);
+      this.draw();
+      this.acknowledge();
+    });
+    this.on("_profiles", () => {
+      this.slice.load();
+      this.asked.clear();
+      this.drawSlice();
+    });
+    this.on("selected", () => this.draw());
+    this.on("colour_by", () => {
+      this.map.draw();
+      this.draw();
+    });
+    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen"]) this.on(name, () => this.drawPanels());
+    listen(
+      this.mapLayer,
+      {
+        get pixels() {
+          return map.pixels;
+        },
+        toData: (x, y) => map.figure.toData(x, y),
+      },
+      {
+        hover: (index, at) => this.hover(index, at),
+        leave: () => this.hover(-1, [0, 0]),
+        pick: (index, mode) => this.pick(index, mode),
+        drag: (path) => {
+          this.dragged = path;
+          this.drawMapLayer();
+        },
+        lasso: (polygon, mode) => this.lasso(polygon, mode),
+        clear: () => this.select([], []),
+        undo: () => this.undo(),
+      },
+      signal,
+    );
+    this.sliceLayer.addEventListener("pointermove", (event) => this.readSlice(event), { signal });
+    this.sliceLayer.addEventListener("pointerleave", () => this.endReading(), { signal });
+  }
+
+  private on(name: string, callback: () => void): void {
+    const event = `change:${name}`;
+    this.model.on(event, callback);
+    this.signal.addEventListener("abort", () => this.model.off(event, callback));
+  }
+
+  /** Tell the kernel that what it sent is on the screen: it sends no more frames before that. */
+  private acknowledge(): void {
+    const frame = this.model.get("_frame");
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() => {
+        if (!this.signal.aborted) this.model.send({ type: "drawn", frame });
+      }),
+    );
+  }
+
+  // What the hand does
+
+  private choose(what: string, key: string): void {
+    if (what === "colour-by") {
+      this.model.set("colour_by", key);
+      this.model.save_changes();
+    } else this.model.send({ type: "choose", what, key });
+  }
+
+  private hover(index: number, [x, y]: Point): void {
+    const started = performance.now();
+    const changed = index !== this.hovered;
+    this.hovered = index;
+    this.mapLayer.style.cursor = index >= 0 ? "pointer" : "crosshair";
+    if (index < 0) this.mapTip.hide();
+    else this.mapTip.show(this.describe(index), x, y, this.mapHost);
+    if (!changed) return;
+    this.drawMapLayer();
+    this.drawSlice();
+    measure("landscape:hover", started);
+  }
+
+  private describe(index: number): string[] {
+    const { columns, samples, evaluated } = this.state;
+    const lines = [label(index, samples.kind[index])];
+    if (!evaluated[index]) return [...lines, "not evaluated yet"];
+    for (const [name, values] of Object.entries(columns)) {
+      if (name === "gap" || name === "path") continue;
+      lines.push(`${nameOf(name)} ${short(values[index] ?? NaN)}`);
+    }
+    const path = samples.path[index]!;
+    if (path >= 0) lines.push(`path ${path}, step ${samples.step[index]}`);
+    return lines;
+  }
+
+  private pick(index: number, mode: Mode): void {
+    const { selected, lassos } = this.state;
+    // A second click on the only selected sample lets go of it.
+    const again = mode === "replace" && selected.length === 1 && selected[0] === index;
+    this.select(again ? [] : combine(selected, [index], mode), mode === "replace" ? [] : lassos);
+  }
+
+  private lasso(polygon: Point[], mode: Mode): void {
+    const started = performance.now();
+    this.dragged = [];
+    const { selected, lassos } = this.state;
+    const inside = pointsInside(this.map.points, polygon);
+    this.select(combine(selected, inside, mode), mode === "replace" ? [polygon] : [...lassos, polygon]);
+    measure("landscape:lasso", started);
+  }
+
+  private undo(): void {
+    const step = this.history.pop();
+    if (step) this.put(step.selected, step.lassos);
+  }
+
+  private select(selected: readonly number[], lassos: readonly (readonly Point[])[]): void {
+    this.history.push({ selected: this.state.selected, lassos: this.state.lassos });
+    this.put(selected, lassos);
+  }
+
+  private put(selected: readonly number[], lassos: readonly (readonly Point[])[]): void {
+    this.model.set("_lassos", lassos);
+    this.model.set("selected", selected);
+    this.model.save_changes();
+    if (selected.length === 0) this.draw(); // an equal value raises no change event
+  }
+
+  // What is drawn
+
+  private draw(): void {
+    this.map.emphasise(this.state.selected);
+    this.drawMapLayer();
+    this.drawSlice();
+    this.drawPanels();
+  }
+
+  private relayout(): void {
+    this.map.fit();
+    this.map.locate();
+    this.drawMapLayer();
+  }
+
+  private drawPanels(): void {
+    const { state } = this;
+    const info = state.info;
+    this.bar.drawChoices();
+    this.bar.drawProgress();
+    drawTrust(this.trust, state.trust);
+    drawSelection(this.selection, state);
+    this.mapTitle.textContent = info.title;
+    this.caption.replaceChildren(
+      ...info.caption.map((text) => h("span", {}, text)),
+      ...info.notes.map((text) => h("span", { class: "lw-note" }, text)),
+    );
+    const { message, state: work } = state.progress;
+    this.error.hidden = work !== "error";
+    this.error.textContent = work === "error" ? message : "";
+    if (this.map) drawColourBar(this.colourBar, this.map.scale, this.map.counts);
+  }
+
+  private drawMapLayer(): void {
+    const { figure } = this.map;
+    const { left, top, width, height } = figure.plot;
+    const parts: SVGElement[] = [
+      s("rect", { class: "lw-frame", x: left, y: top, width, height }),
+      ...this.state.lassos.map((polygon) =>
+        s("polygon", { class: "lw-lasso", points: this.map.polygonPixels(polygon).join(" ") }),
+      ),
+    ];
+    if (this.dragged.length > 1) parts.push(s("polygon", { class: "lw-lasso lw-drawing", points: this.dragged.join(" ") }));
+    const ring = (index: number, kind: string) => {
+      const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
+      if (Number.isFinite(x)) parts.push(s("circle", { class: `lw-ring ${kind}`, cx: x, cy: y, r: kind ? 9 : 7 }));
+    };
+    const { selected } = this.state;
+    if (selected.length <= 12) selected.forEach((i) => ring(i, ""));
+    if (this.hovered >= 0) ring(this.hovered, "lw-hovered");
+    const [xAxis, yAxis] = this.state.info.axes;
+    if (xAxis) parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
+    if (yAxis) {
+      const [x, y] = [left - 8, top + height / 2];
+      parts.push(s("text", { class: "lw-axis", x, y, transform: `rotate(-90 ${x} ${y})` }, yAxis));
+    }
+    this.mapLayer.replaceChildren(...parts);
+  }
+
+  private drawSlice(): void {
+    this.slice.draw(this.state.selected, this.hovered);
+    const missing = this.slice.missing.filter((i) => !this.asked.has(i));
+    if (missing.length) {
+      missing.forEach((i) => this.asked.add(i));
+      this.model.send({ type: "slices", indices: missing });
+    }
+    this.drawSliceLayer();
+    const shown = this.slice.legend;
+    this.sliceTitle.textContent =
+      this.hovered >= 0
+        ? `Loss on the way to ${label(this.hovered, this.state.samples.kind[this.hovered])}`
+        : this.state.selected.length
+          ? "Loss on the way to the selection"
+          : "Loss on the way from θ* to a sample";
+    this.sliceLegend.replaceChildren(
+      ...shown.slice(0, 8).map((line) => {
+        const icon = s("svg", { class: "lw-dash", viewBox: "0 0 22 8", "aria-hidden": "true" });
+        icon.append(
+          s("line", { x1: 1, x2: 21, y1: 4, y2: 4, stroke: line.colour, "stroke-dasharray": line.dashed ? "5 3" : undefined }),
+        );
+        return h("span", { class: "lw-legend-entry" }, icon, line.label);
+      }),
+    );
+  }
+
+  private drawSliceLayer(reading: { alpha: number } | null = null): void {
+    const { figure } = this.slice;
+    const { left, top, width, height } = figure.plot;
+    const [low] = figure.domain("y");
+    const parts: SVGElement[] = [s("rect", { class: "lw-frame", x: left, y: top, width, height })];
+    for (const [alpha, text] of [
+      [0, "θ*"],
+      [1, "sample"],
+    ] as const) {
+      const [x] = figure.toPixel(alpha, low);
+      parts.push(
+        s("line", { class: "lw-mark", x1: x, x2: x, y1: top, y2: top + height }),
+        s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
+      );
+    }
+    if (this.slice.legend.length === 0) {
+      parts.push(
+        s(
+          "text",
+          { class: "lw-empty", x: left + width / 2, y: top + height / 2 },
+          this.slice.missing.length ? "computing…" : "point at a sample",
+        ),
+      );
+    }
+    if (reading) {
+      const [x] = figure.toPixel(reading.alpha, low);
+      parts.push(s("line", { class: "lw-reading", x1: x, x2: x, y1: top, y2: top + height }));
+    }
+    this.sliceLayer.replaceChildren(...parts);
+  }
+
+  private readSlice(event: PointerEvent): void {
+    const box = this.sliceLayer.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const { alpha, values } = this.slice.read(this.slice.figure.toData(x, y)[0]);
+    if (!values.length) return;
+    this.drawSliceLayer({ alpha });
+    const lines = values.slice(0, 8).map(({ line, value }) => `${line.label}: ${short(value)}`);
+    this.sliceTip.show([`α = ${short(alpha)}`, ...lines], x, y, this.sliceHost);
+  }
+
+  private endReading(): void {
+    this.sliceTip.hide();
+    this.drawSliceLayer();
+  }
+}
+
+function measure(name: string, started: number): void {
+  performance.measure(name, { start: started, end: performance.now() });
+}
+
+/** Until the element is in the page: figures can be attached only then. */
+async function attached(element: HTMLElement, signal: AbortSignal): Promise<void> {
+  while (!element.isConnected && !signal.aborted) await new Promise(requestAnimationFrame);
+}
+
+export default { render };
+

@@ -1,0 +1,119 @@
+"""The two bqplot figures. Python makes them; the browser fills them from the synced buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bqplot
+import ipywidgets
+import numpy as np
+
+# Viridis: perceptually uniform, and kind to the colour-blind.
+VIRIDIS = [
+    "#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c",
+    "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
+]  # fmt: skip
+NOTHING = np.zeros(0, dtype=np.float32)
+
+
+def _figure(marks: list[Any], axes: list[Any], margin: dict[str, int]) -> bqplot.Figure:
+    return bqplot.Figure(
+        marks=marks,
+        axes=axes,
+        fig_margin=margin,
+        padding_x=0,
+        padding_y=0,
+        # The figure fills its place; the browser keeps a unit as long on both axes of the map.
+        min_aspect_ratio=0.01,
+        max_aspect_ratio=100,
+        animation_duration=0,
+        display_toolbar=False,
+        background_style={"fill": "transparent"},
+        layout=ipywidgets.Layout(width="100%", height="100%", min_width="0", min_height="0"),
+    )
+
+
+def map_figure() -> bqplot.Figure:
+    """The map: paths, samples in four states, and the star at θ*, in this order."""
+    scales = {
+        "x": bqplot.LinearScale(min=-1.0, max=1.0),
+        "y": bqplot.LinearScale(min=-1.0, max=1.0),
+    }
+    coloured = {**scales, "color": bqplot.ColorScale(colors=VIRIDIS, min=0.0, max=1.0)}
+
+    def scatter(mark_scales: dict[str, Any], **look: Any) -> bqplot.Scatter:
+        x = {"x": NOTHING, "y": NOTHING, "scales": mark_scales, "interactions": {}}
+        return bqplot.Scatter(**x, **look)
+
+    paths = bqplot.Lines(
+        x=NOTHING, y=NOTHING, scales=scales, colors=["#888888"], stroke_width=0.8, opacities=[0.5]
+    )
+    waiting = scatter(scales, fill=False, colors=["#999999"], stroke_width=1.0, default_size=28)
+    points = scatter(
+        coloured, color=NOTHING, stroke="rgba(128,128,128,0.45)", stroke_width=0.6, default_size=42
+    )
+    hollow = scatter(scales, fill=False, colors=["#c62828"], stroke_width=1.5, default_size=36)
+    minima = scatter(
+        coloured,
+        color=NOTHING,
+        marker="diamond",
+        stroke="#e0218a",
+        stroke_width=2.0,
+        default_size=130,
+        names=[],
+        display_names=True,
+    )
+    star = scatter(
+        scales,
+        marker="circle",
+        colors=["#e0218a"],
+        stroke="white",
+        stroke_width=1.0,
+        default_size=150,
+    )
+    margin = {"top": 6, "bottom": 22, "left": 22, "right": 6}
+    return _figure([paths, waiting, points, hollow, minima, star], [], margin)
+
+
+def slice_figure() -> bqplot.Figure:
+    """The slice: quartile band, faint lines, training, validation, median, in this order.
+
+    Losses are drawn as log10; the browser labels the ticks with the loss itself.
+    """
+    scales = {
+        "x": bqplot.LinearScale(min=-0.5, max=1.5),
+        "y": bqplot.LinearScale(min=-4.0, max=1.0),
+    }
+
+    def lines(**look: Any) -> bqplot.Lines:
+        return bqplot.Lines(x=NOTHING, y=NOTHING, scales=scales, interactions={}, **look)
+
+    band = lines(
+        fill="between",
+        fill_colors=["#0072b2"],
+        fill_opacities=[0.18],
+        colors=["#0072b2"],
+        opacities=[0.0, 0.0],
+    )
+    faint = lines(colors=["#0072b2"], opacities=[0.16], stroke_width=1.0)
+    train = lines(stroke_width=2.4)
+    val = lines(stroke_width=2.0, line_style="dashed")
+    median = lines(colors=["#0072b2"], stroke_width=3.0)
+    x_axis = bqplot.Axis(
+        scale=scales["x"],
+        label="α, from the trained weights (0) to the sample (1)",
+        tick_values=np.array([-0.5, 0.0, 0.5, 1.0, 1.5]),
+        grid_lines="none",
+        label_offset="32px",
+    )
+    y_axis = bqplot.Axis(
+        scale=scales["y"],
+        orientation="vertical",
+        label="loss",
+        tick_values=np.array([-4.0, -2.0, 0.0]),
+        tick_labels={"-4": "1e−4", "-2": "0.01", "0": "1"},
+        grid_lines="none",
+        label_offset="50px",
+    )
+    margin = {"top": 6, "bottom": 46, "left": 64, "right": 12}
+    return _figure([band, faint, train, val, median], [x_axis, y_axis], margin)

@@ -1,0 +1,498 @@
+"""LandscapeWidget: the loss landscape of a model, in a cell."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import anywidget
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import traitlets
+from ipywidgets import widget_serialization
+from torch import nn
+
+from landscape_widgets import reducers, samplers
+from landscape_widgets.errors import did_you_mean, reject_unknown
+from landscape_widgets.landscape import Landscape
+from landscape_widgets.progress import Progress
+from landscape_widgets.reducers.base import Frame
+from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.slices import ALPHAS, slice_along
+from landscape_widgets.widget import wire
+from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.worker import Worker
+
+_STATIC = files("landscape_widgets") / "static"
+
+PROFILE_SECONDS = 30.0  # what the profiles of all samples may take, estimated
+PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
+MOST_PROFILES = 5_000  # samples whose profiles are computed without being asked for
+
+
+class LandscapeWidget(anywidget.AnyWidget):
+    """Sample the loss around a trained model, and look at it: a map beside a slice.
+
+    >>> w = LandscapeWidget(model, (X, y), val_data=(Xv, yv))  # doctest: +SKIP
+
+    Work starts by itself, on a thread of its own: the cell returns at once. Point at a sample of
+    the map to see the loss on the way to it, click or draw a lasso to select.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    data, val_data
+        (inputs, targets), a Dataset, a DataLoader, or a list of batches.
+    loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples
+        As for `Landscape`.
+    sampler, reducer, space
+        What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the
+        sampler's own space by default.
+    start : bool
+        Whether to start at once.
+
+    Attributes
+    ----------
+    selected : tuple of int
+        Numbers of the selected samples. Set it, and the view follows; observe it.
+    colour_by : str
+        The column that colours stand for.
+    landscape : Landscape
+        What is behind the widget, for scripts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a bad model, data, loss, keyword or combination: before any work starts.
+    """
+
+    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
+
+    selected: Any = traitlets.Tuple().tag(sync=True)
+    colour_by: Any = traitlets.Unicode("loss").tag(sync=True)
+
+    # What the browser draws from; see js/src/model.ts.
+    _map: Any = traitlets.Any().tag(sync=True, **widget_serialization)
+    _slice: Any = traitlets.Any().tag(sync=True, **widget_serialization)
+    _points: Any = traitlets.Bytes().tag(sync=True)
+    _columns: Any = traitlets.Dict().tag(sync=True)
+    _evaluated: Any = traitlets.Bytes().tag(sync=True)
+    _samples: Any = traitlets.Dict().tag(sync=True)
+    _frame: Any = traitlets.Int(0).tag(sync=True)
+    _glide: Any = traitlets.Bool(False).tag(sync=True)
+    _alphas: Any = traitlets.List().tag(sync=True)
+    _profiles: Any = traitlets.Bytes().tag(sync=True)
+    _val_profiles: Any = traitlets.Bytes().tag(sync=True)
+    _progress: Any = traitlets.Dict().tag(sync=True)
+    _trust: Any = traitlets.Dict().tag(sync=True)
+    _info: Any = traitlets.Dict().tag(sync=True)
+    _choices: Any = traitlets.Dict().tag(sync=True)
+    _chosen: Any = traitlets.Dict().tag(sync=True)
+    _lassos: Any = traitlets.List().tag(sync=True)
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        val_data: Any = None,
+        loss: Callable[..., Any] | None = None,
+        sampler: Sampler | str | None = None,
+        reducer: Any = None,
+        space: str | None = None,
+        metrics: Sequence[Any] | Mapping[str, Any] | None = None,
+        device: Any = None,
+        seed: int = 0,
+        client: Any = None,
+        start: bool = True,
+        **keywords: Any,
+    ) -> None:
+        known = inspect.signature(Landscape.__init__).parameters
+        own = inspect.signature(LandscapeWidget.__init__).parameters
+        extra = [name for name in known if name not in (*own, "self")]
+        if any(name not in extra for name in keywords):
+            everything = [n for n in (*own, *extra) if n not in ("self", "keywords")]
+            reject_unknown(keywords, everything, "LandscapeWidget")
+        landscape = Landscape(
+            model,
+            data,
+            val_data=val_data,
+            loss=loss,
+            metrics=metrics,
+            device=device,
+            seed=seed,
+            client=client,
+            **keywords,
+        )
+        self._begin(landscape, sampler, reducer, space, start)
+
+    @classmethod
+    def from_landscape(cls, landscape: Landscape) -> LandscapeWidget:
+        """Show a landscape that is there already, from a script or a file."""
+        widget = cls.__new__(cls)
+        widget._begin(landscape, landscape.sampler, landscape.reducer, landscape.space, True)
+        return widget
+
+    def _begin(
+        self, landscape: Landscape, sampler: Any, reducer: Any, space: str | None, start: bool
+    ) -> None:
+        self._landscape: Landscape | None = landscape
+        self._sampler = samplers.resolve(sampler)
+        self._reducer = reducers.resolve(reducer)
+        self._space = space
+        self._check()
+        self._lock = threading.RLock()
+        self._worker = Worker(self._fail)
+        self._error: BaseException | None = None
+        self._profile = wire.Profiles(0, ALPHAS, False)
+        self._wanted: list[int] = []
+        self._drawn = 0
+        self._published = 0.0
+        self._phase = ("", 0.0)
+        self._finished = False
+        super().__init__(
+            _map=map_figure(),
+            _slice=slice_figure(),
+            _samples=wire.samples(None),
+            _alphas=ALPHAS.tolist(),
+            _progress=wire.progress("idle"),
+            _info=wire.info(landscape, self._sampler, self._reducer, self._space),
+        )
+        self._publish_choices()
+        self.on_msg(self._receive)
+        if start:
+            self.start()
+
+    def _check(self) -> None:
+        """Refuse what cannot work before any work starts."""
+        self._sampler.check(self.landscape.objective)
+        if self._space not in (None, "weights", "outputs"):
+            raise ValueError(f"space={self._space!r}; expected is 'weights' or 'outputs'.")
+        n = getattr(self._sampler, "n", None)
+        if isinstance(n, int):
+            self._reducer.check(n, 1)
+
+    # The user's hand on it, from Python
+
+    @property
+    def landscape(self) -> Landscape:
+        """The headless `Landscape` behind the widget."""
+        if self._landscape is None:
+            raise RuntimeError("This widget is closed. Make a new one.")
+        return self._landscape
+
+    @property
+    def selection(self) -> pd.DataFrame:
+        """The selected samples: a row each, as in `Landscape.to_frame`."""
+        frame = self.landscape.to_frame()
+        return frame.loc[[i for i in self.selected if i in frame.index]]
+
+    def model_at(self, index: int) -> nn.Module:
+        """A new model with the weights of a sample; yours stays as it is."""
+        return self.landscape.model_at(index)
+
+    def start(self) -> None:
+        """Start, or go on with what was stopped."""
+        if self._worker.busy:
+            return
+        self._error = None
+        self._worker.submit(self._run)
+
+    def stop(self) -> None:
+        """Stop the work, and keep what is done."""
+        self._worker.stop()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the running work is done.
+
+        Raises
+        ------
+        TimeoutError
+            If it takes longer than `timeout` seconds.
+        Exception
+            Whatever went wrong in the work.
+        """
+        if not self._worker.wait(timeout):
+            raise TimeoutError(f"The work was not done within {timeout:g} s; it goes on.")
+        if self._error is not None:
+            raise self._error
+
+    async def done(self) -> None:
+        """`wait`, for a cell that lets others run meanwhile: ``await w.done()``."""
+        while not self._worker.wait(0):
+            await asyncio.sleep(0.05)
+        self.wait(0)
+
+    def close(self) -> None:
+        """End the work and let go of the landscape and all figures."""
+        self._worker.close()
+        for figure in (self._map, self._slice):
+            if figure is not None:
+                for part in (*figure.marks, *figure.axes):
+                    part.close()
+                figure.close()
+        self.on_msg(self._receive, remove=True)
+        super().close()
+        self._landscape = None
+        self._profile = wire.Profiles(0, ALPHAS, False)
+
+    @traitlets.validate("selected")
+    def _valid_selected(self, proposal: Any) -> tuple[int, ...]:
+        value = proposal["value"]
+        cloud = self.landscape.cloud
+        n = 0 if cloud is None else len(cloud)
+        chosen = []
+        for index in value:
+            if not isinstance(index, (int, np.integer)) or not 0 <= index < n:
+                raise traitlets.TraitError(
+                    f"selected holds {index!r}; numbers of samples from 0 to {n - 1} are expected."
+                )
+            chosen.append(int(index))
+        return tuple(chosen)
+
+    @traitlets.validate("colour_by")
+    def _valid_colour(self, proposal: Any) -> str:
+        name: str = proposal["value"]
+        known = [*self._columns, "loss"]
+        if name not in known:
+            raise traitlets.TraitError(f"There is no column {name!r}. {did_you_mean(name, known)}")
+        return name
+
+    # From the browser
+
+    def _receive(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
+        kind = content.get("type")
+        if kind == "drawn":
+            self._drawn = int(content["frame"])
+        elif kind == "start":
+            self.start()
+        elif kind == "stop":
+            self.stop()
+        elif kind == "slices":
+            with self._lock:
+                self._wanted.extend(int(i) for i in content["indices"])
+            self._worker.submit(lambda cancelled: self._serve())
+        elif kind == "choose":
+            self._choose(content["what"], content["key"])
+
+    def _choose(self, what: str, key: str) -> None:
+        """Change the sampler, the space or the reducer, and do again what that asks for."""
+        try:
+            if what == "sampler":
+                sampler, self._sampler = self._sampler, samplers.resolve(key)
+                self._space = None
+                try:
+                    self._check()
+                except ValueError:
+                    self._sampler = sampler
+                    raise
+                self._worker.submit(self._resample, instead=True)
+            else:
+                if what == "reducer":
+                    self._reducer = reducers.resolve(key)
+                else:
+                    self._space = key
+                self._worker.submit(self._remap, instead=True)
+        except ValueError as error:
+            self._fail(error)
+        self._publish_choices()
+
+    # The work, on the worker's thread
+
+    def _run(self, cancelled: Callable[[], bool]) -> None:
+        land = self.landscape
+        warm = threading.Thread(target=self._reducer.warm_up, daemon=True)
+        warm.start()
+        if land.cloud is None:
+            land.sample(
+                self._sampler,
+                progress=self._report,
+                cancelled=cancelled,
+                on_drawn=lambda cloud: self._drawn_cloud(),
+                on_chunk=self._evaluated_chunk,
+            )
+        else:
+            self._drawn_cloud()
+            land.evaluate_rest(
+                progress=self._report, cancelled=cancelled, on_chunk=self._evaluated_chunk
+            )
+        self._publish_points()
+        if cancelled():
+            return self._publish_stopped()
+        warm.join()
+        if not np.isfinite(land.coordinates).any():
+            self._remap(cancelled)
+        else:
+            self._finish_map(cancelled)
+
+    def _resample(self, cancelled: Callable[[], bool]) -> None:
+        land = self.landscape
+        with self._lock:
+            land.cloud = None
+            self._trust = {}
+        self._run(cancelled)
+
+    def _remap(self, cancelled: Callable[[], bool]) -> None:
+        self._trust = {}
+        land = self.landscape
+        land.embed(
+            self._reducer,
+            space=self._space,  # type: ignore[arg-type]
+            progress=self._report,
+            cancelled=cancelled,
+            on_frame=self._show_frame,
+        )
+        self._publish_points(glide=True)
+        if cancelled():
+            return self._publish_stopped()
+        self._finish_map(cancelled)
+
+    def _finish_map(self, cancelled: Callable[[], bool]) -> None:
+        self._publish_info()
+        self._report(Progress("trust", 0, 1))
+        trust = wire.trust(self.landscape.faithfulness())
+        with self._lock:
+            self._trust = trust
+        self._compute_profiles(cancelled)
+        if cancelled():
+            return self._publish_stopped()
+        with self._lock:
+            self._progress = wire.progress("done")
+
+    def _drawn_cloud(self) -> None:
+        land = self.landscape
+        assert land.cloud is not None
+        n = len(land.cloud)
+        begun = time.perf_counter()
+        land.objective.evaluate(land.cloud.basis, land.cloud.coefficients[:1], metrics=False)
+        cost = time.perf_counter() - begun
+        alphas = next(
+            (a for a in (ALPHAS, ALPHAS[::2]) if n * len(a) * cost < PROFILE_SECONDS), ALPHAS[::4]
+        )
+        alphas = np.unique(np.append(alphas, [0.0, 1.0]))
+        with self._lock, self.hold_sync():
+            self._profile = wire.Profiles(n, alphas, land.val_losses is not None)
+            self._samples = wire.samples(land.cloud)
+            self.selected = ()
+            self._lassos = []
+            self._alphas = alphas.tolist()
+            self._publish_profiles()
+            self._publish_points()
+        self._publish_choices()
+        self._publish_info()
+
+    def _evaluated_chunk(self, rows: npt.NDArray[np.int64]) -> None:
+        if self._may_publish():
+            self._publish_points()
+        self._serve()
+
+    def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
+        if self._may_publish():
+            n = len(self.landscape.evaluated)
+            coordinates = np.full((n, frame.coordinates.shape[1]), np.nan)
+            coordinates[rows] = frame.coordinates
+            self._publish_points(coordinates)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Compute the slices that were asked for."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, []
+        cloud = self.landscape.cloud
+        if cloud is None:
+            return
+        indices = [i for i in dict.fromkeys(wanted) if i < len(cloud) and not self._profile.has(i)]
+        if indices:
+            self._take_slices(indices)
+            with self._lock, self.hold_sync():
+                self._publish_profiles()
+
+    def _take_slices(self, indices: Iterable[int]) -> None:
+        land = self.landscape
+        assert land.cloud is not None
+        found = slice_along(land.objective, land.cloud, list(indices), self._profile.alphas)
+        self._profile.put(found)
+
+    def _compute_profiles(self, cancelled: Callable[[], bool]) -> None:
+        """The slices of all samples, so that the browser needs the kernel no more."""
+        missing = [i for i in range(self._profile.n) if not self._profile.has(i)]
+        if len(missing) > MOST_PROFILES:
+            return
+        total, done, size, shown = len(missing), 0, 4, time.monotonic()
+        while missing and not cancelled():
+            self._serve()
+            block, missing = missing[:size], missing[size:]
+            begun = time.perf_counter()
+            self._take_slices(block)
+            done += len(block)
+            took = time.perf_counter() - begun
+            size = int(np.clip(size * 0.2 / max(took, 1e-3), 1, 64))
+            self._report(Progress("slices", done, total))
+            if not missing or time.monotonic() - shown > PUBLISH_EVERY:
+                shown = time.monotonic()
+                with self._lock, self.hold_sync():
+                    self._publish_profiles()
+
+    # To the browser
+
+    def _may_publish(self) -> bool:
+        """Whether what was sent last is on the screen, or nobody looks and a while has passed."""
+        return self._drawn >= self._frame or time.monotonic() - self._published > PUBLISH_EVERY
+
+    def _publish_points(
+        self, coordinates: npt.NDArray[np.float64] | None = None, glide: bool = False
+    ) -> None:
+        land = self.landscape
+        if coordinates is None:
+            coordinates = land.coordinates
+            if not np.isfinite(coordinates).any():
+                coordinates = land.initial_coordinates()
+        with self._lock, self.hold_sync():
+            self._points = wire.floats(coordinates[:, :2])
+            self._columns = wire.columns(land)
+            self._evaluated = wire.floats(land.evaluated)
+            self._glide = glide
+            self._published = time.monotonic()
+            self._frame += 1
+
+    def _publish_profiles(self) -> None:
+        self._profiles = wire.floats(self._profile.losses)
+        self._val_profiles = wire.floats(self._profile.val_losses)
+
+    def _publish_choices(self) -> None:
+        with self._lock, self.hold_sync():
+            self._choices, self._chosen = wire.choices(
+                self.landscape, self._sampler, self._reducer, self._space
+            )
+
+    def _publish_info(self) -> None:
+        with self._lock:
+            self._info = wire.info(self.landscape, self._sampler, self._reducer, self._space)
+
+    def _publish_stopped(self) -> None:
+        with self._lock:
+            self._progress = wire.progress("stopped")
+
+    def _report(self, progress: Progress) -> None:
+        now = time.monotonic()
+        phase, begun = self._phase
+        if phase != progress.phase:
+            self._phase = (phase, begun) = (progress.phase, now)
+        left = None
+        if 0 < progress.done < progress.total and now - begun > 0.5:
+            left = (now - begun) * (progress.total - progress.done) / progress.done
+        if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
+            self._reported = now
+            with self._lock:
+                self._progress = wire.progress("running", progress, left)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        with self._lock:
+            self._progress = wire.progress("error", message=f"{type(error).__name__}: {error}")
