@@ -7,14 +7,19 @@ take outputs with any leading axes, so that many parameter vectors may be handle
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.weak import WeakIdKeyDictionary
 
+LOG2_E = math.log2(math.e)
+FEW_CLASSES = 128  # with more, a mask of the targets would take as much memory as the outputs
 IGNORED = -100  # torch's own default for targets that count for nothing
 
 
@@ -86,11 +91,32 @@ class MeanLoss(ABC):
         return self.total(outputs, targets) / self.count(targets)
 
 
+@dataclass(frozen=True)
+class _Aims:
+    """What a cross-entropy needs to know of its targets, whatever the outputs."""
+
+    kept: Tensor | None  # positions that count, where some do not
+    index: Tensor  # (M, 1)
+    count: float
+    masks: dict[tuple[bool, torch.dtype], Tensor] = field(default_factory=dict)
+
+    def but_own(self, margins: Tensor) -> Tensor:
+        """0, and −∞ at each position's own class, (M, C), laid out in memory as `margins` are."""
+        feature_major = margins.stride(-1) != 1
+        key = (feature_major, margins.dtype)
+        if key not in self.masks:
+            shape = (margins.shape[-1], len(self.index)) if feature_major else margins.shape[-2:]
+            mask = margins.new_zeros(shape)
+            mask = mask.T if feature_major else mask
+            self.masks[key] = mask.scatter_(-1, self.index, float("-inf"))
+        return self.masks[key]
+
+
 class CrossEntropy(MeanLoss):
     """−log softmax(z)_y, accurate also where it is as small as 1e-8.
 
-    Taken as softplus(logsumexp_{c≠y}(z_c − z_y)): the textbook logsumexp(z) − z_y loses all
-    digits in float32 once the loss is near 1e-7.
+    Taken as log1p(Σ_{c≠y} exp(z_c − z_y)): the textbook logsumexp(z) − z_y loses all digits in
+    float32 once the loss is near 1e-7. Where that sum overflows, logsumexp takes its place.
 
     Parameters
     ----------
@@ -104,6 +130,13 @@ class CrossEntropy(MeanLoss):
     def __init__(self, output_axes: int, class_axis: int) -> None:
         super().__init__(output_axes)
         self.class_axis = class_axis
+        self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_known"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _known=WeakIdKeyDictionary())
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         classes = outputs.shape[self.class_axis]
@@ -126,17 +159,35 @@ class CrossEntropy(MeanLoss):
 
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
         logits = self.classes_last(outputs, targets)
-        flat = targets.reshape(-1).long()
-        kept = flat != IGNORED
-        if not bool(kept.all()):
-            logits, flat = logits[..., kept, :], flat[kept]
-        index = flat.view(-1, 1).expand(*logits.shape[:-1], 1)
-        own = logits.gather(-1, index)
-        margins = (logits - own).scatter(-1, index, float("-inf"))
+        aims = self._aims(targets)
+        if aims.kept is not None:
+            logits = logits[..., aims.kept, :]
+        index = aims.index.expand(*logits.shape[:-1], 1)
+        margins = logits - logits.gather(-1, index)
+        if logits.shape[-1] <= FEW_CLASSES:
+            # In powers of 2, which vectorise better; −∞ is added, which costs less than scattering.
+            others = torch.add(aims.but_own(margins), margins, alpha=LOG2_E)
+            total = others.exp2_().sum(-1).log1p_().sum(-1, dtype=torch.float64)
+            if bool(total.isfinite().all()):
+                return total
+        margins = margins.scatter(-1, index, float("-inf"))
         return F.softplus(margins.logsumexp(-1)).sum(-1, dtype=torch.float64)
 
+    def _aims(self, targets: Tensor) -> _Aims:
+        # The same tiles come back for every parameter vector.
+        known: _Aims | None = self._known.get(targets, None)  # type: ignore[no-untyped-call]
+        if known is None:
+            flat = targets.reshape(-1).long()
+            kept = flat != IGNORED
+            count = int(kept.sum())
+            every = count == len(flat)
+            index = (flat if every else flat[kept]).view(-1, 1)
+            known = _Aims(None if every else kept, index, float(count))
+            self._known[targets] = known
+        return known
+
     def count(self, targets: Tensor) -> float:
-        return float((targets != IGNORED).sum())
+        return self._aims(targets).count
 
 
 class BinaryCrossEntropy(MeanLoss):

@@ -20,8 +20,12 @@ from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
+from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.pace import Pace
+from landscape_widgets.evaluation.split import Split
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.parameters import ParameterLayout
@@ -30,7 +34,6 @@ from landscape_widgets.reading import read_model
 from landscape_widgets.working_copy import check_model, working_copy
 
 TILE = 256  # examples that go through the model at a time
-CHUNK = 16  # parameter vectors between two looks at `cancelled`
 
 
 @dataclass
@@ -106,6 +109,9 @@ class Objective:
         Keep the trained statistics, or re-estimate them on the data at each parameter vector.
     probe_examples : int
         Examples whose outputs make up "outputs" space.
+    strategy : str
+        How many parameter vectors are evaluated: "auto" takes the fastest in a trial; or one of
+        `landscape_widgets.evaluation.engine.STRATEGIES`. Losses differ by no more than rounding.
     seed : int
 
     Attributes
@@ -138,9 +144,11 @@ class Objective:
         max_examples: int = 10_000,
         batchnorm: BatchNormMode = "trained",
         probe_examples: int = 100,
+        strategy: str = "auto",
         seed: int = 0,
     ) -> None:
         model = check_model(model)
+        check_strategy(strategy)
         if batchnorm not in ("trained", "reestimate"):
             raise ValueError(f"batchnorm={batchnorm!r}; expected is 'trained' or 'reestimate'.")
         for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
@@ -175,6 +183,15 @@ class Objective:
         self._metrics = resolve_metrics(metrics, self.task)
         self.metric_names = tuple(self._metrics)
         self._probe = self._draw_probe(probe_examples)
+        self._splits = self._make_splits(found.separable)
+        self._pace = Pace()
+        self.engine = Engine(
+            self._inplace,
+            self.loss_function,
+            separable=found.separable,
+            stochastic=self.stochastic,
+            strategy=strategy,
+        )
         self.outputs_shape: tuple[int, ...] | None = None
         if found.has_outputs:
             self.outputs_shape = tuple(self.outputs(self.anchor).shape)
@@ -350,40 +367,42 @@ class Objective:
         options: dict[str, Any],
         cancelled: CancelCallback,
     ) -> Iterator[tuple[int, Evaluation]]:
-        for start in range(0, len(coefficients), CHUNK):
-            if cancelled():
-                return
-            rows = coefficients[start : start + CHUNK]
-            with self._lock, torch.no_grad(), self._fixed_noise():
-                part = self._evaluate_chunk(basis, rows, **options)
+        call = Call.of(basis, coefficients)
+        start = 0
+        while start < len(coefficients) and not cancelled():
+            rows = coefficients[start : start + self._pace.rows(len(coefficients))]
+            with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
+                part = self._evaluate_chunk(call.narrowed(rows), rows, **options)
             self._pin_anchor(rows, part)
             yield start, part
+            start += len(rows)
 
     def _evaluate_chunk(
         self,
-        basis: Basis,
+        call: Call,
         rows: FloatArray,
         splits: Sequence[str],
         metrics: bool,
         outputs: bool,
     ) -> Evaluation:
-        strategy = self._inplace
+        splits = [split for split in splits if split in self._splits]
+        strategy = self.engine.choose(call, rows, [self._splits[split] for split in splits])
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
         for split in splits:
-            if split == "val" and self.val is None:
-                continue
             measured = metrics and (split == "val" or self.val is None)
             accumulator = Accumulator(
                 self.loss_function, self._metrics if measured else {}, self.predictions, len(rows)
             )
-            strategy.run(basis, rows, self._tiles(split), accumulator)
+            strategy.run(call, rows, self._splits[split], accumulator)
             losses, values = accumulator.finish()
             found[split] = losses.numpy()
             named.update({name: value.numpy() for name, value in values.items()})
         predictions = None
         if outputs:
-            predictions = strategy.outputs(basis, rows, self._probe).float().cpu().numpy()
+            # Maps of outputs space are made of these: always by the same strategy.
+            found_outputs = self._inplace.outputs(call, rows, self._splits["probe"])
+            predictions = found_outputs.float().cpu().numpy()
         nothing: FloatArray = np.full(len(rows), np.nan)
         return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
 
@@ -441,6 +460,15 @@ class Objective:
         leaves = [leaf for batch in examples.batches for leaf in tree_leaves(batch.raw)]
         needed = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
+
+    def _make_splits(self, separable: bool) -> dict[str, Split]:
+        splits = {
+            "train": Split(self.train, self.device, separable),
+            "probe": Split(Examples(self._probe, False, joined=False), self.device, separable),
+        }
+        if self.val is not None:
+            splits["val"] = Split(self.val, self.device, separable)
+        return splits
 
     def _draw_probe(self, count: int) -> list[Batch]:
         source = self.train if self.val is None else self.val

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, gather
 from landscape_widgets.losses import BatchLoss, ModelLoss, call_model, main_output
 from landscape_widgets.parameters import ParameterLayout
+
+TILE = 256  # examples that go through the model at a time, where nothing better is known
 
 
 class InPlace(Strategy):
@@ -41,6 +45,7 @@ class InPlace(Strategy):
         self.layout = layout
         self.anchor = anchor
         self.prepare = prepare
+        self.tile = TILE
         named = dict(model.named_parameters())
         self._tensors = [named[name] for name in layout.names]
 
@@ -59,29 +64,23 @@ class InPlace(Strategy):
         return self.load(self.anchor + basis.combine(row).to(self.anchor))
 
     @torch.no_grad()
-    def run(
-        self,
-        basis: Basis,
-        coefficients: FloatArray,
-        tiles: Iterable[Batch],
-        accumulator: Accumulator,
-    ) -> None:
-        tiles = list(tiles)
-        for row, c in enumerate(coefficients):
-            add_losses(self._at(basis, c), tiles, accumulator, row)
+    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
+        for number, row in enumerate(rows):
+            model = self._at(call.basis, row)
+            add_losses(model, split.tiles(self.tile), accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, basis: Basis, coefficients: FloatArray, tiles: Iterable[Batch]) -> Tensor:
-        tiles = list(tiles)
-        rows = []
-        for c in coefficients:
-            model = self._at(basis, c)
-            rows.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
-        return torch.stack(rows)
+    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
+        found = []
+        for row in rows:
+            model = self._at(call.basis, row)
+            tiles = split.tiles(self.tile)
+            found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
+        return torch.stack(found)
 
 
 def add_losses(
-    model: nn.Module, tiles: Sequence[Batch], accumulator: Accumulator, row: int
+    model: nn.Module, tiles: Iterable[Batch], accumulator: Accumulator, row: int
 ) -> None:
     """Add one model's losses on all tiles to row `row` of `accumulator`."""
     for tile in tiles:

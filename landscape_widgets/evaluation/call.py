@@ -1,0 +1,40 @@
+"""What is known of the rows of coefficients that are asked for in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_widgets.basis import Basis, FloatArray
+
+# Beyond so many directions the products that samples could share cost more than they save.
+MOST_SHARED = 32
+
+
+@dataclass(frozen=True)
+class Call:
+    """Rows of coefficients on one basis, as a strategy looks at them before it begins.
+
+    Attributes
+    ----------
+    basis : Basis
+    columns : tuple of int, or None
+        The directions that some row moves along; None where they are more than `MOST_SHARED`.
+    n : int
+        How many rows share them.
+    """
+
+    basis: Basis
+    columns: tuple[int, ...] | None
+    n: int
+
+    @classmethod
+    def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
+        used = np.flatnonzero(coefficients.any(axis=0))
+        columns = tuple(used.tolist()) if len(used) <= MOST_SHARED else None
+        return cls(basis, columns, len(coefficients))
+
+    def narrowed(self, coefficients: FloatArray) -> Call:
+        """For a few of the rows: on a wandering path each moves along its own direction."""
+        return self if self.columns is not None else Call.of(self.basis, coefficients)

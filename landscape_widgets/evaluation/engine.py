@@ -1,0 +1,234 @@
+"""Which strategy evaluates which rows: the one that was named, or the fastest of those that fit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.errors import did_you_mean
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.chain import read_chain
+from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.shared import SharedStacked
+from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.stacked import Stacked
+from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.losses import Loss, ModelLoss
+
+logger = logging.getLogger(__name__)
+
+STRATEGIES = ("auto", "inplace", "stacked", "shared")
+
+# Fewer rows are evaluated in place: a trial would cost more than it saves, and what is drawn
+# from their losses (a calibrated radius) must not hang on the outcome of a race.
+WORTH_A_TRIAL = 32
+# Another strategy must be this much faster than the one expected to win: noise changes nothing.
+CLEARLY = 1.2
+AGREEMENT = 1e-3  # relative difference of losses above which a strategy has misread the model
+SLOW = 0.05  # seconds a parameter vector; slower ones are tried on a part of the data
+
+# What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
+_choices: dict[tuple[Any, ...], str] = {}
+
+
+class Engine:
+    """Evaluates rows of coefficients by the strategy that was named or measured to be fastest.
+
+    Parameters
+    ----------
+    inplace
+        The strategy that is exact for every model.
+    loss, separable, stochastic
+        What is known of the model: its loss, whether examples see each other, whether it draws
+        random numbers.
+    strategy : str
+        One of `STRATEGIES`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such strategy, or the named one cannot evaluate this model.
+    """
+
+    def __init__(
+        self,
+        inplace: InPlace,
+        loss: Loss,
+        *,
+        separable: bool,
+        stochastic: bool,
+        strategy: str = "auto",
+    ) -> None:
+        check_strategy(strategy)
+        self.inplace = inplace
+        self.loss = loss
+        self.named = strategy
+        # Strategies other than in place need losses of outputs, the same model for all
+        # vectors, and outputs that hang on nothing else.
+        self._plain = (
+            separable
+            and not stochastic
+            and inplace.prepare is None
+            and not isinstance(loss, ModelLoss)
+        )
+        self._forget()
+        if strategy != "auto" and strategy not in self._strategies:
+            raise ValueError(
+                f"strategy={strategy!r} cannot evaluate this {type(inplace.model).__name__}: "
+                f"{WHY_NOT[strategy]} Leave strategy='auto'."
+            )
+
+    def _forget(self) -> None:
+        self._strategies = self._found()
+        self._trusted = {"inplace"}
+        self.last = "inplace"
+
+    def __getstate__(self) -> dict[str, Any]:
+        keep = ("inplace", "loss", "named", "_plain")
+        return {name: self.__dict__[name] for name in keep}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _found(self) -> dict[str, Strategy]:
+        """The strategies that this model allows, the one that is expected to be fastest last."""
+        found: dict[str, Strategy] = {"inplace": self.inplace}
+        if not self._plain:
+            return found
+        chain = read_chain(self.inplace.model, self.inplace.layout)
+        if chain is not None:
+            arguments = (self.inplace.model, chain, self.inplace.anchor)
+            found["stacked"] = Stacked(*arguments)
+            found["shared"] = SharedStacked(*arguments)
+        return found
+
+    @property
+    def description(self) -> str:
+        """The strategy of the latest rows, in words."""
+        chosen = "" if self.named != "auto" else ", chosen by a trial"
+        return f"{WORDS[self.last]}{chosen if len(self._strategies) > 1 else ''}"
+
+    def choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> Strategy:
+        """The strategy for these rows of a call, on all of these splits."""
+        split = splits[0]
+        possible = {
+            name: strategy
+            for name, strategy in list(self._strategies.items())
+            if all(strategy.suits(call, each) for each in splits)
+            and self._trust(name, call, rows, split)
+        }
+        name = self.named
+        if name == "auto":
+            name = self._fastest(possible, call, rows, split)
+        elif name not in possible:  # "shared", where there is too little to share
+            name = "stacked" if "stacked" in possible else "inplace"
+        self.last = name
+        return possible[name]
+
+    def _fastest(
+        self, possible: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split
+    ) -> str:
+        if len(possible) == 1:
+            return "inplace"
+        kind = self._kind(possible, call, split)
+        if kind in _choices:
+            return _choices[kind]
+        ready = [n for n, s in possible.items() if n != "inplace" and s.ready(call, split)]
+        if call.n < WORTH_A_TRIAL and not ("shared" in ready and len(rows) > 1):
+            return "inplace"
+        seconds = self._race(possible, call, rows, split)
+        chosen = list(possible)[-1]
+        best = min(seconds, key=lambda name: seconds[name])
+        if seconds[chosen] > CLEARLY * seconds[best]:
+            chosen = best
+        logger.debug("seconds a parameter vector: %s; chosen: %s", seconds, chosen)
+        _choices[kind] = chosen
+        return chosen
+
+    def _kind(self, possible: Iterable[str], call: Call, split: Split) -> tuple[Any, ...]:
+        """What calls must have in common to be evaluated in the same way."""
+        model, layout = self.inplace.model, self.inplace.layout
+        return (
+            *possible,
+            None if call.columns is None else len(call.columns),
+            split.size,
+            type(model).__qualname__,
+            layout.shapes,
+            self.inplace.anchor.device,
+            self.inplace.anchor.dtype,
+            torch.get_num_threads(),
+        )
+
+    def _race(
+        self, possible: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split
+    ) -> dict[str, float]:
+        """Seconds a parameter vector for each strategy: the better of two interleaved goes."""
+        pace = self._time(self.inplace, call, rows[:1], split.part(64)) * split.size / 64
+        part = split.part(max(64, int(split.size * SLOW / max(pace, 1e-9))))
+        best = dict.fromkeys(possible, float("inf"))
+        for _ in range(2):
+            for name, strategy in possible.items():
+                some = rows[: max(2, strategy.group) if pace < SLOW else 2]
+                best[name] = min(best[name], self._time(strategy, call, some, part))
+        return best
+
+    def _time(self, strategy: Strategy, call: Call, rows: FloatArray, split: Split) -> float:
+        start = time.perf_counter()
+        self._losses(strategy, call, rows, split)  # on the CPU: whatever device has finished
+        return (time.perf_counter() - start) / len(rows)
+
+    def _losses(
+        self, strategy: Strategy, call: Call, rows: FloatArray, split: Split
+    ) -> torch.Tensor:
+        accumulator = Accumulator(self.loss, {}, None, len(rows))
+        strategy.run(call, rows, split, accumulator)
+        return accumulator.finish()[0]
+
+    def _trust(self, name: str, call: Call, rows: FloatArray, split: Split) -> bool:
+        """Compare a strategy with the exact one, the first time that it could be used.
+
+        What it was found to fit by the model's structure is then known by its numbers.
+        """
+        if name in self._trusted:
+            return True
+        if call.n < WORTH_A_TRIAL and self.named == "auto":
+            return False
+        few, part = rows[:2], split.part(64)
+        exact = self._losses(self.inplace, call, few, part)
+        found = self._losses(self._strategies[name], call, few, part)
+        if not torch.allclose(found, exact, rtol=AGREEMENT, atol=1e-6, equal_nan=True):
+            logger.warning(
+                "Strategy %r finds other losses (%s) than the model itself (%s) and is not used.",
+                name, found.tolist(), exact.tolist(),
+            )  # fmt: skip
+            del self._strategies[name]
+            return False
+        self._trusted.add(name)
+        return True
+
+
+WORDS = {
+    "inplace": "one vector at a time, in place",
+    "stacked": "several vectors at once, stacked",
+    "shared": "several vectors at once, first layer shared",
+}
+WHY_NOT = {
+    "stacked": (
+        "it is for chains of linear layers, activations and normalisations "
+        "whose examples do not see each other."
+    ),
+    "shared": "it needs a first layer that is used once, and examples that do not see each other.",
+}
+
+
+def check_strategy(name: str) -> None:
+    """Raise a ValueError that names the near ones if there is no such strategy."""
+    if name not in STRATEGIES:
+        raise ValueError(f"There is no strategy {name!r}. {did_you_mean(str(name), STRATEGIES)}")

@@ -1,0 +1,32 @@
+"""How many parameter vectors are evaluated between two looks at progress and cancelling."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SECONDS = 0.08  # of work between two looks
+PARTS = 8  # in which a call is done at least
+FEWEST = 16  # rows, however few were asked for, if they are quick
+
+
+class Pace:
+    """Learns how long a parameter vector takes."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0  # a parameter vector
+
+    def rows(self, n: int) -> int:
+        """How many of n rows to evaluate next."""
+        most = max(FEWEST, n // PARTS)
+        if self._seconds == 0.0:
+            return min(FEWEST, most)
+        return max(1, min(most, int(SECONDS / self._seconds)))
+
+    @contextmanager
+    def of(self, rows: int) -> Iterator[None]:
+        """Time the evaluation of so many rows."""
+        start = time.perf_counter()
+        yield
+        self._seconds = max((time.perf_counter() - start) / rows, 1e-9)

@@ -1,0 +1,125 @@
+"""Every strategy finds what a plain loop over parameter vectors finds in float64."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.evaluation.engine import STRATEGIES
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import ParameterLayout
+from tests.evaluation.networks import MAKERS, Case, make
+
+# Which networks a strategy is for; it is refused by name on the others.
+CHAINS = {"mlp", "normalised mlp", "regression", "twice", "unused"}
+FOR = {"stacked": CHAINS, "shared": CHAINS}
+
+
+def plain_losses(case: Case, basis: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+    """The loop anyone would write."""
+    model = copy.deepcopy(case.reference).double()
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    anchor = torch.cat([p.detach().reshape(-1).clone() for p in trainable])
+    x = case.inputs.double() if case.inputs.is_floating_point() else case.inputs
+    losses = []
+    for row in rows:
+        vector = anchor + torch.from_numpy(row) @ basis.double()
+        with torch.no_grad():
+            start = 0
+            for p in trainable:
+                p.copy_(vector[start : start + p.numel()].view_as(p))
+                start += p.numel()
+            out = model(x)
+            if case.targets.is_floating_point():
+                losses.append(nn.functional.mse_loss(out, case.targets.double()).item())
+            else:
+                losses.append(nn.functional.cross_entropy(out, case.targets).item())
+    return np.array(losses)
+
+
+def directions(case: Case, k: int) -> torch.Tensor:
+    size = ParameterLayout.of(case.model).size
+    return torch.randn(k, size, generator=torch.Generator().manual_seed(1)) * 0.3
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_agrees_with_the_plain_loop(strategy, name):
+    case = make(name)
+    data = (case.inputs, case.targets)
+    if strategy in FOR and name not in FOR[strategy]:
+        with pytest.raises(ValueError, match=f"strategy='{strategy}' cannot evaluate this"):
+            Objective(case.model, data, strategy=strategy)
+        return
+    objective = Objective(case.model, data, val_data=data, strategy=strategy)
+    vectors = directions(case, 3)
+    rows = np.random.default_rng(0).normal(size=(48, 3))
+    expected = plain_losses(case, vectors, rows)
+    found = objective.evaluate(DenseBasis(vectors), rows)
+    np.testing.assert_allclose(found.losses, expected, rtol=2e-5)
+    np.testing.assert_allclose(found.val_losses, expected, rtol=2e-5)
+    if strategy != "auto":
+        assert objective.engine.last == strategy
+
+
+@pytest.mark.parametrize("name", ["mlp", "normalised mlp", "cnn", "tied"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_agrees_on_paths_that_wander(strategy, name):
+    case = make(name)
+    if strategy in FOR and name not in FOR[strategy]:
+        pytest.skip("refused")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
+    vectors = directions(case, 40)
+    rows = np.eye(40)
+    found = objective.evaluate(DenseBasis(vectors), rows)
+    np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=2e-5)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_double_models_are_evaluated_in_double(strategy):
+    case = make("mlp")
+    double = copy.deepcopy(case.model).double()
+    objective = Objective(double, (case.inputs, case.targets), strategy=strategy)
+    vectors = directions(case, 2).double()
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    found = objective.evaluate(DenseBasis(vectors), rows)
+    np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_losses_that_overflow_are_not_lost(strategy):
+    case = make("mlp")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
+    vectors = directions(case, 2)
+    rows = np.array([[5000.0, 0.0], [0.0, 1.0], [np.nan, 0.0], [0.0, np.inf]] * 10)
+    found = objective.evaluate(DenseBasis(vectors), rows).losses[:4]
+    assert found[0] == pytest.approx(plain_losses(case, vectors, rows[:1])[0], rel=1e-4)
+    assert found[0] > 1000  # beyond what exp() takes in float32
+    assert found[1] == pytest.approx(plain_losses(case, vectors, rows[1:2])[0], rel=1e-4)
+    assert math.isnan(found[2])
+    assert not math.isfinite(found[3])
+
+
+def test_metrics_do_not_depend_on_the_strategy():
+    case = make("mlp")
+    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
+    names = ["accuracy", "precision", "recall", "f1"]
+    found = [
+        Objective(case.model, (case.inputs, case.targets), strategy=strategy, metrics=names)
+        .evaluate(DenseBasis(vectors), rows)
+        .metrics
+        for strategy in ("inplace", "stacked", "shared")
+    ]
+    for name in names:
+        np.testing.assert_array_equal(found[1][name], found[0][name])
+        np.testing.assert_array_equal(found[2][name], found[0][name])
+
+
+def test_an_unknown_strategy_names_the_near_ones():
+    case = make("mlp")
+    with pytest.raises(ValueError, match="Did you mean 'stacked'"):
+        Objective(case.model, (case.inputs, case.targets), strategy="stakced")
