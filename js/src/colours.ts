@@ -59,7 +59,8 @@ export function linearTicks(low: number, high: number, count: number): number[] 
   if (!(high > low)) return [low];
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? 10 * power;
+  const off = (step: number) => Math.abs(Math.log(step / rough));
+  const step = [1, 2, 5, 10].map((m) => m * power).reduce((a, b) => (off(a) <= off(b) ? a : b));
   const ticks: number[] = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) {
     ticks.push(Number((i * step).toPrecision(12)));

@@ -33,12 +33,17 @@ def _figure(marks: list[Any], axes: list[Any], margin: dict[str, int]) -> bqplot
     )
 
 
+def _plane(x: tuple[float, float], y: tuple[float, float]) -> dict[str, Any]:
+    """Two scales that show just this, without the room that bqplot leaves for large marks."""
+    return {
+        "x": bqplot.LinearScale(min=x[0], max=x[1], allow_padding=False),
+        "y": bqplot.LinearScale(min=y[0], max=y[1], allow_padding=False),
+    }
+
+
 def map_figure() -> bqplot.Figure:
     """The map: paths, samples in four states, and the star at θ*, in this order."""
-    scales = {
-        "x": bqplot.LinearScale(min=-1.0, max=1.0),
-        "y": bqplot.LinearScale(min=-1.0, max=1.0),
-    }
+    scales = _plane((-1.0, 1.0), (-1.0, 1.0))
     coloured = {**scales, "color": bqplot.ColorScale(colors=VIRIDIS, min=0.0, max=1.0)}
 
     def scatter(mark_scales: dict[str, Any], **look: Any) -> bqplot.Scatter:
@@ -80,10 +85,7 @@ def slice_figure() -> bqplot.Figure:
 
     Losses are drawn as log10; the browser labels the ticks with the loss itself.
     """
-    scales = {
-        "x": bqplot.LinearScale(min=-0.5, max=1.5),
-        "y": bqplot.LinearScale(min=-4.0, max=1.0),
-    }
+    scales = _plane((-0.5, 1.5), (-4.0, 1.0))
 
     def lines(**look: Any) -> bqplot.Lines:
         return bqplot.Lines(x=NOTHING, y=NOTHING, scales=scales, interactions={}, **look)

@@ -231,6 +231,8 @@ class LandscapeWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End the work and let go of the landscape and all figures."""
+        if not hasattr(self, "_worker"):
+            return  # refused by the constructor: there is nothing to close yet
         self._worker.close()
         for figure in (self._map, self._slice):
             if figure is not None:

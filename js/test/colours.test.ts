@@ -1,0 +1,37 @@
+import { expect, it } from "vitest";
+import { linearTicks, log, logTicks, short } from "../src/colours";
+
+it("numbers are short enough for an axis", () => {
+  expect([0, 1, 0.01234, 12345, 1.5e-7, 2e7, -0.5, NaN, Infinity].map((v) => short(v))).toEqual([
+    "0", "1", "0.0123", "12,300", "1.5e−7", "2e7", "−0.5", "NaN", "∞",
+  ]);
+});
+
+it.each([
+  [-2, 1],
+  [-8, 2],
+  [-0.3, 0.2],
+  [0, 0.05],
+  [-1.001, -1],
+  [-3.7, -3.1],
+])("a logarithmic axis from 10^%d to 10^%d has two to seven ticks, each labelled by its value", (low, high) => {
+  const ticks = logTicks(low, high, 7);
+  expect(ticks.length).toBeGreaterThanOrEqual(2);
+  expect(ticks.length).toBeLessThanOrEqual(7);
+  for (const { at, text } of ticks) {
+    expect(at).toBeGreaterThanOrEqual(low - 1e-6);
+    expect(at).toBeLessThanOrEqual(high + 1e-6);
+    const value = Number(text.replace("−", "-").replace("e−", "e-").replace(",", ""));
+    expect(Math.log10(value)).toBeCloseTo(at, 2);
+  }
+});
+
+it("linear ticks are round and inside", () => {
+  expect(linearTicks(0.11, 0.93, 4)).toEqual([0.2, 0.4, 0.6, 0.8]);
+});
+
+it("losses of nothing and below are drawn at the floor", () => {
+  expect(log(0)).toBe(-8);
+  expect(log(1e-12)).toBe(-8);
+  expect(log(0.1)).toBeCloseTo(-1);
+});

@@ -1,0 +1,233 @@
+import asyncio
+import gc
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import traitlets
+from torch import nn
+
+import landscape_widgets as lw
+from tests.models import digits, mlp, train
+
+DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
+SAMPLER = lw.samplers.Minima(n=120)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return train(mlp(), DATA, 60)
+
+
+@pytest.fixture
+def widget(model):
+    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER)
+    widget.wait(120)
+    yield widget
+    widget.close()
+
+
+def slow_loss(model, batch):
+    time.sleep(0.003)
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def floats(raw: bytes) -> np.ndarray:
+    return np.frombuffer(raw, dtype=np.float32)
+
+
+def test_the_call_returns_at_once_and_the_work_goes_on_beside_it(model):
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler="subspace")
+    assert widget._worker.busy
+    widget.close()
+    assert not widget._worker.busy
+
+
+def test_the_browser_has_all_it_needs_once_the_work_is_done(widget):
+    land = widget.landscape
+    n = len(land.cloud)
+    points = floats(widget._points).reshape(n, 2)
+    np.testing.assert_allclose(points, land.coordinates, rtol=1e-6)
+    np.testing.assert_allclose(floats(widget._columns["loss"]), land.losses, rtol=1e-6)
+    np.testing.assert_allclose(
+        floats(widget._columns["gap"]), land.val_losses - land.losses, rtol=1e-4, atol=1e-6
+    )
+    profiles = floats(widget._profiles).reshape(n, len(widget._alphas))
+    line = land.slice([7], widget._alphas)
+    np.testing.assert_allclose(profiles[7], line.losses[0], rtol=1e-5)
+    val = floats(widget._val_profiles).reshape(n, -1)
+    np.testing.assert_allclose(val[7], line.val_losses[0], rtol=1e-5)
+    assert widget._progress["state"] == "done"
+    assert {0.0, 1.0} <= set(widget._alphas)
+
+
+def test_the_selection_can_be_set_read_and_observed(widget):
+    seen = []
+    widget.observe(lambda change: seen.append(change.new), "selected")
+    widget.selected = [5, np.int64(2)]
+    assert seen == [(5, 2)]
+    assert list(widget.selection.index) == [5, 2]
+    assert widget.selection["loss"][2] == widget.landscape.losses[2]
+
+
+@pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
+def test_a_selection_of_samples_that_are_not_there_is_refused_and_the_old_one_kept(widget, wrong):
+    widget.selected = (3,)
+    with pytest.raises(traitlets.TraitError, match="numbers of samples from 0 to"):
+        widget.selected = wrong
+    assert widget.selected == (3,)
+
+
+def test_an_unknown_colour_names_the_near_one(widget):
+    with pytest.raises(traitlets.TraitError, match="Did you mean 'radius'"):
+        widget.colour_by = "radus"
+
+
+def test_a_new_model_of_a_sample_leaves_the_users_model_alone(widget, model):
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    other = widget.model_at(4)
+    assert type(other) is type(model)
+    assert all((before[name] == value).all() for name, value in model.state_dict().items())
+
+
+def test_stop_keeps_what_is_done_and_start_goes_on(model):
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler="subspace")
+    deadline = time.monotonic() + 60
+    while not widget.landscape.evaluated.any() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    widget.stop()
+    widget.wait(30)
+    done = int(widget.landscape.evaluated.sum())
+    assert 0 < done < len(widget.landscape.cloud)
+    assert widget._progress["state"] == "stopped"
+    widget.start()
+    time.sleep(0.5)
+    widget.close()
+
+
+def test_what_goes_wrong_in_the_work_is_shown_and_raised_by_wait(model):
+    calls = []
+
+    def failing(outputs, targets):
+        calls.append(1)
+        if len(calls) > 60:
+            raise ZeroDivisionError("the loss gave up")
+        return nn.functional.cross_entropy(outputs, targets)
+
+    widget = lw.LandscapeWidget(model, DATA, loss=failing, sampler=SAMPLER)
+    with pytest.raises(ZeroDivisionError, match="gave up"):
+        widget.wait(60)
+    assert widget._progress["state"] == "error"
+    assert "the loss gave up" in widget._progress["message"]
+    widget.close()
+
+
+def test_waiting_can_time_out_and_be_awaited(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
+    with pytest.raises(TimeoutError, match="it goes on"):
+        widget.wait(0.001)
+    asyncio.run(widget.done())
+    assert widget.landscape.evaluated.all()
+    widget.close()
+
+
+def test_a_changed_map_evaluates_no_loss_again(widget, monkeypatch):
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("a loss was evaluated")
+
+    monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
+    before = widget._points
+    widget._receive(widget, {"type": "choose", "what": "reducer", "key": "pca"}, [])
+    widget.wait(60)
+    assert widget._points != before
+    assert widget._info["title"] == "PCA of weights"
+    widget._receive(widget, {"type": "choose", "what": "space", "key": "outputs"}, [])
+    widget.wait(60)
+    assert widget._info["title"] == "PCA of outputs"
+
+
+def test_a_changed_sampler_samples_anew(widget):
+    widget._receive(widget, {"type": "choose", "what": "sampler", "key": "rays"}, [])
+    widget.wait(120)
+    assert set(widget.landscape.cloud.table["sampler"]) == {"Rays"}
+    assert widget._chosen["sampler"] == "rays"
+
+
+def test_slices_that_the_browser_asks_for_come_first(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
+    widget.wait(60)
+    widget._profile.losses[:] = np.nan
+    widget._profile._known[:] = False
+    widget._receive(widget, {"type": "slices", "indices": [11]}, [])
+    widget.wait(30)
+    profiles = floats(widget._profiles).reshape(len(widget.landscape.cloud), -1)
+    assert np.isfinite(profiles[11]).all()
+    assert np.isnan(profiles[12]).all()
+    widget.close()
+
+
+def test_closing_ends_the_thread_and_frees_the_landscape(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
+    widget.wait(60)
+    land, objective = (weakref.ref(x) for x in (widget.landscape, widget.landscape.objective))
+    widget.close()
+    assert "landscape-widgets" not in [thread.name for thread in threading.enumerate()]
+    with pytest.raises(RuntimeError, match="closed"):
+        widget.landscape  # noqa: B018
+    del widget
+    gc.collect()
+    assert land() is None
+    assert objective() is None
+
+
+def test_a_finished_landscape_can_be_shown(model):
+    land = lw.Landscape(model, DATA).sample(SAMPLER).embed("pca")
+    losses = land.losses.copy()
+    widget = lw.LandscapeWidget.from_landscape(land)
+    widget.wait(60)
+    np.testing.assert_array_equal(widget.landscape.losses, losses)
+    assert widget._info["title"] == "PCA of weights"
+    widget.close()
+
+
+def test_a_widget_that_does_not_start_waits_for_its_button(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, start=False)
+    assert widget._progress["state"] == "idle"
+    widget._receive(widget, {"type": "start"}, [])
+    widget.wait(60)
+    assert widget._progress["state"] == "done"
+    widget.close()
+
+
+class TestBadInput:
+    def test_a_misspelt_keyword_names_the_near_one(self, model):
+        with pytest.raises(TypeError, match=r"unknown keyword 'val_dat'.*'val_data'"):
+            lw.LandscapeWidget(model, DATA, val_dat=VAL)
+
+    def test_fewer_samples_than_the_perplexity_asks_for(self, model):
+        with pytest.raises(ValueError, match="perplexity 30 needs more than 90 samples"):
+            lw.LandscapeWidget(model, DATA, sampler=lw.samplers.Minima(n=40))
+
+    def test_an_unknown_reducer_or_sampler_or_space(self, model):
+        with pytest.raises(ValueError, match="Did you mean 'UMAP'"):
+            lw.LandscapeWidget(model, DATA, reducer="umpa")
+        with pytest.raises(ValueError, match="Did you mean 'Minima'"):
+            lw.LandscapeWidget(model, DATA, sampler="minma")
+        with pytest.raises(ValueError, match="'weights' or 'outputs'"):
+            lw.LandscapeWidget(model, DATA, space="wieghts")
+
+    def test_more_directions_than_parameters(self):
+        tiny = nn.Linear(64, 10, bias=False)
+        with pytest.raises(ValueError, match="640 trainable parameters"):
+            lw.LandscapeWidget(tiny, DATA, sampler=lw.samplers.Subspace(k=641, n=100))
+
+    def test_a_negative_radius(self):
+        with pytest.raises(ValueError, match="above 0 is expected"):
+            lw.samplers.Subspace(radius=-1.0)
+
+    def test_checkpoints_of_another_model(self, model):
+        other = nn.Linear(64, 10).state_dict()
+        with pytest.raises(ValueError, match="another model"):
+            lw.LandscapeWidget(model, DATA, sampler=lw.samplers.Trajectory([other] * 100))
