@@ -91,7 +91,7 @@ export class MapView {
     for (const mark of [POINTS, HOLLOW, MINIMA]) {
       const indices = this.members[mark] ?? [];
       const opacities =
-        chosen.size === 0 ? [mark === POINTS ? 0.9 : 1] : indices.map((i) => (chosen.has(i) ? 1 : 0.18));
+        chosen.size === 0 ? [mark === POINTS ? 0.9 : 1] : indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : 0.18));
       this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
     }
   }

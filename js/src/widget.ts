@@ -12,7 +12,7 @@ import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
 import { MapView } from "./map";
 import { State, type Model } from "./model";
-import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf } from "./panels";
+import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
 import { combine, History, type Mode } from "./selection";
 import { SliceView } from "./slice";
 import { Tooltip } from "./tooltip";
@@ -293,6 +293,11 @@ class LandscapeView {
       const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
       if (Number.isFinite(x)) parts.push(s("circle", { class: `lw-ring ${kind}`, cx: x, cy: y, r: kind ? 9 : 7 }));
     };
+    const star = this.state.samples.kind.indexOf("trained");
+    const [x, y] = [this.map.pixels[2 * star], this.map.pixels[2 * star + 1]];
+    if (star >= 0 && Number.isFinite(x)) {
+      parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
+    }
     const { selected } = this.state;
     if (selected.length <= 12) selected.forEach((i) => ring(i, ""));
     if (this.hovered >= 0) ring(this.hovered, "lw-hovered");

@@ -42,7 +42,10 @@ def _plane(x: tuple[float, float], y: tuple[float, float]) -> dict[str, Any]:
 
 
 def map_figure() -> bqplot.Figure:
-    """The map: paths, samples in four states, and the star at θ*, in this order."""
+    """The map: paths, samples in four states, and θ*, in this order.
+
+    The last is a dot: bqplot has no star, the browser draws one over it.
+    """
     scales = _plane((-1.0, 1.0), (-1.0, 1.0))
     coloured = {**scales, "color": bqplot.ColorScale(colors=VIRIDIS, min=0.0, max=1.0)}
 
@@ -55,7 +58,7 @@ def map_figure() -> bqplot.Figure:
     )
     waiting = scatter(scales, fill=False, colors=["#999999"], stroke_width=1.0, default_size=28)
     points = scatter(
-        coloured, color=NOTHING, stroke="rgba(128,128,128,0.45)", stroke_width=0.6, default_size=42
+        coloured, color=NOTHING, stroke="rgba(150,150,150,0.6)", stroke_width=0.7, default_size=42
     )
     hollow = scatter(scales, fill=False, colors=["#c62828"], stroke_width=1.5, default_size=36)
     minima = scatter(
@@ -72,9 +75,7 @@ def map_figure() -> bqplot.Figure:
         scales,
         marker="circle",
         colors=["#e0218a"],
-        stroke="white",
-        stroke_width=1.0,
-        default_size=150,
+        default_size=40,
     )
     margin = {"top": 6, "bottom": 22, "left": 22, "right": 6}
     return _figure([paths, waiting, points, hollow, minima, star], [], margin)

@@ -371,9 +371,11 @@ class LandscapeWidget(anywidget.AnyWidget):
         land = self.landscape
         assert land.cloud is not None
         n = len(land.cloud)
-        begun = time.perf_counter()
-        land.objective.evaluate(land.cloud.basis, land.cloud.coefficients[:1], metrics=False)
-        cost = time.perf_counter() - begun
+        few = land.cloud.coefficients[:32]
+        for _ in range(2):  # the first call also makes up its mind how to evaluate
+            begun = time.perf_counter()
+            land.objective.evaluate(land.cloud.basis, few, metrics=False)
+            cost = (time.perf_counter() - begun) / len(few)
         alphas = next(
             (a for a in (ALPHAS, ALPHAS[::2]) if n * len(a) * cost < PROFILE_SECONDS), ALPHAS[::4]
         )
