@@ -188,7 +188,7 @@ class Objective:
         self.engine = Engine(
             self._inplace,
             self.loss_function,
-            separable=found.separable,
+            self._splits["train"],
             stochastic=self.stochastic,
             strategy=strategy,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.parameters import ParameterLayout
 
 # Beyond so many directions the products that samples could share cost more than they save.
 MOST_SHARED = 32
@@ -38,3 +39,13 @@ class Call:
     def narrowed(self, coefficients: FloatArray) -> Call:
         """For a few of the rows: on a wandering path each moves along its own direction."""
         return self if self.columns is not None else Call.of(self.basis, coefficients)
+
+    def moving(self, layout: ParameterLayout) -> frozenset[str]:
+        """Names of the tensors that some of the directions move."""
+        assert self.columns is not None
+        columns = list(self.columns)
+        return frozenset(
+            name
+            for name, place, _ in layout.slices()
+            if bool(self.basis.columns(place)[columns].any())
+        )

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from landscape_widgets.evaluation.tracing import trace
 from landscape_widgets.parameters import ParameterLayout
 
 # Functions of single numbers; the modules among them keep no weights.
@@ -172,19 +173,8 @@ class Chain:
 
 def read_chain(model: nn.Module, layout: ParameterLayout) -> Chain | None:
     """The model as a chain, or None where it is anything else."""
-    if isinstance(model, torch.jit.ScriptModule) or _has_hooks(model):
-        return None
-    try:
-        graph = fx.Tracer().trace(model)
-    except Exception:
-        # A forward method may do anything with a tracer's stand-in for a tensor, and fail in any
-        # way; then it has control flow, or Python code, that no chain holds.
-        return None
-    return _Reader(model, layout, graph).read()
-
-
-def _has_hooks(model: nn.Module) -> bool:
-    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    graph = trace(model)
+    return None if graph is None else _Reader(model, layout, graph).read()
 
 
 class _Reader:

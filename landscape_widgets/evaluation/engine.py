@@ -14,18 +14,22 @@ from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import read_chain
+from landscape_widgets.evaluation.fused import fused
 from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.replay import Prefix, Shared
+from landscape_widgets.evaluation.rewrite import as_program
 from landscape_widgets.evaluation.shared import SharedStacked
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.losses import Loss, ModelLoss
 
 logger = logging.getLogger(__name__)
 
-STRATEGIES = ("auto", "inplace", "stacked", "shared")
+STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared")
 
-# Fewer rows are evaluated in place: a trial would cost more than it saves, and what is drawn
+# Fewer rows are evaluated one by one: a trial would cost more than it saves, and what is drawn
 # from their losses (a calibrated radius) must not hang on the outcome of a race.
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
@@ -44,9 +48,11 @@ class Engine:
     ----------
     inplace
         The strategy that is exact for every model.
-    loss, separable, stochastic
-        What is known of the model: its loss, whether examples see each other, whether it draws
-        random numbers.
+    loss
+    split
+        The training data.
+    stochastic : bool
+        Whether the model draws random numbers.
     strategy : str
         One of `STRATEGIES`.
 
@@ -60,8 +66,8 @@ class Engine:
         self,
         inplace: InPlace,
         loss: Loss,
+        split: Split,
         *,
-        separable: bool,
         stochastic: bool,
         strategy: str = "auto",
     ) -> None:
@@ -72,11 +78,14 @@ class Engine:
         # Strategies other than in place need losses of outputs, the same model for all
         # vectors, and outputs that hang on nothing else.
         self._plain = (
-            separable
+            split.separable
             and not stochastic
             and inplace.prepare is None
             and not isinstance(loss, ModelLoss)
         )
+        if self._plain:
+            few = next(iter(split.part(2).tiles(None)))
+            inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
         self._forget()
         if strategy != "auto" and strategy not in self._strategies:
             raise ValueError(
@@ -98,13 +107,22 @@ class Engine:
         self._forget()
 
     def _found(self) -> dict[str, Strategy]:
-        """The strategies that this model allows, the one that is expected to be fastest last."""
+        """The strategies that this model allows."""
         found: dict[str, Strategy] = {"inplace": self.inplace}
         if not self._plain:
             return found
+        rewritten = fused(self.inplace)
+        loader: InPlace = self.inplace
+        if rewritten is not None:
+            found["fused"] = loader = rewritten
+        program = as_program(loader.model)
+        if program is not None:
+            found["prefix"] = Prefix(loader, program)
+            found["shared"] = Shared(loader, program)
         chain = read_chain(self.inplace.model, self.inplace.layout)
         if chain is not None:
             arguments = (self.inplace.model, chain, self.inplace.anchor)
+            found.pop("shared", None)
             found["stacked"] = Stacked(*arguments)
             found["shared"] = SharedStacked(*arguments)
         return found
@@ -127,24 +145,25 @@ class Engine:
         name = self.named
         if name == "auto":
             name = self._fastest(possible, call, rows, split)
-        elif name not in possible:  # "shared", where there is too little to share
-            name = "stacked" if "stacked" in possible else "inplace"
+        elif name not in possible:  # where there is too little to share
+            name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
         self.last = name
         return possible[name]
 
     def _fastest(
         self, possible: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split
     ) -> str:
+        usual = "fused" if "fused" in possible else "inplace"
         if len(possible) == 1:
-            return "inplace"
+            return usual
         kind = self._kind(possible, call, split)
         if kind in _choices:
             return _choices[kind]
-        ready = [n for n, s in possible.items() if n != "inplace" and s.ready(call, split)]
-        if call.n < WORTH_A_TRIAL and not ("shared" in ready and len(rows) > 1):
-            return "inplace"
+        if call.n < WORTH_A_TRIAL:
+            return usual
         seconds = self._race(possible, call, rows, split)
-        chosen = list(possible)[-1]
+        chains = [name for name in ("shared", "stacked") if "stacked" in possible]
+        chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
         if seconds[chosen] > CLEARLY * seconds[best]:
             chosen = best
@@ -198,7 +217,7 @@ class Engine:
         """
         if name in self._trusted:
             return True
-        if call.n < WORTH_A_TRIAL and self.named == "auto":
+        if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
         few, part = rows[:2], split.part(64)
         exact = self._losses(self.inplace, call, few, part)
@@ -216,15 +235,19 @@ class Engine:
 
 WORDS = {
     "inplace": "one vector at a time, in place",
+    "fused": "one vector at a time, layers fused",
     "stacked": "several vectors at once, stacked",
-    "shared": "several vectors at once, first layer shared",
+    "prefix": "one vector at a time, from the first layer that moves",
+    "shared": "first layer shared by all vectors",
 }
 WHY_NOT = {
+    "fused": "there is nothing to fuse that can be seen, or its batches must stay whole.",
     "stacked": (
         "it is for chains of linear layers, activations and normalisations "
         "whose examples do not see each other."
     ),
-    "shared": "it needs a first layer that is used once, and examples that do not see each other.",
+    "prefix": "torch.fx cannot read it as a graph, or its batches must stay whole.",
+    "shared": "torch.fx cannot read it as a graph, or its batches must stay whole.",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,33 +48,34 @@ class InPlace(Strategy):
         self.prepare = prepare
         self.tile = TILE
         named = dict(model.named_parameters())
-        self._tensors = [named[name] for name in layout.names]
+        self.tensors = [named[name] for name in layout.names]
 
     @torch.no_grad()
     def load(self, vector: Tensor) -> nn.Module:
         """Put a parameter vector (P,) into the working copy, and return it."""
         views = self.layout.unflatten(vector)
-        for name, tensor in zip(self.layout.names, self._tensors, strict=True):
+        for name, tensor in zip(self.layout.names, self.tensors, strict=True):
             tensor.copy_(views[name])
         if self.prepare is not None:
             self.prepare(self.model)
         return self.model
 
-    def _at(self, basis: Basis, row: FloatArray) -> nn.Module:
+    def at(self, basis: Basis, row: FloatArray) -> nn.Module:
+        """Put the weights at one row of coefficients into the working copy, and return it."""
         # Added in the widest precision of the two, so that α = 0 is θ* to the bit.
         return self.load(self.anchor + basis.combine(row).to(self.anchor))
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
         for number, row in enumerate(rows):
-            model = self._at(call.basis, row)
+            model = self.at(call.basis, row)
             add_losses(model, split.tiles(self.tile), accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
         found = []
         for row in rows:
-            model = self._at(call.basis, row)
+            model = self.at(call.basis, row)
             tiles = split.tiles(self.tile)
             found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
         return torch.stack(found)
@@ -90,11 +92,16 @@ def add_losses(
             if accumulator.metrics is not None:
                 outputs = main_output(call_model(model, tile.inputs))
                 accumulator.metrics.add(row, outputs.unsqueeze(0), tile.targets)
-        elif isinstance(loss, BatchLoss):
-            raw = call_model(model, tile.inputs)
-            accumulator.add_value(row, loss(raw, tile.targets), tile.size)
-            if accumulator.metrics is not None:
-                accumulator.metrics.add(row, main_output(raw).unsqueeze(0), tile.targets)
         else:
-            outputs = main_output(call_model(model, tile.inputs))
-            accumulator.add(row, outputs.unsqueeze(0), tile)
+            add_outputs(call_model(model, tile.inputs), tile, accumulator, row)
+
+
+def add_outputs(outputs: Any, tile: Batch, accumulator: Accumulator, row: int) -> None:
+    """Add what one model returned for a tile to row `row` of `accumulator`."""
+    loss = accumulator.loss
+    if isinstance(loss, BatchLoss):
+        accumulator.add_value(row, loss(outputs, tile.targets), tile.size)
+        if accumulator.metrics is not None:
+            accumulator.metrics.add(row, main_output(outputs).unsqueeze(0), tile.targets)
+    else:
+        accumulator.add(row, main_output(outputs).unsqueeze(0), tile)

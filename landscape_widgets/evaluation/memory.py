@@ -7,10 +7,9 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch import Tensor
 
 from landscape_widgets.basis import Basis, DenseBasis
 
@@ -39,15 +38,23 @@ def allowance(device: torch.device) -> int:
     return min(MOST, free_memory(device) // SHARE)
 
 
-class Store:
-    """Tensors kept for a basis and some object, the least recently used ones given up first.
+Kept = TypeVar("Kept")
+
+
+class Store(Generic[Kept]):
+    """What was made for a basis and some owner, the least recently used given up first.
 
     What was made from a basis is forgotten with it, and when its vectors are written to.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes that are held at most, but for the newest.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._held: OrderedDict[tuple[Any, ...], tuple[Any, Any, list[Tensor]]] = OrderedDict()
+        self._held: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
 
     def _key(self, basis: Basis, owner: object, columns: Sequence[int]) -> tuple[Any, ...]:
         version = basis.vectors._version if isinstance(basis, DenseBasis) else 0
@@ -56,34 +63,41 @@ class Store:
     def holds(self, basis: Basis, owner: object, columns: Sequence[int]) -> bool:
         """Whether `get` would find rather than make."""
         entry = self._held.get(self._key(basis, owner, columns))
-        return entry is not None and entry[0]() is basis and entry[1]() is owner
+        return entry is not None and entry.basis() is basis and entry.owner() is owner
 
     def get(
         self,
         basis: Basis,
         owner: object,
         columns: Sequence[int],
-        make: Callable[[], list[Tensor]],
-    ) -> list[Tensor]:
+        make: Callable[[], Kept],
+        nbytes: Callable[[Kept], int],
+    ) -> Kept:
         """What was made for these directions of a basis and this owner, or is made now."""
         key = self._key(basis, owner, columns)
-        if self.holds(basis, owner, columns):
-            self._held.move_to_end(key)
-            return self._held[key][2]
-        made = make()
-        self._held[key] = (weakref.ref(basis), weakref.ref(owner), made)
+        if not self.holds(basis, owner, columns):
+            made = make()
+            self._held[key] = _Entry(weakref.ref(basis), weakref.ref(owner), made, nbytes(made))
+            self._trim()
         self._held.move_to_end(key)
-        self._trim(key)
-        return made
+        found: Kept = self._held[key].kept
+        return found
 
-    def _trim(self, newest: tuple[Any, ...]) -> None:
-        for key, (basis, owner, _) in list(self._held.items()):
-            if basis() is None or owner() is None:
+    def _trim(self) -> None:
+        for key, entry in list(self._held.items()):
+            if entry.basis() is None or entry.owner() is None:
                 del self._held[key]
-        while self.bytes > self.limit and next(iter(self._held)) != newest:
+        while self.bytes > self.limit and len(self._held) > 1:
             self._held.popitem(last=False)
 
     @property
     def bytes(self) -> int:
         """Bytes that are held."""
-        return sum(t.nbytes for _, _, tensors in self._held.values() for t in tensors)
+        return sum(entry.bytes for entry in self._held.values())
+
+
+class _Entry(NamedTuple):
+    basis: Callable[[], object]
+    owner: Callable[[], object]
+    kept: Any
+    bytes: int

@@ -27,7 +27,7 @@ class SharedStacked(Stacked):
 
     def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor) -> None:
         super().__init__(model, chain, anchor)
-        self._products = Store(allowance(anchor.device))
+        self._products: Store[list[Tensor]] = Store(allowance(anchor.device))
         self._start = self._after_head()
 
     def _after_head(self) -> int:
@@ -54,7 +54,7 @@ class SharedStacked(Stacked):
         assert call.columns is not None
         columns = call.columns
         products = self._products.get(
-            call.basis, split, columns, lambda: self._multiply(call, columns, split)
+            call.basis, split, columns, lambda: self._multiply(call, columns, split), _bytes_of
         )
         c = torch.ones(len(rows), len(columns) + 1, dtype=torch.float64)
         c[:, 1:] = torch.from_numpy(rows[:, list(columns)])
@@ -89,3 +89,7 @@ class SharedStacked(Stacked):
             if columns:
                 stack[1:] = call.basis.columns(entry.place)[list(columns)].to(stack)
         return stack.view(-1, *shape)
+
+
+def _bytes_of(products: list[Tensor]) -> int:
+    return sum(product.nbytes for product in products)

@@ -1,0 +1,132 @@
+"""The networks and data that are measured: random weights and inputs, as speed does not mind."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network with its data.
+
+    Attributes
+    ----------
+    name : str
+    model, inputs, targets
+    flops : float
+        Of one pass over all examples, two for each multiplication with a weight.
+    """
+
+    name: str
+    model: nn.Module
+    inputs: Tensor
+    targets: Tensor
+    flops: float
+
+
+def mlp(*widths: int) -> nn.Module:
+    """Linear layers with ReLU in between."""
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise(widths):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def cnn(side: int) -> nn.Module:
+    """Two convolutions and a linear layer on one-channel images."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * (side // 4) ** 2, 10),
+    )  # fmt: skip
+
+
+class Block(nn.Module):
+    """A residual block of two convolutions (He et al. 2016)."""
+
+    def __init__(self, fan_in: int, fan_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(fan_out)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(fan_out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or fan_in != fan_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(fan_in, fan_out, 1, stride, bias=False), nn.BatchNorm2d(fan_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + self.shortcut(x))
+
+
+def resnet18() -> nn.Module:
+    """ResNet-18 as it is used on 32×32 images: 11.2 million parameters."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
+    ]  # fmt: skip
+    fan_in = 64
+    for fan_out, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        layers += [Block(fan_in, fan_out, stride), Block(fan_out, fan_out, 1)]
+        fan_in = fan_out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+class Transformer(nn.Module):
+    """Two encoder layers over 32 tokens."""
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(1000, width)
+        layer = nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.encoder(self.embed(x)).mean(1))
+
+
+def _task(name: str, model: nn.Module, inputs: Tensor) -> Task:
+    targets = torch.randint(0, 10, (len(inputs),))
+    model = model.eval()
+    return Task(name, model, inputs, targets, _flops(model, inputs[:1]) * len(inputs))
+
+
+def _flops(model: nn.Module, one: Tensor) -> float:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # The fused encoder layer is one operation that the counter does not know.
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(one)
+    torch.backends.mha.set_fastpath_enabled(True)
+    return float(counter.get_total_flops())
+
+
+MAKERS: dict[str, Callable[[], Task]] = {
+    "digits MLP 64-32-32-10": lambda: _task(
+        "digits MLP 64-32-32-10", mlp(64, 32, 32, 10), torch.rand(1797, 64)
+    ),
+    "digits MLP 64-64-64-10": lambda: _task(
+        "digits MLP 64-64-64-10", mlp(64, 64, 64, 10), torch.rand(1797, 64)
+    ),
+    "MLP 784-256-128-10": lambda: _task(
+        "MLP 784-256-128-10", mlp(784, 256, 128, 10), torch.rand(5000, 784)
+    ),
+    "CNN 8×8": lambda: _task("CNN 8×8", cnn(8), torch.rand(1797, 1, 8, 8)),
+    "CNN 28×28": lambda: _task("CNN 28×28", cnn(28), torch.rand(1000, 1, 28, 28)),
+    "ResNet-18": lambda: _task("ResNet-18", resnet18(), torch.rand(128, 3, 32, 32)),
+    "transformer": lambda: _task("transformer", Transformer(), torch.randint(0, 1000, (256, 32))),
+}
+
+
+def make(name: str) -> Task:
+    """A task by its name, the same each time."""
+    torch.manual_seed(0)
+    return MAKERS[name]()

@@ -1,0 +1,46 @@
+"""How many examples go through a model at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.memory import free_memory
+from landscape_widgets.losses import call_model
+
+UNKNOWN = 256  # examples, for a model that does not let its layers be watched
+FEWEST = 32  # with fewer, matrix products become thin
+# Of the largest activation: stays in a core's caches, and below the size from which the system
+# takes memory back after every use and gives it again page by page.
+CPU_BYTES = 2 << 20
+# A model holds a few activations at a time; a GPU wants as many examples as there is room for.
+CUDA_SHARE = 1 / 16
+CUDA_MOST = 256 << 20
+
+
+@torch.no_grad()
+def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
+    """Examples whose largest activation fits, a power of two; `few` are passed through to see."""
+    if isinstance(model, torch.jit.ScriptModule):
+        return UNKNOWN
+    largest = 1
+
+    def watch(module: nn.Module, arguments: Any, output: Any) -> None:
+        nonlocal largest
+        if isinstance(output, Tensor):
+            largest = max(largest, output.nbytes)
+
+    handles = [module.register_forward_hook(watch) for module in model.modules()]
+    try:
+        call_model(model, few.inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    budget = CPU_BYTES
+    if device.type == "cuda":
+        budget = min(CUDA_MOST, int(free_memory(device) * CUDA_SHARE))
+    count = budget * few.size // largest
+    return max(FEWEST, 1 << max(0, int(count).bit_length() - 1))
