@@ -21,7 +21,7 @@ from torch import nn
 from landscape_widgets import reducers, samplers
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.progress import Progress
+from landscape_widgets.progress import Progress, never
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS, slice_along
@@ -31,9 +31,9 @@ from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
 
-PROFILE_SECONDS = 30.0  # what the profiles of all samples may take, estimated
+PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
+AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
-MOST_PROFILES = 5_000  # samples whose profiles are computed without being asked for
 
 
 class LandscapeWidget(anywidget.AnyWidget):
@@ -279,7 +279,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         elif kind == "slices":
             with self._lock:
                 self._wanted.extend(int(i) for i in content["indices"])
-            self._worker.submit(lambda cancelled: self._serve())
+            self._worker.submit(self._serve)
         elif kind == "choose":
             self._choose(content["what"], content["key"])
 
@@ -376,9 +376,12 @@ class LandscapeWidget(anywidget.AnyWidget):
             begun = time.perf_counter()
             land.objective.evaluate(land.cloud.basis, few, metrics=False)
             cost = (time.perf_counter() - begun) / len(few)
-        alphas = next(
-            (a for a in (ALPHAS, ALPHAS[::2]) if n * len(a) * cost < PROFILE_SECONDS), ALPHAS[::4]
-        )
+        # As many values of α as all samples can have in time; where there is none for all, as many
+        # as a single slice that is asked for can have at once.
+        if n * len(ALPHAS) * cost < PROFILE_SECONDS:
+            alphas = ALPHAS
+        else:
+            alphas = ALPHAS[::2] if len(ALPHAS[::2]) * cost < AT_ONCE else ALPHAS[::4]
         alphas = np.unique(np.append(alphas, [0.0, 1.0]))
         with self._lock, self.hold_sync():
             self._profile = wire.Profiles(n, alphas, land.val_losses is not None)
@@ -404,18 +407,17 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._publish_points(coordinates)
         self._serve()
 
-    def _serve(self) -> None:
-        """Compute the slices that were asked for."""
-        with self._lock:
-            wanted, self._wanted = self._wanted, []
-        cloud = self.landscape.cloud
-        if cloud is None:
-            return
-        indices = [i for i in dict.fromkeys(wanted) if i < len(cloud) and not self._profile.has(i)]
-        if indices:
-            self._take_slices(indices)
-            with self._lock, self.hold_sync():
-                self._publish_profiles()
+    def _serve(self, cancelled: Callable[[], bool] = never) -> None:
+        """Compute the slices that were asked for, the latest first."""
+        while self._wanted and not cancelled():
+            with self._lock:
+                block, self._wanted = self._wanted[-16:][::-1], self._wanted[:-16]
+            n = self._profile.n
+            block = [i for i in dict.fromkeys(block) if i < n and not self._profile.has(i)]
+            if block:
+                self._take_slices(block)
+                with self._lock, self.hold_sync():
+                    self._publish_profiles()
 
     def _take_slices(self, indices: Iterable[int]) -> None:
         land = self.landscape
@@ -424,12 +426,14 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._profile.put(found)
 
     def _compute_profiles(self, cancelled: Callable[[], bool]) -> None:
-        """The slices of all samples, so that the browser needs the kernel no more."""
+        """The slices of all samples, so that the browser needs the kernel no more.
+
+        Those that are not there in time come when they are asked for.
+        """
         missing = [i for i in range(self._profile.n) if not self._profile.has(i)]
-        if len(missing) > MOST_PROFILES:
-            return
-        total, done, size, shown = len(missing), 0, 4, time.monotonic()
-        while missing and not cancelled():
+        total, done, size = len(missing), 0, 4
+        start = shown = time.monotonic()
+        while missing and not cancelled() and time.monotonic() - start < PROFILE_SECONDS:
             self._serve()
             block, missing = missing[:size], missing[size:]
             begun = time.perf_counter()
@@ -438,10 +442,12 @@ class LandscapeWidget(anywidget.AnyWidget):
             took = time.perf_counter() - begun
             size = int(np.clip(size * 0.2 / max(took, 1e-3), 1, 64))
             self._report(Progress("slices", done, total))
-            if not missing or time.monotonic() - shown > PUBLISH_EVERY:
+            if time.monotonic() - shown > PUBLISH_EVERY:
                 shown = time.monotonic()
                 with self._lock, self.hold_sync():
                     self._publish_profiles()
+        with self._lock, self.hold_sync():
+            self._publish_profiles()
 
     # To the browser
 
