@@ -196,11 +196,13 @@ class Objective:
         if found.has_outputs:
             self.outputs_shape = tuple(self.outputs(self.anchor).shape)
 
+        self._anchor_losses: dict[str, float] = {}
         at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
-        self.anchor_loss = float(at_anchor.losses[0])
-        self.anchor_val_loss = (
-            None if at_anchor.val_losses is None else float(at_anchor.val_losses[0])
-        )
+        self._anchor_losses["train"] = float(at_anchor.losses[0])
+        if at_anchor.val_losses is not None:
+            self._anchor_losses["val"] = float(at_anchor.val_losses[0])
+        self.anchor_loss = self._anchor_losses["train"]
+        self.anchor_val_loss = self._anchor_losses.get("val")
         for split, value in (("training", self.anchor_loss), ("validation", self.anchor_val_loss)):
             if value is not None and not np.isfinite(value):
                 raise ValueError(
@@ -237,6 +239,11 @@ class Objective:
     def capped(self) -> bool:
         """Whether only a part of the data is used (`max_examples`)."""
         return self.train.capped or (self.val is not None and self.val.capped)
+
+    @property
+    def strategy(self) -> str:
+        """How the latest parameter vectors were evaluated, in words."""
+        return self.engine.description
 
     # One parameter vector
 
@@ -397,6 +404,9 @@ class Objective:
             strategy.run(call, rows, self._splits[split], accumulator)
             losses, values = accumulator.finish()
             found[split] = losses.numpy()
+            at_anchor = self._anchor_losses.get(split)
+            if at_anchor is not None:
+                self.engine.double.sharpen(call, rows, self._splits[split], found[split], at_anchor)
             named.update({name: value.numpy() for name, value in values.items()})
         predictions = None
         if outputs:

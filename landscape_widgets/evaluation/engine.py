@@ -14,6 +14,7 @@ from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import read_chain
+from landscape_widgets.evaluation.double import Double
 from landscape_widgets.evaluation.fused import fused
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.replay import Prefix, Shared
@@ -95,6 +96,7 @@ class Engine:
 
     def _forget(self) -> None:
         self._strategies = self._found()
+        self.double = Double(self.inplace, self.loss)
         self._trusted = {"inplace"}
         self.last = "inplace"
 

@@ -1,0 +1,109 @@
+"""Near the trained weights, where losses differ by little, the differences in float64.
+
+A mean loss in float32 is off by some 1e-6 of itself. Where it differs from the loss at θ* by less
+than `NEAR` of that, rounding would be more than a thousandth of what a slice shows; there the loss
+is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what is shown further away.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.split import Split
+from landscape_widgets.losses import Loss
+
+NEAR = 1e-3  # relative difference of a loss from that at θ*
+AGREEMENT = 1e-3  # relative difference of the two precisions at θ* above which neither is trusted
+
+
+class Double:
+    """Evaluates in float64 the rows whose losses are near the trained weights' own.
+
+    Parameters
+    ----------
+    inplace
+        The strategy in the model's own precision.
+    loss
+    """
+
+    def __init__(self, inplace: InPlace, loss: Loss) -> None:
+        self.single, self.loss = inplace, loss
+        self._inplace: InPlace | None = None
+        self._anchor_losses: dict[int, float] = {}
+        scripted = any(isinstance(m, torch.jit.ScriptModule) for m in inplace.model.modules())
+        # TorchScript refuses float64, some devices too; re-estimated statistics are not repeated.
+        self.allowed = (
+            inplace.anchor.dtype == torch.float32
+            and inplace.anchor.device.type in ("cpu", "cuda")
+            and inplace.prepare is None
+            and not scripted
+        )
+
+    @torch.no_grad()
+    def sharpen(
+        self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+    ) -> None:
+        """Correct those of `losses` (r,) that are near `at_anchor`, in place."""
+        with np.errstate(invalid="ignore"):
+            near = np.abs(losses - at_anchor) <= NEAR * abs(at_anchor)
+        near &= rows.any(axis=1)
+        if not self.allowed or not near.any():
+            return
+        if self._inplace is None and not self._begin(split):
+            self.allowed = False
+            return
+        assert self._inplace is not None
+        tiles = [as_double(tile) for tile in split.tiles(self._inplace.tile)]
+        if id(split) not in self._anchor_losses:
+            still = np.zeros_like(rows[0])
+            self._anchor_losses[id(split)] = self._loss(call, still, tiles)
+        origin = self._anchor_losses[id(split)]
+        for number in np.flatnonzero(near):
+            losses[number] = at_anchor + (self._loss(call, rows[number], tiles) - origin)
+
+    def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
+        assert self._inplace is not None
+        accumulator = Accumulator(self.loss, {}, None, 1)
+        add_losses(self._inplace.at(call.basis, row), tiles, accumulator, 0)
+        return float(accumulator.finish()[0][0])
+
+    def _begin(self, split: Split) -> bool:
+        """Make the copy in float64, and see on a few examples whether it runs and agrees."""
+        single = self.single
+        model = copy.deepcopy(single.load(single.anchor)).double()
+        few = next(iter(split.part(64).tiles(None)))
+        try:
+            values = [self._try(single.model, few), self._try(model, as_double(few))]
+        except (RuntimeError, TypeError):
+            return False  # the model or its loss makes tensors of its own in float32
+        if not np.isclose(values[0], values[1], rtol=AGREEMENT, atol=1e-7):
+            return False
+        self._inplace = InPlace(model, single.layout, single.anchor.double())
+        self._inplace.tile = single.tile
+        return True
+
+    def _try(self, model: Any, batch: Batch) -> float:
+        accumulator = Accumulator(self.loss, {}, None, 1)
+        add_losses(model, [batch], accumulator, 0)
+        return float(accumulator.finish()[0][0])
+
+
+def as_double(batch: Batch) -> Batch:
+    """A batch with its floating-point tensors in float64."""
+
+    def widen(leaf: Any) -> Any:
+        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+
+    inputs, targets, raw = tree_map(widen, (batch.inputs, batch.targets, batch.raw))
+    return Batch(inputs, targets, raw, batch.size)
