@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
 from landscape_widgets.evaluation.cluster import Cluster
-from landscape_widgets.faithfulness import Faithfulness, assess
+from landscape_widgets.faithfulness import Faithfulness, assess, scores
 from landscape_widgets.metrics import Metric
 from landscape_widgets.objective import Evaluation, Objective
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
@@ -461,8 +462,30 @@ class Landscape:
             cloud.table["path"].to_numpy()[rows],
             cloud.table["radius"].to_numpy()[rows],
             changes,
+            cloud.table["step"].to_numpy(dtype=np.float64)[rows],
             self.seed,
         )
+
+    def distortion(self) -> FloatArray:
+        """Share of each sample's neighbours that the map does not show as such, (N,)."""
+        if self._placing is None:
+            raise RuntimeError("There is no map yet. Call .embed() first.")
+        rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
+        found: FloatArray = np.full(len(self.coordinates), np.nan)
+        found[rows] = scores.distortion(self._placing.points(self)[rows], self.coordinates[rows])
+        return found
+
+    def agreement(self, seeds: int = 3) -> tuple[float, float]:
+        """How alike maps by other seeds are; see `faithfulness.scores.agreement`."""
+        if self.reducer is None or self._placing is None:
+            raise RuntimeError("There is no map yet. Call .embed() first.")
+        rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
+        points = self._placing.points(self)[rows]
+        other = copy.deepcopy(self.reducer)
+        maps = [self.coordinates[rows]]
+        for number in range(1, seeds):
+            maps.append(other.fit(points, n_components=maps[0].shape[1], seed=self.seed + number))
+        return scores.agreement(maps)
 
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample."""

@@ -11,6 +11,7 @@ export const COLUMN_NAMES: Record<string, string> = {
   gap: "validation − training loss",
   radius: "distance from θ*",
   path: "path",
+  distortion: "distortion of the map",
 };
 
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
@@ -170,7 +171,7 @@ export function drawTrust(host: HTMLElement, trust: Trust | null): void {
 
 const SHOWN = 5;
 
-export function drawSelection(host: HTMLElement, state: State): void {
+export function drawSelection(host: HTMLElement, state: State, refine: () => void): void {
   const { selected, columns, samples } = state;
   const title = h("h3", { class: "lw-heading" }, "Selection");
   if (selected.length === 0) {
@@ -199,10 +200,32 @@ export function drawSelection(host: HTMLElement, state: State): void {
   );
   const more = selected.length - SHOWN;
   host.replaceChildren(
-    h("h3", { class: "lw-heading" }, `Selection: ${selected.length} ${selected.length === 1 ? "sample" : "samples"}`),
+    h(
+      "div",
+      { class: "lw-heading-row" },
+      h("h3", { class: "lw-heading" }, `Selection: ${selected.length} ${selected.length === 1 ? "sample" : "samples"}`),
+      refineButton(state, refine),
+    ),
     h("table", { class: "lw-samples" }, h("thead", {}, header), h("tbody", {}, ...rows)),
     ...(more > 0 ? [h("p", { class: "lw-quiet" }, `and ${more} more; all of them are in w.selection`)] : []),
   );
+}
+
+/** The button that samples more around the selection; there once the map is. */
+function refineButton(state: State, refine: () => void): HTMLElement {
+  const button = h(
+    "button",
+    {
+      class: "lw-button lw-small",
+      type: "button",
+      "data-testid": "refine",
+      title: "Sample 100 more around the selection and place them on the map as it is",
+      disabled: state.progress.state !== "done",
+    },
+    "Sample more here",
+  );
+  button.addEventListener("click", refine);
+  return button;
 }
 
 const shortName = (column: string): string =>

@@ -1,7 +1,7 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, trust, selection, error. The root has data-ready once both
+// status (with data-state), map, slice, trust, selection, refine, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
@@ -81,7 +81,8 @@ class LandscapeView {
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
       "div",
-      { class: "lw-root" },
+      // Lumino would take Shift-Enter, Escape and Ctrl-Z as commands on the notebook's cells.
+      { class: "lw-root", "data-lm-suppress-shortcuts": "true" },
       this.bar.element,
       this.error,
       h(
@@ -93,7 +94,6 @@ class LandscapeView {
       h("div", { class: "lw-below" }, this.trust, this.selection),
       this.caption,
     );
-    // Keys and wheel over the widget are its own or the page's, never the notebook cell's.
     el.replaceChildren(this.root);
   }
 
@@ -135,7 +135,7 @@ class LandscapeView {
       this.map.draw();
       this.draw();
     });
-    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen"]) this.on(name, () => this.drawPanels());
+    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_samples"]) this.on(name, () => this.drawPanels());
     listen(
       this.mapLayer,
       {
@@ -205,7 +205,7 @@ class LandscapeView {
     const lines = [label(index, samples.kind[index])];
     if (!evaluated[index]) return [...lines, "not evaluated yet"];
     for (const [name, values] of Object.entries(columns)) {
-      if (name === "gap" || name === "path") continue;
+      if (name === "gap" || name === "path" || Number.isNaN(values[index])) continue;
       lines.push(`${nameOf(name)} ${short(values[index] ?? NaN)}`);
     }
     const path = samples.path[index]!;
@@ -267,7 +267,7 @@ class LandscapeView {
     this.bar.drawChoices();
     this.bar.drawProgress();
     drawTrust(this.trust, state.trust);
-    drawSelection(this.selection, state);
+    drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
     this.mapTitle.textContent = info.title;
     this.caption.replaceChildren(
       ...info.caption.map((text) => h("span", {}, text)),

@@ -19,6 +19,7 @@ from ipywidgets import widget_serialization
 from torch import nn
 
 from landscape_widgets import reducers, samplers
+from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress, never
@@ -155,7 +156,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._drawn = 0
         self._published = 0.0
         self._phase = ("", 0.0)
-        self._finished = False
+        self._distortion: npt.NDArray[np.float64] | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
@@ -203,6 +204,26 @@ class LandscapeWidget(anywidget.AnyWidget):
             return
         self._error = None
         self._worker.submit(self._run)
+
+    def refine(self, n: int = 100) -> None:
+        """Sample more around the selected samples, and place them on the map as it is.
+
+        Parameters
+        ----------
+        n : int
+            How many new samples.
+
+        Raises
+        ------
+        ValueError
+            If nothing is selected, or there is no map yet.
+        """
+        if not self.selected:
+            raise ValueError("Nothing is selected. Select the samples to refine around first.")
+        if not np.isfinite(self.landscape.coordinates).any():
+            raise ValueError("There is no map yet. Wait for it, or start the work.")
+        chosen = list(self.selected)
+        self._worker.submit(lambda cancelled: self._refine(chosen, n, cancelled))
 
     def stop(self) -> None:
         """Stop the work, and keep what is done."""
@@ -280,6 +301,11 @@ class LandscapeWidget(anywidget.AnyWidget):
             with self._lock:
                 self._wanted.extend(int(i) for i in content["indices"])
             self._worker.submit(self._serve)
+        elif kind == "refine":
+            try:
+                self.refine()
+            except ValueError as error:
+                self._fail(error)
         elif kind == "choose":
             self._choose(content["what"], content["key"])
 
@@ -333,6 +359,22 @@ class LandscapeWidget(anywidget.AnyWidget):
         else:
             self._finish_map(cancelled)
 
+    def _refine(self, chosen: list[int], n: int, cancelled: Callable[[], bool]) -> None:
+        land = self.landscape
+
+        def drawn(cloud: Cloud) -> None:
+            with self._lock, self.hold_sync():
+                self._profile.grow(len(cloud))
+                self._samples = wire.samples(cloud)
+                self._publish_profiles()
+                self._publish_points()
+
+        land.refine(chosen, n, progress=self._report, cancelled=cancelled, on_drawn=drawn)
+        self._publish_points()
+        if cancelled():
+            return self._publish_stopped()
+        self._finish_map(cancelled)
+
     def _resample(self, cancelled: Callable[[], bool]) -> None:
         land = self.landscape
         with self._lock:
@@ -342,6 +384,7 @@ class LandscapeWidget(anywidget.AnyWidget):
 
     def _remap(self, cancelled: Callable[[], bool]) -> None:
         self._trust = {}
+        self._distortion = None
         land = self.landscape
         land.embed(
             self._reducer,
@@ -359,8 +402,11 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._publish_info()
         self._report(Progress("trust", 0, 1))
         trust = wire.trust(self.landscape.faithfulness())
-        with self._lock:
+        self._distortion = self.landscape.distortion()
+        with self._lock, self.hold_sync():
             self._trust = trust
+            self._publish_points()
+        self._publish_choices()
         self._compute_profiles(cancelled)
         if cancelled():
             return self._publish_stopped()
@@ -465,7 +511,7 @@ class LandscapeWidget(anywidget.AnyWidget):
                 coordinates = land.initial_coordinates()
         with self._lock, self.hold_sync():
             self._points = wire.floats(coordinates[:, :2])
-            self._columns = wire.columns(land)
+            self._columns = wire.columns(land, self._distortion)
             self._evaluated = wire.floats(land.evaluated)
             self._glide = glide
             self._published = time.monotonic()

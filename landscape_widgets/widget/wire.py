@@ -43,6 +43,15 @@ class Profiles:
         self.val_losses = np.full_like(self.losses, np.nan) if with_val else None
         self._known = np.zeros(n, dtype=bool)
 
+    def grow(self, n: int) -> None:
+        """Make room for samples behind those that are there."""
+        more = ((0, n - self.n), (0, 0))
+        self.losses = np.pad(self.losses, more, constant_values=np.nan)
+        if self.val_losses is not None:
+            self.val_losses = np.pad(self.val_losses, more, constant_values=np.nan)
+        self._known = np.pad(self._known, more[0])
+        self.n = n
+
     def has(self, index: int) -> bool:
         """Whether a sample's slice is there."""
         return bool(self._known[index])
@@ -66,7 +75,7 @@ def samples(cloud: Cloud | None) -> dict[str, list[Any]]:
     return {name: cloud.table[name].tolist() for name in names}
 
 
-def columns(land: Landscape) -> dict[str, bytes]:
+def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, bytes]:
     """What colours and tooltips may show of each sample."""
     assert land.cloud is not None
     found: dict[str, Any] = {"loss": land.losses}
@@ -78,6 +87,8 @@ def columns(land: Landscape) -> dict[str, bytes]:
     path = land.cloud.table["path"].to_numpy()
     if (path >= 0).any():
         found["path"] = np.where(path >= 0, path.astype(float), np.nan)
+    if distortion is not None and len(distortion) == len(land.losses):
+        found["distortion"] = distortion
     return {name: floats(values) for name, values in found.items()}
 
 

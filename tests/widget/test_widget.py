@@ -3,6 +3,7 @@ import gc
 import threading
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ def test_waiting_can_time_out_and_be_awaited(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
     with pytest.raises(TimeoutError, match="it goes on"):
         widget.wait(0.001)
-    asyncio.run(widget.done())
+    with ThreadPoolExecutor(1) as pool:  # a thread without an event loop of its own yet
+        pool.submit(asyncio.run, widget.done()).result(60)
     assert widget.landscape.evaluated.all()
     widget.close()
 
@@ -153,6 +155,28 @@ def test_a_changed_sampler_samples_anew(widget):
     widget.wait(120)
     assert set(widget.landscape.cloud.table["sampler"]) == {"Rays"}
     assert widget._chosen["sampler"] == "rays"
+
+
+def test_refining_adds_samples_around_the_selection_and_moves_nothing(widget):
+    before = widget.landscape.coordinates.copy()
+    with pytest.raises(ValueError, match="Nothing is selected"):
+        widget.refine()
+    widget.selected = (4, 9)
+    widget.refine(30)
+    widget.wait(60)
+    n = len(before)
+    points = floats(widget._points).reshape(-1, 2)
+    assert len(points) == n + 30
+    np.testing.assert_allclose(points[:n], before, rtol=1e-6)
+    assert widget.selected == (4, 9)
+    assert len(floats(widget._profiles)) == (n + 30) * len(widget._alphas)
+    assert set(widget.landscape.to_frame()["sampler"][n:]) == {"refine"}
+
+
+def test_colours_can_stand_for_the_distortion_of_each_sample(widget):
+    widget.colour_by = "distortion"
+    shown = floats(widget._columns["distortion"])
+    assert ((shown >= 0) & (shown <= 1)).all()
 
 
 def test_slices_that_the_browser_asks_for_come_first(model):

@@ -1,0 +1,178 @@
+"""Scores of a map: what it keeps of the distances, and what of the loss. Arrays in, numbers out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import procrustes
+from scipy.spatial.distance import pdist
+from sklearn import manifold
+from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.model_selection import GroupKFold, KFold
+from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
+
+from landscape_widgets.basis import FloatArray
+
+FLOOR = 1e-8  # losses below are all the same to a reader
+NEIGHBOURS = 10
+FOLDS = 5
+TREES = 80
+MOST_POINTS = 3_000  # beyond, scores that need all pairs are taken on a random part
+
+
+def trustworthiness(
+    points: FloatArray, coordinates: FloatArray, k: int = 15, seed: int = 0
+) -> float:
+    """How few strangers are among the k neighbours on the map: 1 for none, about 0.5 by chance.
+
+    Venna and Kaski 2001, as in scikit-learn. Of more than 3,000 points a random part is taken.
+    """
+    if len(points) > MOST_POINTS:
+        part = np.random.default_rng(seed).choice(len(points), MOST_POINTS, replace=False)
+        points, coordinates = points[part], coordinates[part]
+    k = min(k, (len(points) - 1) // 2)
+    return float(manifold.trustworthiness(points, coordinates, n_neighbors=k))
+
+
+def log_losses(losses: FloatArray) -> FloatArray:
+    """log10 of losses, floored at 1e-8."""
+    result: FloatArray = np.log10(np.maximum(losses, FLOOR))
+    return result
+
+
+def readable(
+    features: FloatArray, losses: FloatArray, paths: npt.NDArray[np.int64], seed: int = 0
+) -> float:
+    """R² of the log loss predicted from `features` (N, d) by 10 neighbours, held out.
+
+    Whole paths are held out together: points of one path are neighbours because they followed one
+    another, which says nothing about the loss. Samples off any path are held out at random.
+    """
+    known = np.isfinite(losses) & np.isfinite(features).all(axis=1)
+    features, target, groups = features[known], log_losses(losses[known]), paths[known]
+    if len(target) < 2 * FOLDS or np.ptp(target) == 0:
+        return float("nan")
+    predicted = np.empty_like(target)
+    for train, test in _folds(groups, seed):
+        model = KNeighborsRegressor(min(NEIGHBOURS, len(train)))
+        predicted[test] = model.fit(features[train], target[train]).predict(features[test])
+    return float(1 - ((target - predicted) ** 2).sum() / ((target - target.mean()) ** 2).sum())
+
+
+def _folds(
+    paths: npt.NDArray[np.int64], seed: int
+) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    on_path = paths >= 0
+    if len(np.unique(paths[on_path])) < 2:
+        return list(KFold(FOLDS, shuffle=True, random_state=seed).split(paths))
+    # Each sample off any path is a group of its own.
+    groups = np.where(on_path, paths, paths.max() + 1 + np.arange(len(paths)))
+    folds = min(FOLDS, len(np.unique(groups)))
+    return list(GroupKFold(folds, shuffle=True, random_state=seed).split(paths, groups=groups))
+
+
+def contrast(points: FloatArray, seed: int = 0) -> float:
+    """Standard deviation of the pairwise distances over their mean.
+
+    Near 0 all points are equally far apart, and no map of them means anything (Beyer et al. 1999).
+    """
+    if len(points) > MOST_POINTS:
+        points = points[np.random.default_rng(seed).choice(len(points), MOST_POINTS, False)]
+    distances = pdist(points)
+    return float(distances.std() / distances.mean())
+
+
+def gain(
+    coordinates: FloatArray,
+    losses: FloatArray,
+    known: FloatArray,
+    paths: npt.NDArray[np.int64],
+    seed: int = 0,
+) -> float:
+    """Share of the squared error that the map removes, over what is `known` (N, d) without it.
+
+    Extremely randomised trees predict the log loss from the known columns and the map, and, as
+    the baseline, from the known columns and as many columns of noise: without those the baseline
+    overfits, and a gain over it means nothing. Whole paths are held out.
+    """
+    usable = np.isfinite(losses) & np.isfinite(coordinates).all(axis=1)
+    usable &= np.isfinite(known).all(axis=1)
+    target, groups = log_losses(losses[usable]), paths[usable]
+    if len(target) < 2 * FOLDS or np.ptp(target) == 0:
+        return float("nan")
+    noise = np.random.default_rng(seed).normal(size=(len(target), coordinates.shape[1]))
+    errors = []
+    for columns in (coordinates[usable], noise):
+        features = np.column_stack([known[usable], columns])
+        predicted = np.empty_like(target)
+        for train, test in _folds(groups, seed):
+            trees = ExtraTreesRegressor(TREES, random_state=seed, n_jobs=1)
+            predicted[test] = trees.fit(features[train], target[train]).predict(features[test])
+        errors.append(((target - predicted) ** 2).sum())
+    return float(1 - errors[0] / errors[1])
+
+
+def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
+    """Number of dimensions that the points fill, from the two nearest neighbours of each.
+
+    The TwoNN estimator (Facco et al. 2017): −Σ log(1 − F) log μ / Σ log² μ with μ = r₂/r₁, over
+    the smaller nine tenths of the ratios.
+    """
+    unique = np.unique(points, axis=0)
+    if len(unique) < 10:
+        return float("nan")
+    if len(unique) > MOST_POINTS:
+        unique = unique[np.random.default_rng(seed).choice(len(unique), MOST_POINTS, False)]
+    distances, _ = NearestNeighbors(n_neighbors=3).fit(unique).kneighbors(unique)
+    ratios = np.sort(distances[:, 2] / distances[:, 1])
+    kept = ratios[: int(0.9 * len(ratios))]
+    x = np.log(kept)
+    y = -np.log(1 - np.arange(1, len(kept) + 1) / len(ratios))
+    return float((x * y).sum() / (x * x).sum())
+
+
+def directedness(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray) -> float:
+    """Median over paths of ‖end − start‖² / Σ ‖step‖²; NaN where no path has five points.
+
+    1 for a random walk in many dimensions, the number of steps for a straight line; training
+    gives 17 and more.
+    """
+    found = []
+    for path in np.unique(paths[paths >= 0]):
+        rows = np.flatnonzero(paths == path)
+        if len(rows) < 5:
+            continue
+        run = points[rows[np.argsort(steps[rows], kind="stable")]]
+        moved = (np.diff(run, axis=0) ** 2).sum()
+        if moved > 0:
+            found.append(((run[-1] - run[0]) ** 2).sum() / moved)
+    return float(np.median(found)) if found else float("nan")
+
+
+def distortion(points: FloatArray, coordinates: FloatArray, k: int = 15) -> FloatArray:
+    """Share of each point's k nearest neighbours that are not among them on the map, (N,)."""
+    k = min(k, len(points) - 1)
+    near = [
+        NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False)
+        for x in (points, coordinates)
+    ]
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(*near, strict=True)]
+    return 1 - np.asarray(shared, dtype=np.float64) / k
+
+
+def agreement(maps: list[FloatArray], k: int = 15) -> tuple[float, float]:
+    """How alike maps of the same points by several seeds are, on average over their pairs.
+
+    Returns
+    -------
+    aligned : float
+        1 − disparity after the best shift, turn and scale (Procrustes); 1 for the same picture.
+    shared : float
+        Share of the k nearest neighbours on the map that two maps have in common.
+    """
+    aligned, shared = [], []
+    for i, first in enumerate(maps):
+        for second in maps[i + 1 :]:
+            aligned.append(1 - procrustes(first, second)[2])
+            shared.append(1 - distortion(first, second, k).mean())
+    return float(np.mean(aligned)), float(np.mean(shared))
