@@ -67,7 +67,7 @@ def test_shift_adds_alt_removes_escape_clears_and_control_z_takes_back(notebook:
 def test_a_click_selects_one_sample_and_the_keyboard_does_the_same(notebook: Notebook):
     notebook.wait_until_done()
     box = notebook.part("map").bounding_box()
-    x, y = notebook.pixels()[10]
+    x, y = min(notebook.pixels())  # the leftmost, so that there is one to its right
     notebook.page.mouse.click(box["x"] + x, box["y"] + y)
     (clicked,) = notebook.ask("list(w.selected)")
     notebook.page.keyboard.press("ArrowRight")
