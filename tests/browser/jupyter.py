@@ -151,6 +151,8 @@ class Notebook:
 
     def ask(self, expression: str) -> Any:
         """The value of a Python expression in the notebook's kernel, by way of JSON."""
+        # A widget's messages may take another channel, and be overtaken by this one.
+        self.page.wait_for_timeout(300)
         answer = self.page.evaluate(
             """async (code) => {
               const future = (KERNEL)().requestExecute({code, store_history: false});
