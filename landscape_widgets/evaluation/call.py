@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,14 @@ class Call:
         The directions that some row moves along; None where they are more than `MOST_SHARED`.
     n : int
         How many rows share them.
+    spread : dict
+        The largest difference from the loss at θ* that was found so far, by split.
     """
 
     basis: Basis
     columns: tuple[int, ...] | None
     n: int
+    spread: dict[Any, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
@@ -38,7 +42,9 @@ class Call:
 
     def narrowed(self, coefficients: FloatArray) -> Call:
         """For a few of the rows: on a wandering path each moves along its own direction."""
-        return self if self.columns is not None else Call.of(self.basis, coefficients)
+        if self.columns is not None:
+            return self
+        return replace(Call.of(self.basis, coefficients), spread=self.spread)
 
     def moving(self, layout: ParameterLayout) -> frozenset[str]:
         """Names of the tensors that some of the directions move."""

@@ -1,8 +1,8 @@
 """Near the trained weights, where losses differ by little, the differences in float64.
 
-A mean loss in float32 is off by some 1e-6 of itself. Where it differs from the loss at θ* by less
-than `NEAR` of that, rounding would be more than a thousandth of what a slice shows; there the loss
-is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what is shown further away.
+A mean loss in float32 is off by some 1e-6 of itself. Where no loss of a call has differed from the
+one at θ* by more than `NEAR` of it, rounding would be more than a hundredth of what a slice shows;
+there the loss is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what is shown further away.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.losses import Loss
 
-NEAR = 1e-3  # relative difference of a loss from that at θ*
+NEAR = 1e-4  # relative difference of losses from that at θ*
 AGREEMENT = 1e-3  # relative difference of the two precisions at θ* above which neither is trusted
 
 
 class Double:
-    """Evaluates in float64 the rows whose losses are near the trained weights' own.
+    """Evaluates in float64 rows as long as their losses are near the trained weights' own.
 
     Parameters
     ----------
@@ -54,11 +54,15 @@ class Double:
     def sharpen(
         self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
     ) -> None:
-        """Correct those of `losses` (r,) that are near `at_anchor`, in place."""
-        with np.errstate(invalid="ignore"):
-            near = np.abs(losses - at_anchor) <= NEAR * abs(at_anchor)
-        near &= rows.any(axis=1)
-        if not self.allowed or not near.any():
+        """Correct `losses` (r,), in place, if all of the call so far are near `at_anchor`."""
+        differences = np.abs(losses - at_anchor)
+        largest = max(call.spread.get(split, 0.0), float(np.max(differences, initial=0.0)))
+        call.spread[split] = largest
+        # Not a number counts as far away.
+        if not self.allowed or not largest <= NEAR * abs(at_anchor):
+            return
+        near = rows.any(axis=1)
+        if not near.any():
             return
         if self._inplace is None and not self._begin(split):
             self.allowed = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.errors import did_you_mean
-from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import read_chain
 from landscape_widgets.evaluation.double import Double
@@ -24,6 +22,7 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.tiling import tile_size
+from landscape_widgets.evaluation.trial import losses_at, race
 from landscape_widgets.losses import Loss, ModelLoss
 
 logger = logging.getLogger(__name__)
@@ -36,7 +35,6 @@ WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.2
 AGREEMENT = 1e-3  # relative difference of losses above which a strategy has misread the model
-SLOW = 0.05  # seconds a parameter vector; slower ones are tried on a part of the data
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
 _choices: dict[tuple[Any, ...], str] = {}
@@ -163,7 +161,7 @@ class Engine:
             return _choices[kind]
         if call.n < WORTH_A_TRIAL:
             return usual
-        seconds = self._race(possible, call, rows, split)
+        seconds = race(possible, call, rows, split, self.loss)
         chains = [name for name in ("shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
@@ -187,31 +185,6 @@ class Engine:
             torch.get_num_threads(),
         )
 
-    def _race(
-        self, possible: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split
-    ) -> dict[str, float]:
-        """Seconds a parameter vector for each strategy: the better of two interleaved goes."""
-        pace = self._time(self.inplace, call, rows[:1], split.part(64)) * split.size / 64
-        part = split.part(max(64, int(split.size * SLOW / max(pace, 1e-9))))
-        best = dict.fromkeys(possible, float("inf"))
-        for _ in range(2):
-            for name, strategy in possible.items():
-                some = rows[: max(2, strategy.group) if pace < SLOW else 2]
-                best[name] = min(best[name], self._time(strategy, call, some, part))
-        return best
-
-    def _time(self, strategy: Strategy, call: Call, rows: FloatArray, split: Split) -> float:
-        start = time.perf_counter()
-        self._losses(strategy, call, rows, split)  # on the CPU: whatever device has finished
-        return (time.perf_counter() - start) / len(rows)
-
-    def _losses(
-        self, strategy: Strategy, call: Call, rows: FloatArray, split: Split
-    ) -> torch.Tensor:
-        accumulator = Accumulator(self.loss, {}, None, len(rows))
-        strategy.run(call, rows, split, accumulator)
-        return accumulator.finish()[0]
-
     def _trust(self, name: str, call: Call, rows: FloatArray, split: Split) -> bool:
         """Compare a strategy with the exact one, the first time that it could be used.
 
@@ -222,8 +195,8 @@ class Engine:
         if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
         few, part = rows[:2], split.part(64)
-        exact = self._losses(self.inplace, call, few, part)
-        found = self._losses(self._strategies[name], call, few, part)
+        exact = losses_at(self.inplace, call, few, part, self.loss)
+        found = losses_at(self._strategies[name], call, few, part, self.loss)
         if not torch.allclose(found, exact, rtol=AGREEMENT, atol=1e-6, equal_nan=True):
             logger.warning(
                 "Strategy %r finds other losses (%s) than the model itself (%s) and is not used.",

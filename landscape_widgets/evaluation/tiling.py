@@ -23,15 +23,16 @@ CUDA_MOST = 256 << 20
 
 @torch.no_grad()
 def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
-    """Examples whose largest activation fits, a power of two; `few` are passed through to see."""
+    """Examples whose largest activation fits, a power of two; `few` go through to see."""
     if isinstance(model, torch.jit.ScriptModule):
         return UNKNOWN
     largest = 1
 
     def watch(module: nn.Module, arguments: Any, output: Any) -> None:
         nonlocal largest
-        if isinstance(output, Tensor):
-            largest = max(largest, output.nbytes)
+        for value in (*arguments, output):
+            if isinstance(value, Tensor):
+                largest = max(largest, value.nbytes)
 
     handles = [module.register_forward_hook(watch) for module in model.modules()]
     try:

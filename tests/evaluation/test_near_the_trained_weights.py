@@ -11,7 +11,7 @@ from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 from tests.models import digits, mlp, train
 
-RADII = 1e-4 * np.linspace(-1, 1, 11)[:, None]
+RADII = 1e-5 * np.linspace(-1, 1, 11)[:, None]
 
 
 @pytest.mark.parametrize("strategy", ["auto", "inplace", "stacked"])
@@ -24,8 +24,8 @@ def test_small_differences_are_those_of_float64(strategy):
     double = copy.deepcopy(model).double()
     exact = Objective(double, data).evaluate(DenseBasis(vectors.double()), RADII).losses
     spread = np.ptp(exact)
-    assert spread < 1e-3 * exact[5]  # else float32 would do
-    np.testing.assert_allclose(found - found[5], exact - exact[5], atol=1e-5 * spread)
+    assert spread < 1e-4 * exact[5]  # else float32 would do
+    np.testing.assert_allclose(found - found[5], exact - exact[5], atol=1e-4 * spread)
     assert found[5] == objective.anchor_loss
 
 
@@ -36,9 +36,7 @@ def test_other_networks_are_evaluated_in_double_there_too(name):
     vectors = directions(case, 1)
     found = objective.evaluate(DenseBasis(vectors), RADII).losses
     exact = plain_losses(case, vectors, RADII)
-    np.testing.assert_allclose(
-        found - found[5], exact - exact[5], atol=1e-5 * np.ptp(exact), rtol=1e-4
-    )
+    np.testing.assert_allclose(found - found[5], exact - exact[5], atol=1e-4 * np.ptp(exact))
 
 
 def test_a_torchscript_module_stays_in_its_own_precision():

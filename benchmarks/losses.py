@@ -1,0 +1,129 @@
+"""Losses at many parameter vectors: ours against the loop that anyone would write.
+
+    python -m benchmarks.losses --threads 1
+
+Each repetition times both, one after the other, and begins from directions that have not been
+seen; only the trial that chooses the strategy is over by then (its cost is in "first call").
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import measure
+from benchmarks.networks import MAKERS, Task, make
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import random_directions
+
+HEAD = (
+    "network", "vectors", "plain loop, ms", "ours, ms", "ratio", "first call", "of peak",
+    "disagreement", "strategy",
+)  # fmt: skip
+
+
+def plain_loop(task: Task, basis: DenseBasis, rows: np.ndarray) -> np.ndarray:
+    """One working copy, weights copied in, one pass over all data, for each vector."""
+    model = copy.deepcopy(task.model)
+    parameters = [p.detach() for p in model.parameters()]
+    anchor = torch.cat([p.reshape(-1) for p in parameters]).clone()
+    sizes = [p.numel() for p in parameters]
+    losses = []
+    with torch.no_grad():
+        for row in rows:
+            vector = anchor + basis.combine(row)
+            for parameter, part in zip(parameters, vector.split(sizes), strict=True):
+                parameter.copy_(part.view_as(parameter))
+            losses.append(nn.functional.cross_entropy(model(task.inputs), task.targets).item())
+    return np.array(losses)
+
+
+def clouds(
+    objective: Objective, n: int
+) -> Iterator[tuple[str, Callable[[], DenseBasis], np.ndarray]]:
+    """Kinds of samples: their name, a maker of directions, and rows of coefficients."""
+    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
+
+    def drawn(k: int) -> Callable[[], DenseBasis]:
+        vectors = random_directions(k, objective.anchor, objective.layout, generator) * 0.3
+        return lambda: DenseBasis(vectors.clone())
+
+    yield f"{n} random", drawn(n), np.eye(n)
+    yield "51-point slice", drawn(1), np.linspace(-0.5, 1.5, 51)[:, None]
+    axis = np.linspace(-1, 1, 51)
+    plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    yield "51×51 plane", drawn(2), plane
+    yield f"{max(n, 600)} in 3 dimensions", drawn(3), rng.uniform(-0.4, 1.3, (max(n, 600), 3))
+
+
+def measured(
+    task: Task, objective: Objective, basis: Callable[[], DenseBasis], rows: np.ndarray,
+    repetitions: int, budget: float,
+) -> tuple[str, ...]:  # fmt: skip
+    """One line of the table. Of many rows, as many as fit the budget of seconds are timed."""
+    one = measure.seconds(lambda: plain_loop(task, basis(), rows[:1]))
+    count = int(min(len(rows), max(2, budget / one)))
+    found: dict[str, np.ndarray] = {}
+
+    def plain() -> None:
+        found["plain"] = plain_loop(task, basis(), rows[:count])
+
+    def ours() -> None:
+        done: list[int] = []
+        result = objective.evaluate(
+            basis(), rows, metrics=False,
+            on_chunk=lambda start, part: done.append(len(part)),
+            cancelled=lambda: sum(done) >= count,
+        )  # fmt: skip
+        found["ours"] = result.losses
+        counts.append(len(result))
+
+    counts: list[int] = []
+    first, *times = measure.interleaved((plain, ours), repetitions + 1)
+    per_row = [(p / count, o / n) for (p, o), n in zip(times, counts[1:], strict=True)]
+    ratio = measure.median_ratio(per_row)
+    ours_seconds = float(np.median([o for _, o in per_row]))
+    peak = measure.matrix_product_peak()
+    worst = measure.worst_disagreement(found["ours"][:count], found["plain"])
+    return (
+        f"{1e3 * np.median([p for p, _ in per_row]):.3g}",
+        f"{1e3 * ours_seconds:.3g}",
+        f"**{ratio:.2f}**",
+        f"{first[0] / count / (first[1] / counts[0]):.2f}",
+        f"{task.flops / ours_seconds / peak:.0%}",
+        f"{worst:.0e}",
+        objective.strategy,
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--budget", type=float, default=2.0, help="seconds of the plain loop")
+    parser.add_argument("--only", nargs="*", choices=list(MAKERS), default=list(MAKERS))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    lines = []
+    for name in options.only:
+        task = make(name)
+        objective = Objective(task.model, (task.inputs, task.targets), metrics=[])
+        n = 600 if objective.size < 50_000 else 16
+        for kind, basis, rows in clouds(objective, n):
+            values = measured(task, objective, basis, rows, options.repetitions, options.budget)
+            lines.append((name, kind, *values))
+    print(f"{options.threads} thread(s), torch {torch.__version__}, {os.cpu_count()} cores\n")
+    print(measure.table(HEAD, lines))
+
+
+if __name__ == "__main__":
+    main()
