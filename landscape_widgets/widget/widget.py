@@ -96,6 +96,8 @@ class LandscapeWidget(anywidget.AnyWidget):
     _info: Any = traitlets.Dict().tag(sync=True)
     _choices: Any = traitlets.Dict().tag(sync=True)
     _chosen: Any = traitlets.Dict().tag(sync=True)
+    _frames: Any = traitlets.Bytes().tag(sync=True)
+    _trace: Any = traitlets.Dict().tag(sync=True)
     _lassos: Any = traitlets.List().tag(sync=True)
 
     def __init__(
@@ -157,12 +159,14 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._published = 0.0
         self._phase = ("", 0.0)
         self._evaluating_since = 0.0
+        self._film: list[tuple[Frame, npt.NDArray[np.float64]]] = []
         self._distortion: npt.NDArray[np.float64] | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
             _samples=wire.samples(None),
             _alphas=ALPHAS.tolist(),
+            _trace=wire.film([], self._reducer)[1],
             _progress=wire.progress("idle"),
             _info=wire.info(landscape, self._sampler, self._reducer, self._space),
         )
@@ -367,6 +371,7 @@ class LandscapeWidget(anywidget.AnyWidget):
 
         def drawn(cloud: Cloud) -> None:
             with self._lock, self.hold_sync():
+                self._publish_film()  # its frames know nothing of the new samples
                 self._profile.grow(len(cloud))
                 self._samples = wire.samples(cloud)
                 self._publish_profiles()
@@ -396,6 +401,7 @@ class LandscapeWidget(anywidget.AnyWidget):
             on_frame=self._show_frame,
         )
         self._publish_points(glide=True)
+        self._publish_film()
         if cancelled():
             return self._publish_stopped()
         self._finish_map(cancelled)
@@ -421,6 +427,7 @@ class LandscapeWidget(anywidget.AnyWidget):
             self.selected = ()
             self._lassos = []
             self._samples = wire.samples(self.landscape.cloud)
+            self._publish_film()
             self._renew_profiles(ALPHAS)
             self._publish_points()
         self._publish_choices()
@@ -452,12 +459,17 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
+        coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
+        coordinates[rows] = frame.coordinates[:, :2]
+        self._film.append((frame, coordinates))
         if self._may_publish():
-            n = len(self.landscape.evaluated)
-            coordinates = np.full((n, frame.coordinates.shape[1]), np.nan)
-            coordinates[rows] = frame.coordinates
             self._publish_points(coordinates)
         self._serve()
+
+    def _publish_film(self) -> None:
+        with self._lock, self.hold_sync():
+            self._frames, self._trace = wire.film(self._film, self._reducer)
+        self._film = []
 
     def _serve(self, cancelled: Callable[[], bool] = never) -> None:
         """Compute the slices that were asked for, the latest first."""
