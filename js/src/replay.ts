@@ -88,7 +88,7 @@ export class Replay {
   private tell(frame: number): void {
     const { name, iterations, values } = this.trace;
     const value = values[frame];
-    this.text.textContent = value == null ? "" : `${name} ${short(value)} at ${iterations[frame]}`;
+    this.text.textContent = value == null ? "" : `${name} ${short(value)}`;
     this.text.title = `${name} at iteration ${iterations[frame]}`;
     // Early exaggeration is off the scale of the rest.
     const known = values.filter((v): v is number => v !== null);
