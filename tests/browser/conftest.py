@@ -1,65 +1,56 @@
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import jupyter
-
-MODEL = """
-import numpy as np, torch, landscape_widgets as lw
-from torch import nn
-from tests.models import digits, mlp, train
-data, val = digits(300), tuple(t[300:] for t in digits(500))
-model = train(mlp(), data, 80)
-"""
-WIDGET = "w = lw.LandscapeWidget(model, data, val_data=val, sampler=lw.samplers.Minima(n=200))\nw"
+from tests.browser import chromium, jupyter
+from tests.browser.landscape import LandscapeNotebook
 
 
-@pytest.fixture(scope="session")
+# No wider than the package: while Playwright runs, its event loop counts as the thread's own.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    given = os.environ.get("LANDSCAPE_BROWSER")
-    if not given:
-        pytest.fail(
-            "LANDSCAPE_BROWSER names no Chromium. Run the browser tests by nox -s browser, which "
-            "finds or installs one, or set it to a Chromium's path."
-        )
     with sync_playwright() as playwright:
-        path = None if given == "playwright" else given
-        browser = playwright.chromium.launch(executable_path=path, args=list(jupyter.QUIET))
+        browser = chromium.launch(playwright)
         yield browser
         browser.close()
 
 
-@pytest.fixture(scope="session", params=["lab", "notebook"])
+@pytest.fixture(scope="package", params=["lab", "notebook"])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def root(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp(kind)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def url(kind: str, root: Path) -> Iterator[str]:
     with jupyter.server(kind, root) as url:
         yield url
 
 
-@pytest.fixture
-def notebook(
-    browser: Browser, url: str, kind: str, root: Path, request: pytest.FixtureRequest
-) -> Iterator[jupyter.Notebook]:
-    """A notebook with a small trained model and its widget, run."""
-    name = f"{request.node.originalname}.ipynb"
-    jupyter.write_notebook(root / name, MODEL, WIDGET)
-    notebook = jupyter.Notebook(browser, url, kind, name)
-    notebook.run()
+@pytest.fixture(scope="package")
+def quickstart(browser: Browser, url: str, kind: str, root: Path) -> Iterator[LandscapeNotebook]:
+    """The quickstart notebook, run to its end and left open for all tests."""
+    shutil.copy(jupyter.REPOSITORY / "notebooks" / "quickstart.ipynb", root)
+    notebook = LandscapeNotebook(browser, url, kind, "quickstart.ipynb")
+    notebook.run_all()
     notebook.wait_for_widget()
+    notebook.wait_until_done()
     yield notebook
-    notebook.start("w.close()")
-    notebook.page.close()
+    notebook.close()
+
+
+@pytest.fixture
+def notebook(quickstart: LandscapeNotebook) -> Iterator[LandscapeNotebook]:
+    """The quickstart notebook, with nothing selected; it must leave no error on the console."""
+    quickstart.reset()
+    yield quickstart
+    assert quickstart.take_errors() == []

@@ -1,4 +1,4 @@
-"""A real JupyterLab or Notebook 7, driven by Playwright."""
+"""A real JupyterLab or Notebook 7, and a notebook in it, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page
+import numpy as np
+import numpy.typing as npt
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 REPOSITORY = Path(__file__).parents[2]
-QUIET = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+FloatArray = npt.NDArray[np.float64]
 
 
 @contextlib.contextmanager
@@ -37,6 +31,8 @@ def server(kind: str, root: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     settings = root / ".settings"
     environment = {
+        # Small networks on busy cores: threads within an operator would wait for each other.
+        "OMP_NUM_THREADS": "1",
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(settings / "config"),
         "JUPYTER_DATA_DIR": str(settings / "data"),
@@ -69,7 +65,7 @@ def server(kind: str, root: Path) -> Iterator[str]:
             time.sleep(0.1)
         else:
             raise RuntimeError(
-                "the server did not answer: " + (settings / "server.log").read_text()
+                "The server did not answer within 30 s: " + (settings / "server.log").read_text()
             )
         yield url
     finally:
@@ -78,6 +74,7 @@ def server(kind: str, root: Path) -> Iterator[str]:
             process.wait(15)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def write_notebook(path: Path, *cells: str) -> None:
@@ -89,25 +86,30 @@ def write_notebook(path: Path, *cells: str) -> None:
     nbformat.write(notebook, path)
 
 
-# Notebook 7.6 says so on each page that it opens, also on one without any widget.
-OF_JUPYTER = ("Cannot read properties of undefined (reading 'schema')",)
-DOTS = "[data-testid=map] .object_grp path.dot"
-KERNEL = "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel"
+# What several of the scripts below begin with.
+NOTEBOOK = "const panel = window.jupyterapp.shell.currentWidget;"
+KERNEL = NOTEBOOK + "const kernel = panel.context.sessionContext.session.kernel;"
 
 
 class Notebook:
-    """An open notebook: run its cells, ask its kernel, use its widget."""
+    """An open notebook: run its cells, ask its kernel."""
 
-    def __init__(self, browser: Browser, url: str, kind: str, name: str, width: int = 1400) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 1000})
+    def __init__(
+        self, browser: Browser, url: str, kind: str, name: str, *, width: int = 1400
+    ) -> None:
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 1100})
         self.errors: list[str] = []
         self.page.on("console", self._console)
-        self.page.on("pageerror", self._page_error)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         folder = "lab/tree" if kind == "lab" else "notebooks"
         self.address = f"{url}/{folder}/{name}" + "?reset" * (kind == "lab")
         self.open()
+        # What an application says before any cell has run is its own affair: Notebook 7.6 throws
+        # "Cannot read properties of undefined (reading 'schema')" over any notebook.
+        self.own_errors = set(self.errors)
 
     def open(self) -> None:
+        """Open the notebook's page, or load it again."""
         self.page.goto(self.address)
         self.page.wait_for_function(
             """() => {
@@ -116,46 +118,64 @@ class Notebook:
             }""",
             timeout=60_000,
         )
+        self.page.evaluate("() => window.jupyterapp.restored.then(() => null)")
 
-    def _page_error(self, error: Error) -> None:
-        if str(error) not in OF_JUPYTER:
-            self.errors.append(str(error))
+    def close(self) -> None:
+        """Close the page, and end the kernel."""
+        self.page.evaluate(NOTEBOOK + "panel.context.sessionContext.shutdown()")
+        self.page.close()
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
 
-    def run(self, count: int | None = None) -> None:
-        """Run all cells, or the first `count`, without waiting for them to end."""
-        if count is None:
-            self.page.evaluate(
-                "() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }"
-            )
-            return
+    def take_errors(self) -> list[str]:
+        """What went to the console as an error since it was last asked."""
+        found = [error for error in self.errors if error not in self.own_errors]
+        self.errors.clear()
+        return found
+
+    def run_all(self) -> None:
+        """Run all cells, without waiting for them to end."""
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+
+    def run_new_cell(self, source: str) -> None:
+        """Append a cell and run it, without waiting for it to end."""
         self.page.evaluate(
-            """(count) => {
-              const notebook = window.jupyterapp.shell.currentWidget.content;
-              notebook.activeCellIndex = 0;
-              for (let i = 0; i < count; i++)
-                window.jupyterapp.commands.execute('notebook:run-cell-and-select-next');
+            "(source) => {"
+            + NOTEBOOK
+            + """
+              const cells = panel.content.model.sharedModel;
+              cells.insertCell(cells.cells.length, {cell_type: 'code', source});
+              panel.content.activeCellIndex = cells.cells.length - 1;
+              window.jupyterapp.commands.execute('notebook:run-cell');
             }""",
-            count,
+            source,
         )
 
-    def start(self, code: str) -> None:
+    def save(self) -> None:
+        """Save the notebook, outputs and all."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def cells(self) -> list[dict[str, Any]]:
+        """The cells as they would be saved, outputs and all."""
+        return self.page.evaluate(
+            "() => {" + NOTEBOOK + "return panel.content.model.sharedModel.toJSON().cells; }"
+        )
+
+    def tell(self, code: str) -> None:
         """Run code in the notebook's kernel, without waiting for it to end."""
         self.page.evaluate(
-            f"(code) => {{ ({KERNEL})().requestExecute({{code, store_history: false}}); }}",
-            code,
+            "(code) => {" + KERNEL + "kernel.requestExecute({code, store_history: false}); }", code
         )
 
     def ask(self, expression: str) -> Any:
         """The value of a Python expression in the notebook's kernel, by way of JSON."""
-        # A widget's messages may take another channel, and be overtaken by this one.
-        self.page.wait_for_timeout(300)
         answer = self.page.evaluate(
-            """async (code) => {
-              const future = (KERNEL)().requestExecute({code, store_history: false});
+            "async (code) => {"
+            + KERNEL
+            + """
+              const future = kernel.requestExecute({code, store_history: false});
               let text = '';
               future.onIOPub = (message) => {
                 if (message.header.msg_type === 'stream') text += message.content.text;
@@ -164,55 +184,13 @@ class Notebook:
               };
               await future.done;
               return text;
-            }""".replace("KERNEL", KERNEL),
+            }""",
             f"import json as _json\nprint('ANSWER' + _json.dumps({expression}))",
         )
         if "ANSWER" not in answer:
             raise AssertionError(answer)
         return json.loads(answer.split("ANSWER", 1)[1])
 
-    # The widget
-
-    def part(self, name: str) -> Any:
+    def part(self, name: str) -> Locator:
+        """A part of the page by its data-testid."""
         return self.page.get_by_test_id(name)
-
-    def wait_for_widget(self) -> None:
-        self.page.wait_for_selector(".lw-root[data-ready]", timeout=40_000)
-        self.part("map").scroll_into_view_if_needed()
-
-    def wait_until_done(self) -> None:
-        self.page.wait_for_selector("[data-testid=status][data-state=done]", timeout=60_000)
-        self.page.wait_for_timeout(1000)  # points glide to their places
-
-    def pixels(self) -> list[list[float]]:
-        """Where bqplot has drawn the samples' marks, in px of the map, by sample."""
-        box = self.part("map").bounding_box()
-        drawn = self.page.evaluate(
-            """(dots) => [...document.querySelectorAll(dots)].map((dot) => {
-              const box = dot.getBoundingClientRect();
-              return [box.x + box.width / 2, box.y + box.height / 2];
-            })""",
-            DOTS,
-        )
-        return [[x - box["x"], y - box["y"]] for x, y in drawn]
-
-    def drag(self, path: list[tuple[float, float]], *modifiers: str) -> None:
-        """Draw a lasso over the map, in shares of its width and height."""
-        box = self.part("map").bounding_box()
-        points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in path]
-        for key in modifiers:
-            self.page.keyboard.down(key)
-        self.page.mouse.move(*points[0])
-        self.page.mouse.down()
-        for x, y in points[1:]:
-            self.page.mouse.move(x, y, steps=6)
-        self.page.mouse.up()
-        for key in modifiers:
-            self.page.keyboard.up(key)
-
-    def slice_paths(self) -> list[str]:
-        """The curves drawn in the slice."""
-        return self.page.evaluate(
-            """() => [...document.querySelectorAll('[data-testid=slice] .curve path.line')]
-                 .map((line) => line.getAttribute('d')).filter((d) => d && d.length > 10)"""
-        )

@@ -1,0 +1,142 @@
+"""The widget in an open notebook: what bqplot has drawn, and the hand on it."""
+
+from __future__ import annotations
+
+import numpy as np
+from playwright.sync_api import expect
+
+from tests.browser.jupyter import FloatArray, Notebook
+
+DOTS = "[data-testid=map] .object_grp path.dot"
+
+
+class LandscapeNotebook(Notebook):
+    """A notebook whose variable `w` is a LandscapeWidget that it shows."""
+
+    def wait_for_widget(self) -> None:
+        """Until both figures are drawn."""
+        self.page.wait_for_selector(".lw-root[data-ready]", timeout=60_000)
+        self.part("map").scroll_into_view_if_needed()
+
+    def wait_for_state(self, state: str) -> None:
+        """Until the widget is "running", "stopped" or "done"."""
+        expect(self.part("status")).to_have_attribute("data-state", state, timeout=90_000)
+
+    def wait_until_done(self) -> None:
+        """Until there is nothing left to do, and no point is on its way."""
+        self.wait_for_state("done")
+        self.wait_until_still()
+
+    def wait_until_still(self) -> None:
+        """Until no point of the map moves any more."""
+        self.page.wait_for_function(
+            """async (dots) => {
+              const places = () => [...document.querySelectorAll(dots)].map((dot) => {
+                const box = dot.getBoundingClientRect();
+                return [box.x, box.y];
+              }).join();
+              const before = places();
+              await new Promise((resolve) => setTimeout(resolve, 250));
+              return before === places();
+            }""",
+            arg=DOTS,
+        )
+
+    def reset(self) -> None:
+        """Nothing selected, nothing pointed at."""
+        self.ask("[setattr(w, 'selected', ()), setattr(w, '_lassos', [])] and None")
+        self.page.mouse.move(2, 2)
+        self.scroll_to_map()
+        expect(self.part("selection")).to_contain_text("Point at a sample")
+
+    def scroll_to_map(self) -> FloatArray:
+        """Bring the map into view; where it then is on the page, (x, y)."""
+        self.part("map").scroll_into_view_if_needed()
+        box = self.part("map").bounding_box()
+        assert box is not None
+        return np.array([box["x"], box["y"]])
+
+    def pixels(self) -> FloatArray:
+        """Where on the page bqplot has drawn each sample, (N, 2); by the sample's number.
+
+        A mark is told by the data that it was drawn from.
+        """
+        drawn = np.asarray(
+            self.page.evaluate(
+                """(dots) => [...document.querySelectorAll(dots)].map((dot) => {
+                  const box = dot.getBoundingClientRect();
+                  const data = dot.__data__;
+                  return [data.x, data.y, box.x + box.width / 2, box.y + box.height / 2];
+                })""",
+                DOTS,
+            )
+        )
+        coordinates = np.asarray(self.ask("w.landscape.coordinates.tolist()"))
+        distances = np.linalg.norm(drawn[:, None, :2] - coordinates, axis=2)
+        numbers = distances.argmin(axis=1)
+        assert sorted(numbers) == list(range(len(coordinates)))
+        assert distances.min(axis=1).max() < 1e-5 * np.ptp(coordinates)
+        pixels = np.empty((len(coordinates), 2))
+        pixels[numbers] = drawn[:, 2:]
+        return pixels
+
+    def point_at(self, place: FloatArray) -> None:
+        """Move the mouse to a place on the page, and let the page answer."""
+        self.page.mouse.move(*place)
+        self.draw()
+
+    def draw(self) -> None:
+        """Let two animation frames pass."""
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def drag(self, path: FloatArray, *keys: str) -> None:
+        """Draw a lasso through places on the page, (n, 2), with keys held down."""
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.move(*path[0])
+        self.page.mouse.down()
+        for place in path[1:]:
+            self.page.mouse.move(*place, steps=5)
+        self.page.mouse.up()
+        for key in keys:
+            self.page.keyboard.up(key)
+        self.draw()
+
+    def box(self, x0: float, y0: float, x1: float, y1: float) -> FloatArray:
+        """A rectangle for `drag`, in shares of the map's width and height."""
+        map_box = self.part("map").bounding_box()
+        assert map_box is not None
+        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
+        return corners * [map_box["width"], map_box["height"]] + [map_box["x"], map_box["y"]]
+
+    def selected(self) -> list[int]:
+        """What is selected in the kernel, once it has heard of what the page shows.
+
+        A widget's messages may take another channel than `ask`, and be overtaken by it.
+        """
+        heading = self.part("selection").locator("h3").inner_text()
+        shown = int("".join(filter(str.isdigit, heading)) or 0)
+        found: list[int] = []
+        for _ in range(50):
+            found = self.ask("list(w.selected)")
+            if len(found) == shown:
+                break
+            self.page.wait_for_timeout(100)
+        return found
+
+    def curves(self, width: float, *, dashed: bool = False) -> list[FloatArray]:
+        """The curves of the slice with a stroke of some width, each (points, 2) in px."""
+        paths = self.page.evaluate(
+            """([width, dashed]) =>
+              [...document.querySelectorAll('[data-testid=slice] .curve path.line')]
+                .filter((line) => parseFloat(getComputedStyle(line).strokeWidth) === width
+                  && (getComputedStyle(line).strokeDasharray !== 'none') === dashed)
+                .map((line) => line.getAttribute('d')).filter((d) => d)""",
+            [width, dashed],
+        )
+        return [
+            np.array([pair.split(",") for pair in path[1:].split("L")], dtype=float)
+            for path in paths
+        ]

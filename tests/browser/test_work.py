@@ -1,0 +1,97 @@
+"""Running, stopping, changing and reloading the widget, in real JupyterLab 4 and Notebook 7."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.jupyter import write_notebook
+from tests.browser.landscape import DOTS, LandscapeNotebook
+
+pytestmark = pytest.mark.timeout(240)
+
+SLOW = """
+import time, torch, landscape_widgets as lw
+from torch import nn
+from tests.models import digits, mlp, train
+data = digits(300)
+model = train(mlp(), data, 80)
+def slow_loss(model, batch):
+    time.sleep(0.005)
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+"""
+SLOW_WIDGET = "w = lw.LandscapeWidget(model, data, loss=slow_loss, sampler='subspace')\nw"
+
+
+def test_the_quickstart_runs_and_maps_every_sample(notebook: LandscapeNotebook) -> None:
+    cells = [cell for cell in notebook.cells() if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] is not None for cell in cells] == [True] * len(cells)
+    assert not [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
+    assert len(notebook.pixels()) == notebook.ask("len(w.landscape.cloud)") == 604
+    expect(notebook.part("trust")).to_contain_text("trustworthiness")
+
+
+def test_changing_the_map_or_the_colour_evaluates_no_loss_again(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.tell("evaluate, w.landscape.objective.evaluate = w.landscape.objective.evaluate, None")
+    stage = notebook.part("map").locator("xpath=..")
+    notebook.part("colour-by").select_option("val_loss")
+    notebook.part("reducer").select_option("pca")
+    expect(stage).to_contain_text("PCA of weights", timeout=30_000)
+    notebook.wait_until_done()
+    notebook.part("reducer").select_option("tsne")
+    expect(stage).to_contain_text("t-SNE of weights", timeout=30_000)
+    notebook.wait_until_done()
+    assert notebook.ask("w.colour_by") == "val_loss"
+    assert notebook.part("error").is_hidden()
+    notebook.part("colour-by").select_option("loss")
+    notebook.tell("w.landscape.objective.evaluate = evaluate")
+
+
+def test_a_page_that_is_loaded_again_shows_the_widget_in_its_state(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
+    selected = notebook.selected()
+    before = notebook.pixels() - notebook.scroll_to_map()
+    notebook.save()
+    notebook.open()
+    notebook.wait_for_widget()
+    notebook.wait_until_done()
+    expect(notebook.part("selection")).to_contain_text(f"{len(selected)} samples")
+    expect(notebook.page.locator(".lw-lasso")).to_have_count(1)
+    after = notebook.pixels() - notebook.scroll_to_map()
+    np.testing.assert_allclose(after, before, atol=1.0)
+    assert len(notebook.curves(3.0)) == 1  # the median
+    # And it goes on answering to the hand.
+    notebook.drag(notebook.box(0.1, 0.1, 0.5, 0.9))
+    assert notebook.selected() != selected
+
+
+def test_stop_keeps_what_is_done_and_start_goes_on(
+    browser: Browser, url: str, kind: str, root: Path
+) -> None:
+    write_notebook(root / "stop.ipynb", SLOW, SLOW_WIDGET)
+    notebook = LandscapeNotebook(browser, url, kind, "stop.ipynb")
+    notebook.run_all()
+    notebook.wait_for_widget()
+    expect(notebook.part("status")).to_contain_text("evaluating losses", timeout=60_000)
+    notebook.page.wait_for_timeout(500)
+    notebook.part("stop").click()
+    notebook.wait_for_state("stopped")
+    done, n = notebook.ask("[int(w.landscape.evaluated.sum()), len(w.landscape.cloud)]")
+    assert 0 < done < n
+    expect(notebook.page.get_by_text(f"not evaluated yet ({n - done})")).to_be_visible()
+    assert notebook.page.locator(DOTS).count() == n
+    notebook.page.wait_for_timeout(700)
+    assert notebook.ask("int(w.landscape.evaluated.sum())") == done
+    notebook.part("start").click()
+    notebook.wait_for_state("running")
+    notebook.page.wait_for_timeout(500)
+    assert notebook.ask("w.close() or int(w._worker.busy)") == 0
+    assert notebook.take_errors() == []
+    notebook.close()
