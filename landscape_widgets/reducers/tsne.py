@@ -39,8 +39,6 @@ class TSNE(Reducer):
         early.
     """
 
-    objective = "KL divergence"
-
     def __init__(
         self,
         perplexity: float = 30,
