@@ -27,6 +27,8 @@ export class MapView {
   /** Pixels (x, y) of every sample in the figure's element; NaN for those without a place. */
   pixels: Float32Array = new Float32Array(0);
   points: Float32Array = new Float32Array(0);
+  /** A frame of the replay that is shown instead of the map. */
+  frame: Float32Array | null = null;
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
 
@@ -38,7 +40,7 @@ export class MapView {
   /** Draw everything anew; points move to their places within `glide` ms. */
   draw(glide = 0): void {
     const { state, figure } = this;
-    this.points = state.points;
+    this.points = this.frame ?? state.points;
     figure.glide = glide;
     this.fit();
     const kinds = state.samples.kind;

@@ -1,7 +1,8 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, trust, selection, refine, error. The root has data-ready once both
+// status (with data-state), map, slice, trust, selection, refine,
+// play, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
@@ -11,8 +12,9 @@ import { h, s } from "./dom";
 import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
 import { MapView } from "./map";
-import { State, type Model } from "./model";
+import { floats, State, type Model } from "./model";
 import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
+import { Replay, type Trace } from "./replay";
 import { combine, History, type Mode } from "./selection";
 import { SliceView } from "./slice";
 import { Tooltip } from "./tooltip";
@@ -44,7 +46,6 @@ class LandscapeView {
     class: "lw-layer",
     tabindex: 0,
     role: "application",
-    "data-lm-suppress-shortcuts": true, // Notebook 7 would take the keys before they get here
     "aria-label":
       "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back.",
   });
@@ -52,6 +53,7 @@ class LandscapeView {
   private readonly mapTip = new Tooltip();
   private readonly sliceTip = new Tooltip();
   private readonly mapTitle = h("div", { class: "lw-title" });
+  private readonly replay: Replay;
   private readonly sliceTitle = h("div", { class: "lw-title" });
   private readonly colourBar = h("div", { class: "lw-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
@@ -78,6 +80,11 @@ class LandscapeView {
       start: () => model.send({ type: "start" }),
       stop: () => model.send({ type: "stop" }),
     });
+    this.replay = new Replay((points) => {
+      this.map.frame = points;
+      this.map.draw();
+      this.drawMapLayer();
+    }, signal);
     this.mapHost.append(this.mapLayer, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
@@ -89,7 +96,7 @@ class LandscapeView {
       h(
         "div",
         { class: "lw-stage" },
-        h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar),
+        h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.mapTitle, this.replay.element), this.mapHost, this.colourBar),
         h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
       ),
       h("div", { class: "lw-below" }, this.trust, this.selection),
@@ -110,6 +117,7 @@ class LandscapeView {
     this.map = new MapView(map, this.state);
     this.slice = new SliceView(slice, this.state);
     this.slice.load();
+    this.loadFrames();
     this.map.draw();
     this.draw();
     this.listen();
@@ -121,7 +129,9 @@ class LandscapeView {
 
   private listen(): void {
     const { map, signal } = this;
+    this.on("_trace", () => this.loadFrames());
     this.on("_frame", () => {
+      this.map.frame = null;
       this.map.draw(this.model.get("_glide") ? GLIDE : 0);
       this.draw();
       this.acknowledge();
@@ -161,6 +171,10 @@ class LandscapeView {
     );
     this.sliceLayer.addEventListener("pointermove", (event) => this.readSlice(event), { signal });
     this.sliceLayer.addEventListener("pointerleave", () => this.endReading(), { signal });
+  }
+
+  private loadFrames(): void {
+    this.replay.load(floats(this.model.get("_frames")), this.model.get("_trace") as Trace);
   }
 
   private on(name: string, callback: () => void): void {

@@ -107,7 +107,9 @@ class Stacked(Strategy):
         self, call: Call, rows: FloatArray, split: Split
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
-        group, features = self._group(split.size), self.chain.outputs
+        features = self.chain.outputs
+        groups = -(-len(rows) // self._group(split.size))
+        group = -(-len(rows) // groups)  # of even sizes: a few left over would cost as much as many
         # Losses are taken over a few tiles at a time: their many small steps cost less so.
         several = max(1, OUTPUTS // (group * features * TILE)) * TILE
         for first in range(0, len(rows), group):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -35,9 +35,12 @@ class Reducer(ABC):
     ----------
     info : dict
         What the last fit has to tell (final KL divergence, explained variances, ...).
+    objective : str
+        What is minimised, where frames tell of it.
     """
 
     info: dict[str, Any]
+    objective: ClassVar[str] = ""
 
     @property
     def name(self) -> str:

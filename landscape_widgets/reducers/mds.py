@@ -24,6 +24,8 @@ class MDS(Reducer):
         Stop when the stress falls by a smaller share than this in an iteration.
     """
 
+    objective = "stress"
+
     def __init__(self, max_iterations: int = 300, tolerance: float = 1e-5) -> None:
         if max_iterations < 1:
             raise ValueError(f"max_iterations={max_iterations!r}; 1 or more is expected.")

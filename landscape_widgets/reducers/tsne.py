@@ -39,6 +39,8 @@ class TSNE(Reducer):
         early.
     """
 
+    objective = "KL divergence"
+
     def __init__(
         self,
         perplexity: float = 30,

@@ -6,14 +6,21 @@ import warnings
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 
+FRAMES = 20  # of the layout's making
+MOST_PAIRS = 2_000  # points up to which the cross-entropy is computed over all pairs
+
 
 class UMAP(Reducer):
     """Uniform manifold approximation and projection (McInnes, Healy and Melville 2018).
+
+    umap-learn lays out without a word until it is done, so it cannot be stopped on the way; its
+    intermediate layouts come afterwards.
 
     Each point is joined to its nearest neighbours with a weight between 0 and 1; the map is laid
     out so that a like graph on it has the least cross-entropy to that one, by sampled attractions
@@ -30,6 +37,8 @@ class UMAP(Reducer):
     n_epochs : int, optional
     init : {"pca", "spectral", "random"}
     """
+
+    objective = "cross-entropy"
 
     def __init__(
         self,
@@ -76,6 +85,8 @@ class UMAP(Reducer):
 
         self.check(*points.shape)
         check_points(points)
+        total = self.n_epochs or (500 if len(points) <= 10_000 else 200)  # umap-learn's own
+        frames = np.unique(np.linspace(total / FRAMES, total, FRAMES).astype(int)).tolist()
         progress(Progress("map", 0, 1))
         with warnings.catch_warnings():
             # A seed means one thread; that is what we want of it.
@@ -84,7 +95,7 @@ class UMAP(Reducer):
                 n_neighbors=self.n_neighbors,
                 min_dist=self.min_dist,
                 metric=self.metric,
-                n_epochs=self.n_epochs,
+                n_epochs=total if on_frame is None else frames,
                 init=self.init,
                 n_components=n_components,
                 random_state=seed,
@@ -94,8 +105,31 @@ class UMAP(Reducer):
         self.info = {"n_neighbors": self.n_neighbors, "min_dist": self.min_dist}
         progress(Progress("map", 1, 1))
         if on_frame is not None:
-            on_frame(Frame(1, 1, coordinates, None, "UMAP"))
+            for epoch, layout in zip(frames, model.embedding_list_, strict=False):
+                found = np.asarray(layout, dtype=np.float64)
+                on_frame(Frame(epoch, total, found, self._cross_entropy(found), "UMAP"))
         return coordinates
+
+    def _cross_entropy(self, coordinates: FloatArray) -> float | None:
+        """What sampling attractions and repulsions minimises, over all pairs; if not too many.
+
+        −Σ_{i<j} [v_ij log w_ij + m (d_i + d_j) / 2n · log(1 − w_ij)], with v the graph of the
+        points, d its degrees, w that of the map, and m negative samples. The cross-entropy of the
+        paper, with 1 − v_ij in place of the repulsion's weight, is not what is minimised, and may
+        rise (Damrich and Hamprecht 2021, "On UMAP's true loss function").
+        """
+        n = len(coordinates)
+        if n > MOST_PAIRS:
+            return None
+        a, b = self._model._a, self._model._b
+        squared = cdist(coordinates, coordinates, "sqeuclidean")
+        near = np.clip(1 / (1 + a * squared**b), 1e-4, 1 - 1e-4)
+        graph = self._model.graph_.toarray()
+        degrees = graph.sum(axis=1)
+        repulsion = self._model.negative_sample_rate * (degrees[:, None] + degrees) / (2 * n)
+        pairs = np.triu_indices(n, 1)
+        terms = graph * np.log(near) + repulsion * np.log(1 - near)
+        return float(-terms[pairs].sum())
 
     def place(self, points: FloatArray) -> FloatArray:
         coordinates: FloatArray = np.asarray(self._model.transform(points), dtype=np.float64)

@@ -96,6 +96,8 @@ class LandscapeWidget(anywidget.AnyWidget):
     _info: Any = traitlets.Dict().tag(sync=True)
     _choices: Any = traitlets.Dict().tag(sync=True)
     _chosen: Any = traitlets.Dict().tag(sync=True)
+    _frames: Any = traitlets.Bytes().tag(sync=True)
+    _trace: Any = traitlets.Dict().tag(sync=True)
     _lassos: Any = traitlets.List().tag(sync=True)
 
     def __init__(
@@ -156,12 +158,15 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._drawn = 0
         self._published = 0.0
         self._phase = ("", 0.0)
+        self._evaluating_since = 0.0
+        self._film: list[tuple[Frame, npt.NDArray[np.float64]]] = []
         self._distortion: npt.NDArray[np.float64] | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
             _samples=wire.samples(None),
             _alphas=ALPHAS.tolist(),
+            _trace=wire.film([], self._reducer)[1],
             _progress=wire.progress("idle"),
             _info=wire.info(landscape, self._sampler, self._reducer, self._space),
         )
@@ -335,6 +340,7 @@ class LandscapeWidget(anywidget.AnyWidget):
 
     def _run(self, cancelled: Callable[[], bool]) -> None:
         land = self.landscape
+        known = int(land.evaluated.sum())
         warm = threading.Thread(target=self._reducer.warm_up, daemon=True)
         warm.start()
         if land.cloud is None:
@@ -353,6 +359,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._publish_points()
         if cancelled():
             return self._publish_stopped()
+        self._fit_profiles(len(land.evaluated) - known)
         warm.join()
         if not np.isfinite(land.coordinates).any():
             self._remap(cancelled)
@@ -364,6 +371,7 @@ class LandscapeWidget(anywidget.AnyWidget):
 
         def drawn(cloud: Cloud) -> None:
             with self._lock, self.hold_sync():
+                self._publish_film()  # its frames know nothing of the new samples
                 self._profile.grow(len(cloud))
                 self._samples = wire.samples(cloud)
                 self._publish_profiles()
@@ -376,9 +384,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._finish_map(cancelled)
 
     def _resample(self, cancelled: Callable[[], bool]) -> None:
-        land = self.landscape
         with self._lock:
-            land.cloud = None
+            self.landscape.forget()
             self._trust = {}
         self._run(cancelled)
 
@@ -394,6 +401,7 @@ class LandscapeWidget(anywidget.AnyWidget):
             on_frame=self._show_frame,
         )
         self._publish_points(glide=True)
+        self._publish_film()
         if cancelled():
             return self._publish_stopped()
         self._finish_map(cancelled)
@@ -414,31 +422,36 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._progress = wire.progress("done")
 
     def _drawn_cloud(self) -> None:
-        land = self.landscape
-        assert land.cloud is not None
-        n = len(land.cloud)
-        few = land.cloud.coefficients[:32]
-        for _ in range(2):  # the first call also makes up its mind how to evaluate
-            begun = time.perf_counter()
-            land.objective.evaluate(land.cloud.basis, few, metrics=False)
-            cost = (time.perf_counter() - begun) / len(few)
-        # As many values of α as all samples can have in time; where there is none for all, as many
-        # as a single slice that is asked for can have at once.
-        if n * len(ALPHAS) * cost < PROFILE_SECONDS:
-            alphas = ALPHAS
-        else:
-            alphas = ALPHAS[::2] if len(ALPHAS[::2]) * cost < AT_ONCE else ALPHAS[::4]
-        alphas = np.unique(np.append(alphas, [0.0, 1.0]))
+        self._evaluating_since = time.monotonic()
         with self._lock, self.hold_sync():
-            self._profile = wire.Profiles(n, alphas, land.val_losses is not None)
-            self._samples = wire.samples(land.cloud)
             self.selected = ()
             self._lassos = []
-            self._alphas = alphas.tolist()
-            self._publish_profiles()
+            self._samples = wire.samples(self.landscape.cloud)
+            self._publish_film()
+            self._renew_profiles(ALPHAS)
             self._publish_points()
         self._publish_choices()
         self._publish_info()
+
+    def _renew_profiles(self, alphas: npt.NDArray[np.float64]) -> None:
+        """Begin slices anew, over other values of α."""
+        land = self.landscape
+        assert land.cloud is not None
+        with self._lock, self.hold_sync():
+            self._profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
+            self._alphas = alphas.tolist()
+            self._publish_profiles()
+
+    def _fit_profiles(self, evaluated: int) -> None:
+        """Take fewer values of α where losses take so long that all of them would not be in time.
+
+        Where there is no time for the slices of all samples, as many values as one that is asked
+        for can have at once.
+        """
+        cost = (time.monotonic() - self._evaluating_since) / max(1, evaluated)
+        if self._profile.n * len(ALPHAS) * cost > 2 * PROFILE_SECONDS:
+            step = 2 if len(ALPHAS[::2]) * cost < AT_ONCE else 4
+            self._renew_profiles(np.unique(np.append(ALPHAS[::step], [0.0, 1.0])))
 
     def _evaluated_chunk(self, rows: npt.NDArray[np.int64]) -> None:
         if self._may_publish():
@@ -446,12 +459,17 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
+        coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
+        coordinates[rows] = frame.coordinates[:, :2]
+        self._film.append((frame, coordinates))
         if self._may_publish():
-            n = len(self.landscape.evaluated)
-            coordinates = np.full((n, frame.coordinates.shape[1]), np.nan)
-            coordinates[rows] = frame.coordinates
             self._publish_points(coordinates)
         self._serve()
+
+    def _publish_film(self) -> None:
+        with self._lock, self.hold_sync():
+            self._frames, self._trace = wire.film(self._film, self._reducer)
+        self._film = []
 
     def _serve(self, cancelled: Callable[[], bool] = never) -> None:
         """Compute the slices that were asked for, the latest first."""

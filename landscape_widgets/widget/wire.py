@@ -13,7 +13,7 @@ from landscape_widgets.cloud import Cloud
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress
-from landscape_widgets.reducers.base import Reducer
+from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import Slice
 
@@ -23,6 +23,7 @@ PHASES = {
     "trust": "judging the map",
     "slices": "taking slices",
 }
+MOST_FRAMES = 60  # of a map's making that are kept
 SPACES = {"weights": "weights", "outputs": "outputs"}
 
 
@@ -122,6 +123,18 @@ def trust(found: Faithfulness) -> dict[str, Any]:
             for readout in found.readouts
         ],
     }
+
+
+def film(frames: list[tuple[Frame, FloatArray]], reducer: Reducer) -> tuple[bytes, dict[str, Any]]:
+    """The intermediate maps, one after the other, and what was minimised at each."""
+    kept = frames[:: max(1, len(frames) // MOST_FRAMES)]
+    values = [frame.objective for frame, _ in kept]
+    trace = {
+        "name": reducer.objective,
+        "iterations": [frame.iteration for frame, _ in kept],
+        "values": [v if v is not None and np.isfinite(v) else None for v in values],
+    }
+    return b"".join(floats(coordinates) for _, coordinates in kept), trace
 
 
 def choices(

@@ -37,6 +37,23 @@ def test_umap_is_the_same_as_calling_umap_learn(points):
     np.testing.assert_array_equal(UMAP().fit(points, seed=4), theirs.astype(np.float64))
 
 
+def test_umap_frames_end_in_the_very_map_and_their_cross_entropy_falls(points):
+    frames = []
+    with_frames = UMAP().fit(points, seed=4, on_frame=frames.append)
+    np.testing.assert_array_equal(with_frames, UMAP().fit(points, seed=4))
+    np.testing.assert_array_equal(frames[-1].coordinates, with_frames)
+    assert frames[-1].objective < frames[0].objective
+
+
+def test_tsne_frames_tell_the_divergence_of_opentsne(points):
+    frames = []
+    ours = TSNE(20)
+    ours.fit(points, on_frame=frames.append)
+    late = [frame.objective for frame in frames if frame.phase == "t-SNE"]
+    assert late[-1] == pytest.approx(ours.info["kl_divergence"])
+    assert late[-1] < late[0]
+
+
 def test_pca_is_the_same_as_scikit_learn(points):
     ours = PCA()
     coordinates = ours.fit(points)

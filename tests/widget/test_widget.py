@@ -157,6 +157,16 @@ def test_a_changed_sampler_samples_anew(widget):
     assert widget._chosen["sampler"] == "rays"
 
 
+def test_the_frames_of_the_map_are_there_to_be_replayed(widget):
+    trace = widget._trace
+    assert trace["name"] == "KL divergence"
+    n, count = len(widget.landscape.cloud), len(trace["iterations"])
+    assert count >= 10
+    frames = floats(widget._frames).reshape(count, n, 2)
+    np.testing.assert_allclose(frames[-1], widget.landscape.coordinates, rtol=1e-5)
+    assert trace["values"][-1] == pytest.approx(widget.landscape.reducer.info["kl_divergence"])
+
+
 def test_refining_adds_samples_around_the_selection_and_moves_nothing(widget):
     before = widget.landscape.coordinates.copy()
     with pytest.raises(ValueError, match="Nothing is selected"):
