@@ -46,6 +46,9 @@ class LandscapeView {
     class: "lw-layer",
     tabindex: 0,
     role: "application",
+    // Lumino would take Shift-Enter, Escape and Ctrl-Z as commands on the notebook's cells; it looks
+    // at the very element that has the focus.
+    "data-lm-suppress-shortcuts": true,
     "aria-label":
       "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back.",
   });
@@ -89,8 +92,7 @@ class LandscapeView {
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
       "div",
-      // Lumino would take Shift-Enter, Escape and Ctrl-Z as commands on the notebook's cells.
-      { class: "lw-root", "data-lm-suppress-shortcuts": "true" },
+      { class: "lw-root" },
       this.bar.element,
       this.error,
       h(
