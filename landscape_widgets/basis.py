@@ -83,8 +83,9 @@ class DenseBasis(Basis):
 
     def combine(self, coefficients: npt.ArrayLike) -> Tensor:
         row = np.asarray(coefficients, dtype=np.float64)
-        # A wandering path has one direction a sample and a single non-zero coefficient in each.
-        if np.count_nonzero(row) <= 1 or self.k > 64:
+        # A wandering path has one direction a sample and a single non-zero coefficient in each;
+        # and 0 · ∞ is not a number: what is not moved along must not count.
+        if np.count_nonzero(row) < self.k or self.k > 64:
             return super().combine(row)
         return torch.as_tensor(row, dtype=self.vectors.dtype).to(self.vectors.device) @ self.vectors
 

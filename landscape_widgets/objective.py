@@ -377,7 +377,9 @@ class Objective:
         call = Call.of(basis, coefficients)
         start = 0
         while start < len(coefficients) and not cancelled():
-            rows = coefficients[start : start + self._pace.rows(len(coefficients))]
+            rows = coefficients[
+                start : start + self._pace.rows(len(coefficients), self.engine.group)
+            ]
             with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
                 part = self._evaluate_chunk(call.narrowed(rows), rows, **options)
             self._pin_anchor(rows, part)

@@ -82,6 +82,7 @@ class Engine:
             and inplace.prepare is None
             and not isinstance(loss, ModelLoss)
         )
+        self._examples = split.size
         if self._plain:
             few = next(iter(split.part(2).tiles(None)))
             inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
@@ -99,7 +100,7 @@ class Engine:
         self.last = "inplace"
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("inplace", "loss", "named", "_plain")
+        keep = ("inplace", "loss", "named", "_plain", "_examples")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -121,11 +122,20 @@ class Engine:
             found["shared"] = Shared(loader, program)
         chain = read_chain(self.inplace.model, self.inplace.layout)
         if chain is not None:
-            arguments = (self.inplace.model, chain, self.inplace.anchor)
+            arguments = (self.inplace.model, chain, self.inplace.anchor, self._examples)
             found.pop("shared", None)
             found["stacked"] = Stacked(*arguments)
             found["shared"] = SharedStacked(*arguments)
         return found
+
+    @property
+    def group(self) -> int:
+        """Vectors that go through the model together: chunks are to be multiples of this.
+
+        How losses are rounded hangs on what they are computed together with, which must not hang
+        on how fast the machine happens to be.
+        """
+        return max(strategy.group for strategy in self._strategies.values())
 
     @property
     def description(self) -> str:

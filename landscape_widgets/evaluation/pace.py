@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 SECONDS = 0.08  # of work between two looks
 PARTS = 4  # in which a call is done at least
-FEWEST = 32  # rows, however few were asked for, if they are quick
+FEWEST = 16  # rows, however few were asked for, if they are quick
 
 
 class Pace:
@@ -17,12 +17,11 @@ class Pace:
     def __init__(self) -> None:
         self._seconds = 0.0  # a parameter vector
 
-    def rows(self, n: int) -> int:
-        """How many of n rows to evaluate next."""
+    def rows(self, n: int, group: int) -> int:
+        """How many of n rows to evaluate next: a multiple of `group`."""
         most = max(FEWEST, n // PARTS)
-        if self._seconds == 0.0:
-            return min(FEWEST, most)
-        return max(1, min(most, int(SECONDS / self._seconds)))
+        wanted = most if self._seconds == 0.0 else min(most, int(SECONDS / self._seconds))
+        return max(1, wanted // group) * group
 
     @contextmanager
     def of(self, rows: int) -> Iterator[None]:

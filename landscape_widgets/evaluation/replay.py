@@ -16,6 +16,7 @@ from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.inplace import InPlace, add_outputs
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
@@ -47,7 +48,7 @@ class Replay(Strategy):
         self._cuts: dict[frozenset[str], Cut] = {}
         self._moving: WeakKeyDictionary[Basis, dict[tuple[int, ...], frozenset[str]]]
         self._moving = WeakKeyDictionary()
-        self._shared: Store[list[_Tile]] = Store(allowance(inplace.anchor.device))
+        self._shared: Store[_Shared] = Store(allowance(inplace.anchor.device))
 
     def suits(self, call: Call, split: Split) -> bool:
         if call.columns is None or not split.on_device:
@@ -87,7 +88,7 @@ class Replay(Strategy):
                 total += nbytes(layer.module(value)) * passes
         return int(total * split.size / few.size)
 
-    def _share(self, call: Call, split: Split) -> list[_Tile]:
+    def _share(self, call: Call, split: Split) -> _Shared:
         """One pass of the data at θ*, and one through the affine layers for each direction."""
         assert call.columns is not None
         halves = self._cut(call)
@@ -109,7 +110,9 @@ class Replay(Strategy):
                     tile.add([z - zero for z, zero in zip(along, origin, strict=True)])
         for tile in tiles:
             tile.finish()
-        return tiles
+        products = [z for tile in tiles for z in tile.products]
+        infinite = drop_infinite(products) if products else torch.zeros(1, dtype=torch.bool)
+        return tiles, infinite
 
     def _set(self, layers: tuple[AffineLayer, ...], basis: Basis | None, column: int = 0) -> None:
         """Put one direction, or zero, in the place of the moving weights."""
@@ -125,16 +128,15 @@ class Replay(Strategy):
 
     def _outputs(self, call: Call, row: FloatArray, split: Split) -> list[tuple[Batch, Any]]:
         assert call.columns is not None
-        tiles = self._shared.get(
+        tiles, infinite = self._shared.get(
             call.basis, split, call.columns, lambda: self._share(call, split), _bytes_of
         )
-        after = self._cut(call).after
+        halves = self._cut(call)
         self.inplace.at(call.basis, row)
-        c = torch.ones(1 + len(call.columns), dtype=torch.float64)
-        c[1:] = torch.from_numpy(row[list(call.columns)])
-        c = c.to(self.inplace.anchor)
+        c = with_one(row[None], call.columns, self.inplace.anchor)
+        c = poison(c, infinite)[0] if halves.layers else c[0]
         batches = split.tiles(self.inplace.tile)
-        return [(b, after(*tile.values(c))) for b, tile in zip(batches, tiles, strict=True)]
+        return [(b, halves.after(*tile.values(c))) for b, tile in zip(batches, tiles, strict=True)]
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
@@ -189,6 +191,9 @@ class _Tile:
         return [*self.constants, *(_combine(c, z) for z in self.products)]
 
 
+_Shared = tuple[list[_Tile], Tensor]  # and which directions are left out for not being finite
+
+
 def _stack(parts: list[Tensor]) -> Tensor:
     """(k + 1, ...), each part laid out in memory as it was."""
     first = parts[0]
@@ -205,5 +210,5 @@ def _combine(c: Tensor, products: Tensor) -> Tensor:
     return (c @ flat).as_strided(shape, stride)
 
 
-def _bytes_of(tiles: list[_Tile]) -> int:
-    return sum(nbytes(value) for tile in tiles for value in (*tile.constants, *tile.products))
+def _bytes_of(shared: _Shared) -> int:
+    return sum(nbytes(value) for tile in shared[0] for value in (*tile.constants, *tile.products))

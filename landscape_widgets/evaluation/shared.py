@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Entry, Weights
+from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poison, with_one
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Head, Stacked
@@ -19,15 +20,18 @@ from landscape_widgets.evaluation.stacked import Head, Stacked
 # A product pays for itself when so many rows use it.
 WORTHWHILE = 2
 
+# (k + 1, features · examples) on each tile, and which directions are left out for not being finite.
+Products = tuple[list[Tensor], Tensor]
+
 
 class SharedStacked(Stacked):
     """As `Stacked`, with the first layer from products that all rows share."""
 
     name = "shared"
 
-    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor) -> None:
-        super().__init__(model, chain, anchor)
-        self._products: Store[list[Tensor]] = Store(allowance(anchor.device))
+    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
+        super().__init__(model, chain, anchor, examples)
+        self._products: Store[Products] = Store(allowance(anchor.device))
         self._start = self._after_head()
 
     def _after_head(self) -> int:
@@ -53,30 +57,29 @@ class SharedStacked(Stacked):
     def _head(self, call: Call, rows: FloatArray, weights: Weights, split: Split) -> Head:
         assert call.columns is not None
         columns = call.columns
-        products = self._products.get(
+        products, infinite = self._products.get(
             call.basis, split, columns, lambda: self._multiply(call, columns, split), _bytes_of
         )
-        c = torch.ones(len(rows), len(columns) + 1, dtype=torch.float64)
-        c[:, 1:] = torch.from_numpy(rows[:, list(columns)])
-        c = c.to(self.anchor)
+        c = padded(poison(with_one(rows, columns, self.anchor), infinite))
         features = self.chain.head.weight.tensor.shape[0]
 
         def head(number: int) -> Tensor:
-            return (c @ products[number]).view(len(rows), features, -1)
+            return (c @ products[number])[: len(rows)].view(len(rows), features, -1)
 
         return head
 
-    def _multiply(self, call: Call, columns: tuple[int, ...], split: Split) -> list[Tensor]:
-        """Products of θ* and of each direction with the data, (k + 1, features · examples)."""
+    def _multiply(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
+        """Products of θ* and of each direction with the data."""
         layer = self.chain.head
         matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
         bias = matrix.new_zeros(len(matrix), 1)
         if layer.bias is not None:
             bias = self._stack(call, columns, layer.bias).reshape(-1, 1)
-        return [
+        products = [
             torch.addmm(bias, matrix, features).view(len(columns) + 1, -1)
             for features in self._features(split)
         ]
+        return products, drop_infinite(products)
 
     def _stack(self, call: Call, columns: tuple[int, ...], entry: Entry) -> Tensor:
         """One tensor of the model at θ* and along each direction, (k + 1, *shape)."""
@@ -91,5 +94,5 @@ class SharedStacked(Stacked):
         return stack.view(-1, *shape)
 
 
-def _bytes_of(products: list[Tensor]) -> int:
-    return sum(product.nbytes for product in products)
+def _bytes_of(products: Products) -> int:
+    return sum(product.nbytes for product in products[0])

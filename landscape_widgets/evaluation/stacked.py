@@ -38,22 +38,20 @@ class Stacked(Strategy):
     chain
         What it is, read as an MLP.
     anchor : Tensor (P,)
+    examples : int
+        In the training data.
     """
 
     name = "stacked"
 
-    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor) -> None:
+    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
         self.model, self.chain, self.anchor = model, chain, anchor
-        self._budget = ACTIVATIONS * (CUDA_FACTOR if anchor.is_cuda else 1)
-        self.group = self._group(TILE)
+        budget = ACTIVATIONS * (CUDA_FACTOR if anchor.is_cuda else 1)
+        several = budget // (min(TILE, examples) * chain.width)
+        self.group = min(16, max(4, 1 << (int(several).bit_length() - 1)))
         self._start = 0  # parameters before this one are not needed as vectors
         self._inputs: WeakKeyDictionary[Split, list[Tensor]] = WeakKeyDictionary()
         self._fits: WeakKeyDictionary[Split, bool] = WeakKeyDictionary()
-
-    def _group(self, examples: int) -> int:
-        """How many parameter vectors are taken at a time over tiles of so many examples."""
-        size = min(TILE, examples) * self.chain.width
-        return int(min(64, max(4, self._budget // size)))
 
     def suits(self, call: Call, split: Split) -> bool:
         if split not in self._fits:
@@ -107,9 +105,7 @@ class Stacked(Strategy):
         self, call: Call, rows: FloatArray, split: Split
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
-        features = self.chain.outputs
-        groups = -(-len(rows) // self._group(split.size))
-        group = -(-len(rows) // groups)  # of even sizes: a few left over would cost as much as many
+        group, features = self.group, self.chain.outputs
         # Losses are taken over a few tiles at a time: their many small steps cost less so.
         several = max(1, OUTPUTS // (group * features * TILE)) * TILE
         for first in range(0, len(rows), group):

@@ -12,6 +12,7 @@ from torch import Tensor
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.coefficients import padded
 from landscape_widgets.evaluation.split import Split
 
 
@@ -53,13 +54,15 @@ def gather(outputs: list[Tensor]) -> Tensor:
 
 def vectors_at(anchor: Tensor, basis: Basis, rows: FloatArray, start: int = 0) -> Tensor:
     """Parameter vectors at each of `rows`, from parameter `start` on: (r, P − start)."""
-    if not isinstance(basis, DenseBasis):
-        moved = torch.stack([basis.combine(row)[start:] for row in rows])
-        return moved.to(anchor) + anchor[start:]
-    used = np.flatnonzero(rows.any(axis=0))
-    directions = basis.columns(slice(start, basis.size))
-    if len(used) < basis.k:
-        directions = directions[torch.as_tensor(used, device=directions.device)]
-        rows = rows[:, used]
-    c = torch.as_tensor(rows, dtype=anchor.dtype, device=anchor.device)
-    return torch.addmm(anchor[start:], c, directions.to(anchor))
+    if isinstance(basis, DenseBasis):
+        used = np.flatnonzero(rows.any(axis=0))
+        directions = basis.columns(slice(start, basis.size))
+        if len(used) < basis.k:
+            directions = directions[torch.as_tensor(used, device=directions.device)]
+        c = padded(torch.as_tensor(rows[:, used], dtype=anchor.dtype, device=anchor.device))
+        vectors = torch.addmm(anchor[start:], c, directions.to(anchor))[: len(rows)]
+        # 0 · ∞ is not a number: a direction that is not finite must not count for other rows.
+        if bool(vectors.isfinite().all()):
+            return vectors
+    moved = torch.stack([basis.combine(row)[start:] for row in rows])
+    return moved.to(anchor) + anchor[start:]

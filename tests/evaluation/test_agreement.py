@@ -139,6 +139,40 @@ def test_what_was_shared_is_forgotten_when_the_directions_are_written_to():
         np.testing.assert_allclose(found, plain_losses(case, vectors, rows), rtol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_path_that_ran_away_does_not_spoil_the_others(strategy, name):
+    case = make(name)
+    if strategy in FOR and name not in FOR[strategy]:
+        pytest.skip("refused")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
+    vectors = directions(case, 4)
+    vectors[1] = torch.nan
+    vectors[2, 5] = torch.inf
+    rows = np.zeros((40, 4))
+    rows[np.arange(40), np.arange(40) % 4] = np.linspace(0.1, 1, 40)
+    found = objective.evaluate(DenseBasis(vectors), rows).losses
+    kept = np.arange(40) % 4 % 3 == 0  # along the first and the last
+    expected = plain_losses(case, torch.nan_to_num(vectors, 0, 0), rows[kept])
+    np.testing.assert_allclose(found[kept], expected, rtol=2e-5)
+    assert not np.isfinite(found[np.arange(40) % 4 == 1]).any()
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "gru"])
+def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, monkeypatch):
+    case = make(name)
+    basis = DenseBasis(directions(case, 2))
+    rows = np.random.default_rng(0).normal(size=(100, 2))
+    found = []
+    for seconds in (1e-9, 0.003, 10.0):
+        monkeypatch.setattr("landscape_widgets.evaluation.pace.SECONDS", seconds)
+        objective = Objective(case.model, (case.inputs, case.targets), val_data=None)
+        objective.evaluate(basis, rows)
+        found.append(objective.evaluate(basis, rows).losses)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
 def test_metrics_do_not_depend_on_the_strategy():
     case = make("mlp")
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
