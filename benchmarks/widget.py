@@ -9,7 +9,6 @@ DOM, with no message to the kernel.
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -17,7 +16,8 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser import jupyter
+from tests.browser import chromium, jupyter
+from tests.browser.landscape import LandscapeNotebook
 
 REPETITIONS = 3
 QUICKSTART = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
@@ -76,7 +76,6 @@ def main() -> None:
     found: dict[str, list[float]] = {name: [] for name in ("points", "map", "slices")}
     hovers: list[float] = []
     lassos: list[float] = []
-    chromium = os.environ["LANDSCAPE_BROWSER"]
     train, show = cells()
     for _ in range(REPETITIONS):
         with (
@@ -84,18 +83,16 @@ def main() -> None:
             jupyter.server("lab", Path(folder)) as url,
             sync_playwright() as playwright,
         ):
-            browser = playwright.chromium.launch(
-                executable_path=None if chromium == "playwright" else chromium,
-                args=list(jupyter.QUIET),
-            )
+            browser = chromium.launch(playwright)
             jupyter.write_notebook(Path(folder) / "a.ipynb", train, show)
-            notebook = jupyter.Notebook(browser, url, "lab", "a.ipynb")
-            notebook.run()
+            notebook = LandscapeNotebook(browser, url, "lab", "a.ipynb")
+            notebook.run_all()
             seen = notebook.page.evaluate(WATCH)
             called = notebook.ask("called")
             for name, times in found.items():
                 times.append(seen[name] - called)
-            notebook.page.wait_for_timeout(1500)
+            notebook.scroll_to_map()
+            notebook.wait_until_still()
             one, other = hand(notebook.page)
             hovers += one
             lassos += other

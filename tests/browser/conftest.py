@@ -32,7 +32,8 @@ def root(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def url(kind: str, root: Path) -> Iterator[str]:
-    with jupyter.server(kind, root) as url:
+    # Threads within an operator would wait for each other where other tests run beside.
+    with jupyter.server(kind, root, OMP_NUM_THREADS="1") as url:
         yield url
 
 

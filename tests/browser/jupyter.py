@@ -24,16 +24,15 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @contextlib.contextmanager
-def server(kind: str, root: Path) -> Iterator[str]:
+def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
     """Start `jupyter lab` or `jupyter notebook` on a free port, with settings of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = root / ".settings"
     environment = {
-        # Small networks on busy cores: threads within an operator would wait for each other.
-        "OMP_NUM_THREADS": "1",
         **os.environ,
+        **environment,
         "JUPYTER_CONFIG_DIR": str(settings / "config"),
         "JUPYTER_DATA_DIR": str(settings / "data"),
         "JUPYTER_RUNTIME_DIR": str(settings / "runtime"),
