@@ -2,7 +2,8 @@
 
     python -m benchmarks.peer_worker PACKAGE NETWORK THREADS
 
-Reads JSON lines {"task": ..., "steps": ..., "save": path} and answers {"seconds": ..., ...}.
+Reads JSON lines {"task": ..., "steps": ..., "save": path} and answers {"seconds": ..., ...}. On
+Linux, for its account of memory.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 import traceback
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,9 +29,18 @@ def directions(size: int, k: int, scale: float) -> torch.Tensor:
     return torch.stack([torch.randn(size, generator=generator) * scale for _ in range(k)])
 
 
-def peak_memory() -> int:
-    """Bytes that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def memory(name: str) -> int:
+    """Bytes that this process holds (VmRSS), or has held at most (VmHWM)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    raise KeyError(name)
+
+
+def forget_peak() -> int:
+    """Start to watch the peak anew; bytes held now."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return memory("VmRSS")
 
 
 def main() -> None:
@@ -47,7 +57,7 @@ def main() -> None:
     with torch.no_grad():
         task.model(task.inputs[:2])
     importlib.import_module(ADAPTERS[package].module)
-    before = peak_memory()
+    before = forget_peak()
     for line in sys.stdin:
         request = json.loads(line)
         answer: dict[str, object] = {}
@@ -55,7 +65,7 @@ def main() -> None:
             if adapter is None:
                 adapter = ADAPTERS[package](task)
             answer = _run(adapter, request, directions(size, request["k"], scale))
-            answer["bytes"] = peak_memory() - before
+            answer["bytes"] = memory("VmHWM") - before
         except Exception:
             answer["error"] = traceback.format_exc().strip().splitlines()[-1]
         print(json.dumps(answer), file=answers, flush=True)

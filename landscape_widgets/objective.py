@@ -25,6 +25,7 @@ from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
+from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
@@ -112,6 +113,9 @@ class Objective:
     strategy : str
         How many parameter vectors are evaluated: "auto" takes the fastest in a trial; or one of
         `landscape_widgets.evaluation.engine.STRATEGIES`. Losses differ by no more than rounding.
+    precision : {None, "bf16"}
+        "bf16" takes matrix products and convolutions of many parameter vectors in bfloat16; the
+        error that this makes is measured and said in `strategy`. None is the model's own precision.
     seed : int
 
     Attributes
@@ -145,10 +149,12 @@ class Objective:
         batchnorm: BatchNormMode = "trained",
         probe_examples: int = 100,
         strategy: str = "auto",
+        precision: str | None = None,
         seed: int = 0,
     ) -> None:
         model = check_model(model)
         check_strategy(strategy)
+        check_precision(precision)
         if batchnorm not in ("trained", "reestimate"):
             raise ValueError(f"batchnorm={batchnorm!r}; expected is 'trained' or 'reestimate'.")
         for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
@@ -191,6 +197,7 @@ class Objective:
             self._splits["train"],
             stochastic=self.stochastic,
             strategy=strategy,
+            precision=precision,
         )
         self.outputs_shape: tuple[int, ...] | None = None
         if found.has_outputs:
@@ -403,7 +410,7 @@ class Objective:
             accumulator = Accumulator(
                 self.loss_function, self._metrics if measured else {}, self.predictions, len(rows)
             )
-            strategy.run(call, rows, self._splits[split], accumulator)
+            self.engine.run(strategy, call, rows, self._splits[split], accumulator)
             losses, values = accumulator.finish()
             found[split] = losses.numpy()
             at_anchor = self._anchor_losses.get(split)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.precision import widened
 from landscape_widgets.losses import BatchLoss, Loss, MeanLoss
 from landscape_widgets.metrics import Metric, MetricSums
 
@@ -34,7 +35,7 @@ class Accumulator:
 
     def add(self, first: int, outputs: Tensor, tile: Batch) -> None:
         """Take in outputs (r, m, ...) of parameter vectors first … first + r − 1 on `tile`."""
-        rows = slice(first, first + len(outputs))
+        rows, outputs = slice(first, first + len(outputs)), widened(outputs)
         if isinstance(self.loss, MeanLoss):
             self._totals[rows] += self.loss.total(outputs, tile.targets).cpu()
             self._counts[rows] += self.loss.count(tile.targets)

@@ -10,11 +10,13 @@ import torch
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.errors import did_you_mean
+from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import read_chain
 from landscape_widgets.evaluation.double import Double
 from landscape_widgets.evaluation.fused import fused
 from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.precision import check_precision, exact, reduced
 from landscape_widgets.evaluation.replay import Prefix, Shared
 from landscape_widgets.evaluation.rewrite import as_program
 from landscape_widgets.evaluation.shared import SharedStacked
@@ -34,6 +36,7 @@ STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared")
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.2
+MEASURED = 8  # rows that the error of a reduced precision is taken from
 AGREEMENT = 1e-3  # relative difference of losses above which a strategy has misread the model
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
@@ -54,6 +57,14 @@ class Engine:
         Whether the model draws random numbers.
     strategy : str
         One of `STRATEGIES`.
+    precision : {None, "bf16"}
+        In which matrix products and convolutions are taken; None is the model's own.
+
+    Attributes
+    ----------
+    error : float
+        Largest relative difference of losses in the reduced precision from the model's own, as
+        measured on a few rows; 0 until then.
 
     Raises
     ------
@@ -69,8 +80,11 @@ class Engine:
         *,
         stochastic: bool,
         strategy: str = "auto",
+        precision: str | None = None,
     ) -> None:
         check_strategy(strategy)
+        check_precision(precision)
+        self.precision = precision
         self.inplace = inplace
         self.loss = loss
         self.named = strategy
@@ -98,9 +112,10 @@ class Engine:
         self.double = Double(self.inplace, self.loss)
         self._trusted = {"inplace"}
         self.last = "inplace"
+        self.error = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("inplace", "loss", "named", "_plain", "_examples")
+        keep = ("inplace", "loss", "named", "precision", "_plain", "_examples")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -141,7 +156,34 @@ class Engine:
     def description(self) -> str:
         """The strategy of the latest rows, in words."""
         chosen = "" if self.named != "auto" else ", chosen by a trial"
-        return f"{WORDS[self.last]}{chosen if len(self._strategies) > 1 else ''}"
+        words = f"{WORDS[self.last]}{chosen if len(self._strategies) > 1 else ''}"
+        if self.precision is not None:
+            words += f"; {self.precision}, error up to {self.error:.1g} of the loss"
+        return words
+
+    def run(
+        self,
+        strategy: Strategy,
+        call: Call,
+        rows: FloatArray,
+        split: Split,
+        accumulator: Accumulator,
+    ) -> None:
+        """Put the outputs at each of `rows` into `accumulator`, in the precision asked for."""
+        device = self.inplace.anchor.device
+        with reduced(self.precision if rows.any() else None, device):  # θ* itself exactly
+            strategy.run(call, rows, split, accumulator)
+            if self.precision is not None and self.error == 0.0 and rows.any():
+                self._measure_error(strategy, call, rows[:MEASURED], split)
+
+    def _measure_error(
+        self, strategy: Strategy, call: Call, rows: FloatArray, split: Split
+    ) -> None:
+        found = losses_at(strategy, call, rows, split, self.loss)
+        with exact(self.inplace.anchor.device):
+            expected = losses_at(strategy, call, rows, split, self.loss)
+        differences = ((found - expected) / expected).abs().nan_to_num(0.0, 0.0)
+        self.error = float(differences.max())
 
     def choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> Strategy:
         """The strategy for these rows of a call, on all of these splits."""
@@ -171,7 +213,8 @@ class Engine:
             return _choices[kind]
         if call.n < WORTH_A_TRIAL:
             return usual
-        seconds = race(possible, call, rows, split, self.loss)
+        with reduced(self.precision, self.inplace.anchor.device):
+            seconds = race(possible, call, rows, split, self.loss)
         chains = [name for name in ("shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
@@ -193,6 +236,7 @@ class Engine:
             self.inplace.anchor.device,
             self.inplace.anchor.dtype,
             torch.get_num_threads(),
+            self.precision,
         )
 
     def _trust(self, name: str, call: Call, rows: FloatArray, split: Split) -> bool:
@@ -205,12 +249,13 @@ class Engine:
         if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
         few, part = rows[:2], split.part(64)
-        exact = losses_at(self.inplace, call, few, part, self.loss)
-        found = losses_at(self._strategies[name], call, few, part, self.loss)
-        if not torch.allclose(found, exact, rtol=AGREEMENT, atol=1e-6, equal_nan=True):
+        with exact(self.inplace.anchor.device):
+            expected = losses_at(self.inplace, call, few, part, self.loss)
+            found = losses_at(self._strategies[name], call, few, part, self.loss)
+        if not torch.allclose(found, expected, rtol=AGREEMENT, atol=1e-6, equal_nan=True):
             logger.warning(
                 "Strategy %r finds other losses (%s) than the model itself (%s) and is not used.",
-                name, found.tolist(), exact.tolist(),
+                name, found.tolist(), expected.tolist(),
             )  # fmt: skip
             del self._strategies[name]
             return False

@@ -12,6 +12,7 @@ from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.precision import exact, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, gather
 from landscape_widgets.losses import BatchLoss, ModelLoss, call_model, main_output
@@ -63,7 +64,8 @@ class InPlace(Strategy):
     def at(self, basis: Basis, row: FloatArray) -> nn.Module:
         """Put the weights at one row of coefficients into the working copy, and return it."""
         # Added in the widest precision of the two, so that α = 0 is θ* to the bit.
-        return self.load(self.anchor + basis.combine(row).to(self.anchor))
+        with exact(self.anchor.device):
+            return self.load(self.anchor + basis.combine(row).to(self.anchor))
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
@@ -98,7 +100,7 @@ def add_losses(
 
 def add_outputs(outputs: Any, tile: Batch, accumulator: Accumulator, row: int) -> None:
     """Add what one model returned for a tile to row `row` of `accumulator`."""
-    loss = accumulator.loss
+    loss, outputs = accumulator.loss, widened(outputs)
     if isinstance(loss, BatchLoss):
         accumulator.add_value(row, loss(outputs, tile.targets), tile.size)
         if accumulator.metrics is not None:

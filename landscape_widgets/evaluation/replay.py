@@ -20,6 +20,7 @@ from landscape_widgets.evaluation.coefficients import drop_infinite, poison, wit
 from landscape_widgets.evaluation.inplace import InPlace, add_outputs
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
+from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, gather
 from landscape_widgets.losses import call_model, main_output
@@ -88,6 +89,10 @@ class Replay(Strategy):
                 total += nbytes(layer.module(value)) * passes
         return int(total * split.size / few.size)
 
+    def _share_exactly(self, call: Call, split: Split) -> _Shared:
+        with exact(self.inplace.anchor.device):
+            return self._share(call, split)
+
     def _share(self, call: Call, split: Split) -> _Shared:
         """One pass of the data at θ*, and one through the affine layers for each direction."""
         assert call.columns is not None
@@ -129,7 +134,7 @@ class Replay(Strategy):
     def _outputs(self, call: Call, row: FloatArray, split: Split) -> list[tuple[Batch, Any]]:
         assert call.columns is not None
         tiles, infinite = self._shared.get(
-            call.basis, split, call.columns, lambda: self._share(call, split), _bytes_of
+            call.basis, split, call.columns, lambda: self._share_exactly(call, split), _bytes_of
         )
         halves = self._cut(call)
         self.inplace.at(call.basis, row)
@@ -207,7 +212,8 @@ def _combine(c: Tensor, products: Tensor) -> Tensor:
     """Σ_j c_j z_j, in the layout of the products."""
     shape, stride = products.shape[1:], products.stride()[1:]
     flat = products.as_strided((len(products), shape.numel()), (products.stride(0), 1))
-    return (c @ flat).as_strided(shape, stride)
+    with exact(c.device):
+        return (c @ flat).as_strided(shape, stride)
 
 
 def _bytes_of(shared: _Shared) -> int:

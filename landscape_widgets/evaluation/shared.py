@@ -14,6 +14,7 @@ from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Entry, Weights
 from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poison, with_one
 from landscape_widgets.evaluation.memory import Store, allowance
+from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Head, Stacked
 
@@ -64,12 +65,18 @@ class SharedStacked(Stacked):
         features = self.chain.head.weight.tensor.shape[0]
 
         def head(number: int) -> Tensor:
-            return (c @ products[number])[: len(rows)].view(len(rows), features, -1)
+            with exact(c.device):
+                h = c @ products[number]
+            return h[: len(rows)].view(len(rows), features, -1)
 
         return head
 
     def _multiply(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
         """Products of θ* and of each direction with the data."""
+        with exact(self.anchor.device):
+            return self._multiply_exactly(call, columns, split)
+
+    def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
         layer = self.chain.head
         matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
         bias = matrix.new_zeros(len(matrix), 1)

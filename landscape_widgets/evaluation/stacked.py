@@ -14,6 +14,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Weights
 from landscape_widgets.evaluation.memory import allowance
+from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, vectors_at
 from landscape_widgets.losses import call_model
@@ -110,7 +111,8 @@ class Stacked(Strategy):
         several = max(1, OUTPUTS // (group * features * TILE)) * TILE
         for first in range(0, len(rows), group):
             some = rows[first : first + group]
-            vectors = vectors_at(self.anchor, call.basis, some, self._start)
+            with exact(self.anchor.device):
+                vectors = vectors_at(self.anchor, call.basis, some, self._start)
             weights = Weights(vectors, self._start)
             head = self._head(call, some, weights, split)
             number = 0

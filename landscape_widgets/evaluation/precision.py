@@ -1,0 +1,42 @@
+"""Less precision where it was asked for, and full precision where it is needed all the same."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.errors import did_you_mean
+
+PRECISIONS = {"bf16": torch.bfloat16}
+
+
+def check_precision(name: str | None) -> None:
+    """Raise a ValueError that names the near ones if there is no such precision."""
+    if name is not None and name not in PRECISIONS:
+        raise ValueError(
+            f"precision={name!r}; expected is None, for the model's own, or a reduced one. "
+            f"{did_you_mean(str(name), PRECISIONS)}"
+        )
+
+
+def reduced(name: str | None, device: torch.device) -> AbstractContextManager[Any]:
+    """Within it, matrix products and convolutions are taken in the named precision."""
+    if name is None:
+        return nullcontext()
+    return torch.autocast(device.type, PRECISIONS[name])
+
+
+def exact(device: torch.device) -> AbstractContextManager[Any]:
+    """Within it, everything is in the precision of its tensors again."""
+    if device.type not in ("cpu", "cuda"):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
+def widened(outputs: Any) -> Any:
+    """Outputs that came in half precision, in float32, for the loss to be taken of."""
+    half = isinstance(outputs, Tensor) and outputs.dtype in (torch.bfloat16, torch.float16)
+    return outputs.float() if half else outputs
