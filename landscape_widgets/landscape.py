@@ -58,7 +58,8 @@ class Landscape:
 
     Parameters
     ----------
-    model, data, val_data, loss, metrics, device, max_examples, batchnorm, probe_examples
+    model, data, val_data, loss, metrics, device, max_examples, batchnorm, probe_examples,
+    strategy, precision
         As for `Objective`.
     seed : int
         Of everything that is drawn: the same seed gives the same landscape.
@@ -94,6 +95,8 @@ class Landscape:
         max_examples: int = 10_000,
         batchnorm: BatchNormMode = "trained",
         probe_examples: int = 100,
+        strategy: str = "auto",
+        precision: str | None = None,
         client: Any = None,
     ) -> None:
         self.seed = seed
@@ -107,6 +110,8 @@ class Landscape:
             max_examples=max_examples,
             batchnorm=batchnorm,
             probe_examples=probe_examples,
+            strategy=strategy,
+            precision=precision,
             seed=seed,
         )
         if client is not None:

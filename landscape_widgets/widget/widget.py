@@ -50,7 +50,8 @@ class LandscapeWidget(anywidget.AnyWidget):
     model : torch.nn.Module
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
-    loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples
+    loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples, strategy,
+    precision
         As for `Landscape`.
     sampler, reducer, space
         What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the

@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from landscape_widgets import Landscape
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.evaluation import engine
+from landscape_widgets.objective import Objective
+from tests.evaluation.networks import make
+from tests.evaluation.test_agreement import directions
+
+
+class Stopwatch:
+    """Stands in for the race: says how fast each strategy was."""
+
+    def __init__(self, **seconds):
+        self.seconds, self.runs = seconds, 0
+
+    def __call__(self, entrants, call, rows, split, loss):
+        self.runs += 1
+        return {name: self.seconds.get(name, 1.0) for name in entrants}
+
+
+@pytest.fixture(autouse=True)
+def _forgotten(monkeypatch):
+    monkeypatch.setattr(engine, "_choices", {})
+
+
+def evaluated(case, basis, rows, **keywords):
+    objective = Objective(case.model, (case.inputs, case.targets), **keywords)
+    objective.evaluate(basis, rows)
+    return objective
+
+
+def test_the_fastest_strategy_is_taken_and_shown(monkeypatch):
+    case = make("mlp")
+    basis, rows = DenseBasis(directions(case, 2)), np.ones((40, 2))
+    for winner, words in (("fused", "layers fused"), ("stacked", "stacked"), ("inplace", "place")):
+        monkeypatch.setattr(engine, "race", Stopwatch(**{winner: 0.1}))
+        monkeypatch.setattr(engine, "_choices", {})
+        assert words in evaluated(case, basis, rows).strategy
+
+
+def test_noise_does_not_turn_the_choice(monkeypatch):
+    case = make("mlp")
+    basis, rows = DenseBasis(directions(case, 2)), np.ones((40, 2))
+    monkeypatch.setattr(engine, "race", Stopwatch(shared=1.0, stacked=0.9))
+    assert evaluated(case, basis, rows).engine.last == "shared"
+
+
+def test_a_choice_is_made_once_for_all_calls_of_its_kind(monkeypatch):
+    case = make("mlp")
+    watch = Stopwatch(shared=0.1)
+    monkeypatch.setattr(engine, "race", watch)
+    objective = evaluated(case, DenseBasis(directions(case, 2)), np.ones((40, 2)))
+    objective.evaluate(DenseBasis(directions(case, 2)), np.ones((60, 2)))
+    evaluated(case, DenseBasis(directions(case, 2)), np.ones((40, 2)))
+    assert watch.runs == 1
+    objective.evaluate(DenseBasis(directions(case, 3)), np.ones((60, 3)))
+    assert watch.runs == 2
+
+
+def test_few_rows_are_not_worth_a_race(monkeypatch):
+    watch = Stopwatch()
+    monkeypatch.setattr(engine, "race", watch)
+    case = make("mlp")
+    evaluated(case, DenseBasis(directions(case, 2)), np.ones((8, 2)))
+    assert watch.runs == 0
+
+
+def test_a_strategy_that_misreads_the_model_is_not_used(caplog):
+    case = make("mlp")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="stacked")
+    stacked = objective.engine._strategies["stacked"]
+    stacked.chain = replace(stacked.chain, steps=stacked.chain.steps[1:])  # an activation is lost
+    objective.engine._trusted.discard("stacked")
+    objective.evaluate(DenseBasis(directions(case, 2)), np.ones((40, 2)))
+    assert objective.engine.last != "stacked"
+    assert "is not used" in caplog.text
+
+
+def test_what_is_shared_stays_within_its_limit_and_goes_with_the_directions():
+    case = make("mlp")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="shared")
+    store = objective.engine._strategies["shared"]._products
+    bases = [DenseBasis(directions(case, 2)) for _ in range(4)]
+    rows = np.ones((40, 2))
+    objective.evaluate(bases[0], rows)
+    store.limit = 2 * store.bytes
+    for basis in bases:
+        objective.evaluate(basis, rows)
+    assert store.bytes <= store.limit
+    del basis, bases
+    objective.evaluate(DenseBasis(directions(case, 2)), rows)
+    assert store.bytes <= store.limit / 2
+
+
+def test_a_landscape_takes_the_strategy_and_refuses_others():
+    case = make("mlp")
+    data = (case.inputs, case.targets)
+    assert Landscape(case.model, data, strategy="stacked").objective.engine.named == "stacked"
+    with pytest.raises(ValueError, match="Did you mean 'inplace'"):
+        Landscape(case.model, data, strategy="inplaec")
