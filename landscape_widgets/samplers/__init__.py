@@ -4,6 +4,10 @@ from landscape_widgets.errors import did_you_mean
 from landscape_widgets.samplers.base import Combined, Sampler
 from landscape_widgets.samplers.calibration import Calibration
 from landscape_widgets.samplers.descent import Descent
+from landscape_widgets.samplers.grid import Grid
+from landscape_widgets.samplers.hessian_subspace import HessianSubspace
+from landscape_widgets.samplers.jump_and_retrain import JumpAndRetrain
+from landscape_widgets.samplers.langevin import Langevin
 from landscape_widgets.samplers.minima import Minima
 from landscape_widgets.samplers.neighbourhood import Neighbourhood
 from landscape_widgets.samplers.rays import Rays
@@ -14,6 +18,10 @@ __all__ = [
     "Calibration",
     "Combined",
     "Descent",
+    "Grid",
+    "HessianSubspace",
+    "JumpAndRetrain",
+    "Langevin",
     "Minima",
     "Neighbourhood",
     "Rays",
@@ -27,7 +35,18 @@ __all__ = [
 
 # Those that can be had by name: they need nothing but a model and its data.
 BY_NAME: dict[str, type[Sampler]] = {
-    kind.__name__.lower(): kind for kind in (Minima, Subspace, Rays, Descent, Neighbourhood)
+    kind.__name__.lower(): kind
+    for kind in (
+        Minima,
+        Subspace,
+        Grid,
+        HessianSubspace,
+        Rays,
+        Descent,
+        Neighbourhood,
+        JumpAndRetrain,
+        Langevin,
+    )
 }
 
 

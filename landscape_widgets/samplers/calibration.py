@@ -171,3 +171,32 @@ def _crossing(exponents: FloatArray, losses: FloatArray, target: float) -> float
 def radius_or_calibrated(work: Work, radius: float | None) -> float:
     """The radius that the user gave, or the loss-calibrated one."""
     return float(radius) if radius is not None else calibrate(work).radius
+
+
+def reach(
+    work: Work, directions: DenseBasis, target: float, limit: float
+) -> tuple[FloatArray, FloatArray]:
+    """How far along each direction, ahead and behind, the loss stays below `target`: (k,) each.
+
+    Parameters
+    ----------
+    directions
+        k directions of length 1.
+    limit
+        Not further than this.
+
+    Raises
+    ------
+    Cancelled
+    """
+    exponents = np.arange(-12.0, 0.25, 0.5)  # log2(r / limit)
+    both = np.vstack([np.eye(directions.k), -np.eye(directions.k)])
+    losses = np.empty((len(both), len(exponents)))
+    for number, exponent in enumerate(exponents):
+        losses[:, number] = work.losses(directions, both * (limit * 2.0**exponent))
+        work.report("reach", number + 1, len(exponents))
+    ends = np.full(len(both), limit)
+    for number, row in enumerate(losses):
+        if (row > target).any():
+            ends[number] = limit * 2.0 ** _crossing(exponents, row, target)
+    return ends[: directions.k], ends[directions.k :]

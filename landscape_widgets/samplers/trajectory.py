@@ -6,17 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from landscape_widgets.cloud import Cloud
-from landscape_widgets.errors import did_you_mean
 from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.samplers.base import Sampler, Work, assemble_paths, check_memory
-
-# What wrappers put before the names of the weights they wrap.
-PREFIXES = ("module.", "_orig_mod.")
+from landscape_widgets.samplers.weights import Weights, check_weights, displacement, state_names
 
 
 class Recorder:
@@ -98,9 +93,6 @@ class Recorder:
         return f"Recorder({type(self.model).__name__}, {len(self)} checkpoints)"
 
 
-Checkpoint = Mapping[str, Tensor] | nn.Module
-
-
 @dataclass(frozen=True, repr=False, eq=False)
 class Trajectory(Sampler):
     """The path that training took: the user's own checkpoints; each run is a path.
@@ -123,7 +115,7 @@ class Trajectory(Sampler):
 
     checkpoints: Recorder | Sequence[Any]
     steps: Sequence[int] | None = None
-    runs: tuple[tuple[Checkpoint, ...], ...] = field(init=False)
+    runs: tuple[tuple[Weights, ...], ...] = field(init=False)
     numbers: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,15 +155,14 @@ class Trajectory(Sampler):
 
     def check(self, objective: Objective) -> None:
         check_memory(self, sum(map(len, self.runs)), objective, "checkpoints")
-        known = set(objective.model_at(objective.anchor).state_dict())
+        known = state_names(objective)
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 where = f"Checkpoint {index}" + (f" of run {number}" if len(self.runs) > 1 else "")
-                _check_names(_named(checkpoint), known, objective.layout, where)
+                displacement(checkpoint, objective, where, known)
 
     def _draw(self, work: Work) -> Cloud:
-        anchor = work.objective.anchor
-        layout = work.objective.layout
+        known = state_names(work.objective)
         rows: list[Tensor] = []
         paths: list[int] = []
         steps: list[int] = []
@@ -181,15 +172,13 @@ class Trajectory(Sampler):
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 work.report("checkpoints", len(rows), total)
-                vector = layout.flatten(_named(checkpoint))
-                # Subtracted in float64: neighbouring checkpoints may differ in their last digits.
-                moved = vector.to(anchor.device, torch.float64) - anchor.to(torch.float64)
+                moved = displacement(checkpoint, work.objective, "A checkpoint", known)
                 ends = index + 1 == len(run)
                 if ends and anchor_place is None and not moved.any():
                     # θ* is sample 0 already; it takes this checkpoint's place in the path.
                     anchor_place = (number, self.numbers[number][index])
                     continue
-                rows.append(moved.to(anchor.dtype))
+                rows.append(moved)
                 paths.append(number)
                 steps.append(self.numbers[number][index])
                 kinds.append("end" if ends else "sample")
@@ -204,45 +193,7 @@ class Trajectory(Sampler):
         return cloud
 
 
-def _checkpoints_of(run: Any) -> tuple[Checkpoint, ...]:
+def _checkpoints_of(run: Any) -> tuple[Weights, ...]:
     items = run.checkpoints if isinstance(run, Recorder) else run
-    for item in items:
-        if not isinstance(item, (Mapping, nn.Module)):
-            raise TypeError(
-                f"A checkpoint of type {type(item).__name__} was given; a state dict "
-                "(model.state_dict()) or a model is expected. Load files with torch.load first."
-            )
+    check_weights(items, "Trajectory")
     return tuple(items)
-
-
-def _named(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Weights by name, without what wrappers put before the names."""
-    if isinstance(checkpoint, nn.Module):
-        named: Mapping[str, Any] = checkpoint.state_dict()
-    else:
-        named = checkpoint
-    weights = {name: value for name, value in named.items() if isinstance(value, Tensor)}
-    for prefix in PREFIXES:
-        if weights and all(name.startswith(prefix) for name in weights):
-            weights = {name.removeprefix(prefix): value for name, value in weights.items()}
-    return weights
-
-
-def _check_names(
-    weights: Mapping[str, Tensor], known: set[str], layout: ParameterLayout, where: str
-) -> None:
-    """Raise a ValueError naming all keys and shapes in which a checkpoint is of another model."""
-    wrong = []
-    for name, shape in zip(layout.names, layout.shapes, strict=True):
-        if name not in weights:
-            wrong.append(f"{name} is missing")
-        elif weights[name].shape != shape:
-            wrong.append(f"{name} has shape {tuple(weights[name].shape)} for {tuple(shape)}")
-    strange = [name for name in weights if name not in known]
-    wrong += [f"{name} is unknown ({did_you_mean(name, known)})" for name in strange]
-    if wrong:
-        shown = "; ".join(wrong[:6]) + (f"; and {len(wrong) - 6} more" if len(wrong) > 6 else "")
-        raise ValueError(
-            f"{where} is of another model: {shown}. Give checkpoints of the very model that is "
-            "shown (its state_dict() during training)."
-        )

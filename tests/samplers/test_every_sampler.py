@@ -9,8 +9,22 @@ import torch
 
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
-from landscape_widgets.samplers import Descent, Minima, Neighbourhood, Rays, Subspace, Trajectory
+from landscape_widgets.samplers import (
+    Descent,
+    Grid,
+    HessianSubspace,
+    JumpAndRetrain,
+    Langevin,
+    Minima,
+    Neighbourhood,
+    Rays,
+    Subspace,
+    Trajectory,
+)
 from tests.models import ConvNet, digits, train
+
+# A few draws of a chain are never enough, and it says so; tested in test_langevin.py.
+pytestmark = pytest.mark.filterwarnings("ignore::landscape_widgets.samplers.chains.ChainWarning")
 
 
 def checkpoints(objective):
@@ -24,6 +38,10 @@ SAMPLERS = {
     "Rays": lambda _: Rays(4, 10),
     "Descent": lambda _: Descent(runs=3, steps=10),
     "Neighbourhood": lambda _: Neighbourhood(arms=3),
+    "Grid": lambda _: Grid(points=6),
+    "HessianSubspace": lambda _: HessianSubspace(n=20, iterations=20),
+    "JumpAndRetrain": lambda _: JumpAndRetrain(jumps=2, sizes=(0.3, 0.6), steps=6),
+    "Langevin": lambda _: Langevin(chains=2, draws=8),
     "Trajectory": lambda objective: Trajectory(checkpoints(objective)),
 }
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)

@@ -1,0 +1,109 @@
+"""A regular grid over a plane through θ*."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_directions,
+    check_positive,
+)
+from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+from landscape_widgets.samplers.weights import Weights, check_weights, displacement
+
+
+@dataclass(frozen=True, eq=False)
+class Grid(Sampler):
+    """The nodes of a square grid in a plane through θ*.
+
+    Asks: what does the loss look like on a plane? By default over two random filter-normalised
+    directions (Li et al. 2018, "Visualizing the loss landscape of neural nets"); with `through`
+    over the plane of θ* and two more trained models (Garipov et al. 2018). The plane is drawn as
+    it is by PCA; a reducer of another kind has nothing to unfold.
+
+    Cannot show: anything off the plane. Two random directions of a million miss all narrow
+    valleys; that a random plane is a smooth bowl is true of nearly every network.
+
+    Parameters
+    ----------
+    points : int
+        Nodes along each side. With an odd number θ* is the middle one.
+    radius : float, optional
+        Half of the side's length; loss-calibrated by default (see `calibration`). Not used with
+        `through`.
+    through : pair of state dicts or models, optional
+    extent : pair of float
+        Range of the coefficients with `through`: 0 is θ*, 1 the other model.
+
+    Notes
+    -----
+    The table has columns ``row`` and ``column`` besides the usual ones.
+    """
+
+    points: int = 25
+    radius: float | None = None
+    through: Sequence[Weights] | None = None
+    extent: tuple[float, float] = (-0.4, 1.4)
+
+    def __post_init__(self) -> None:
+        check_count(self, "points", least=2)
+        check_positive(self, "radius", optional=True)
+        low, high = self.extent
+        if not low < high:
+            raise ValueError(
+                f"Grid(extent={self.extent!r}): a pair (low, high) with low < high is expected."
+            )
+        if self.through is not None:
+            if not isinstance(self.through, Sequence) or len(self.through) != 2:
+                raise ValueError(
+                    "Grid(through=...): two state dicts or models are expected; with θ* they "
+                    "make a plane."
+                )
+            check_weights(self.through, self.name)
+
+    def __repr__(self) -> str:
+        if self.through is None:
+            return f"Grid(points={self.points}, radius={self.radius})"
+        return f"Grid(points={self.points}, through=two models, extent={self.extent})"
+
+    def check(self, objective: Objective) -> None:
+        check_directions(self, 2, objective, "directions")
+        for number, weights in enumerate(self.through or ()):
+            displacement(weights, objective, f"Model {number + 1} of through")
+
+    def _draw(self, work: Work) -> Cloud:
+        if self.through is not None:
+            rows = [displacement(weights, work.objective, "A model") for weights in self.through]
+            basis = DenseBasis(torch.stack(rows))
+            along = np.linspace(*self.extent, self.points)
+        else:
+            radius = radius_or_calibrated(work, self.radius)
+            basis = unit_directions(2, work.objective, work.generator)
+            along = radius * np.linspace(-1, 1, self.points)
+        number = np.arange(self.points)
+        coefficients = np.stack(np.meshgrid(along, along, indexing="xy"), axis=-1).reshape(-1, 2)
+        place = np.stack(np.meshgrid(number, number, indexing="xy"), axis=-1).reshape(-1, 2)
+        # θ* is sample 0 already, and two samples in one place break reducers.
+        centre = np.abs(coefficients).max(axis=1) < 1e-9 * np.abs(along).max()
+        cloud = assemble(
+            work,
+            self,
+            basis,
+            coefficients[~centre],
+            column=place[~centre, 0].tolist(),
+            row=place[~centre, 1].tolist(),
+        )
+        if centre.any():
+            cloud.table.loc[0, ["column", "row"]] = place[centre][0]
+        return cloud

@@ -1,0 +1,97 @@
+"""The slice along the directions in which the loss curves most, and most downwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_directions,
+    check_memory,
+    check_positive,
+)
+from landscape_widgets.samplers.calibration import calibrate, reach
+
+
+@dataclass(frozen=True)
+class HessianSubspace(Sampler):
+    """Points around θ* in the span of extreme eigenvectors of the Hessian.
+
+    Asks: how sharp is the minimum where it is sharpest, and is it a minimum at all? The top
+    eigenvectors are the stiff directions, in which training oscillates; a bottom eigenvalue below
+    zero shows a way further down (a saddle). Each direction is sampled as far as the loss stays
+    below 1.5 times that of an untrained network, on either side, so that stiff and soft directions
+    fill their own range.
+
+    Cannot show: the bulk of directions, whose curvature is near zero; and curvature is that at θ*
+    alone, it may turn a short way off. In units of weights stiff directions are short: a map by
+    distance is laid out by the soft ones.
+
+    Parameters
+    ----------
+    top, bottom : int
+        How many eigenvectors from each end of the spectrum.
+    n : int
+        Samples besides θ*.
+    iterations : int
+        At most so many Hessian products, each about three gradients.
+    tolerance : float
+        Residual at which an eigenvector is good enough, as a share of the largest eigenvalue.
+    """
+
+    top: int = 2
+    bottom: int = 1
+    n: int = 600
+    iterations: int = 100
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_count(self, "top", "bottom", least=0)
+        check_count(self, "n", "iterations")
+        check_positive(self, "tolerance")
+        if self.top + self.bottom == 0:
+            raise ValueError(
+                "HessianSubspace(top=0, bottom=0) has no directions. Ask for one or more."
+            )
+
+    def check(self, objective: Objective) -> None:
+        check_directions(self, self.top + self.bottom, objective, "top + bottom")
+        rows = min(self.iterations, objective.size)
+        check_memory(self, rows, objective, "iterations")
+
+    def find(self, work: Work) -> Eigenpairs:
+        """The eigenvectors at θ*, by Lanczos.
+
+        Raises
+        ------
+        Cancelled
+        """
+        objective = work.objective
+        return extreme_eigenpairs(
+            lambda vector: objective.hvp(objective.anchor, vector),
+            objective.anchor,
+            top=self.top,
+            bottom=self.bottom,
+            generator=work.generator,
+            tolerance=self.tolerance,
+            iterations=self.iterations,
+            on_iteration=lambda done, total: work.report("Hessian", done, total),
+        )
+
+    def _draw(self, work: Work) -> Cloud:
+        found = self.find(work)
+        calibration = calibrate(work)
+        basis = DenseBasis(found.vectors)
+        # Beyond the radius of random directions a flat direction leads out of all that matters.
+        ahead, behind = reach(work, basis, calibration.target, calibration.radius)
+        coefficients = work.rng.uniform(-behind, ahead, size=(self.n, basis.k))
+        return assemble(work, self, basis, np.asarray(coefficients))

@@ -1,0 +1,137 @@
+"""Jumps away from θ*, near and far, and training again from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.parameters import random_direction
+from landscape_widgets.progress import Cancelled
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble_paths,
+    check_choice,
+    check_count,
+    check_memory,
+    check_positive,
+    last_of_paths,
+)
+from landscape_widgets.samplers.descents import Optimiser, descend, learning_rate_for
+
+
+@dataclass(frozen=True)
+class JumpAndRetrain(Sampler):
+    """Jumps of several sizes in several directions, each followed by training; each a path.
+
+    Asks: from how far does training come back to the trained minimum, and where does it end if it
+    does not? A flat, wide basin takes back jumps that throw a sharp one's network out for good.
+    Horoi, Huang, Rieck, Lajoie, Wolf & Krishnaswamy 2022, "Exploring the geometry and topology of
+    neural network loss landscapes".
+
+    Cannot show: the landscape between the paths; what a map shows of the loss beyond the path a
+    point is on is little (see `Descent`). Compare the ends: their loss, and how far they are from
+    θ* for each size of jump.
+
+    Parameters
+    ----------
+    jumps : int
+        Directions.
+    sizes : sequence of float
+        A jump of size s moves each filter by s times its own norm. All sizes go along each
+        direction.
+    steps : int
+        Of training after each jump.
+    every : int
+        Keep each `every`-th step (and the last).
+    optimiser : {"adam", "sgd"}
+    learning_rate : float, optional
+        At the first step, falling along a cosine; by default in proportion to the jump for Adam,
+        and 0.1 for "sgd".
+    batch_size : int or None
+        Examples of each gradient; None takes all of the data.
+
+    Notes
+    -----
+    The table has a column ``jump``, the size.
+    """
+
+    jumps: int = 4
+    sizes: Sequence[float] = (0.25, 0.5, 0.75, 1.0)
+    steps: int = 60
+    every: int = 2
+    optimiser: Optimiser = "adam"
+    learning_rate: float | None = None
+    batch_size: int | None = 256
+
+    def __post_init__(self) -> None:
+        check_count(self, "jumps", "steps", "every")
+        check_count(self, "batch_size", optional=True)
+        check_positive(self, "learning_rate", optional=True)
+        check_choice(self, "optimiser", ("adam", "sgd"))
+        sizes = tuple(self.sizes)
+        if not sizes or not all(0 < size < float("inf") for size in sizes):
+            raise ValueError(
+                f"JumpAndRetrain(sizes={self.sizes!r}): numbers above 0 are expected, such as "
+                "(0.25, 0.5, 1.0)."
+            )
+
+    @property
+    def kept(self) -> list[int]:
+        """Steps after which a sample is taken; 0 is the place jumped to."""
+        return sorted({*range(0, self.steps, self.every), self.steps})
+
+    def check(self, objective: Objective) -> None:
+        rows = self.jumps * len(self.sizes) * len(self.kept)
+        check_memory(self, rows, objective, "jumps, or a larger every")
+
+    def _draw(self, work: Work) -> Cloud:
+        objective = work.objective
+        rows: list[Tensor] = []
+        paths: list[int] = []
+        steps: list[int] = []
+        jumps: list[float] = []
+        total, number = self.jumps * len(self.sizes), 0
+        try:
+            for _ in range(self.jumps):
+                direction = random_direction(objective.anchor, objective.layout, work.generator)
+                for size in self.sizes:
+                    work.report("jumps", number, total)
+                    start = direction * size
+                    run = descend(
+                        work,
+                        start,
+                        steps=self.steps,
+                        learning_rate=self._rate(start, objective),
+                        batch_size=self.batch_size,
+                        optimiser=self.optimiser,
+                        record=set(self.kept),
+                    )
+                    rows += run.recorded.values()
+                    steps += run.recorded
+                    paths += [number] * len(run.recorded)
+                    jumps += [size] * len(run.recorded)
+                    number += 1
+        except Cancelled:
+            if not rows:
+                raise
+        return assemble_paths(
+            work,
+            self,
+            rows,
+            kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
+            path=paths,
+            step=steps,
+            jump=jumps,
+        )
+
+    def _rate(self, start: Tensor, objective: Objective) -> float:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        if self.optimiser == "adam":
+            return learning_rate_for(float(start.norm()), objective.size)
+        return 0.1
