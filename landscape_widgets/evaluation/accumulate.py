@@ -45,6 +45,13 @@ class Accumulator:
         if self.metrics is not None:
             self.metrics.add(first, outputs, tile.targets)
 
+    def add_totals(self, first: int, totals: Tensor, targets: Tensor) -> None:
+        """Take in sums (r,) of a mean loss over the examples of `targets`, found elsewhere."""
+        assert isinstance(self.loss, MeanLoss)
+        rows = slice(first, first + len(totals))
+        self._totals[rows] += totals
+        self._counts[rows] += self.loss.count(targets)
+
     def add_value(self, row: int, value: Tensor, count: float) -> None:
         """Take in a loss that the user's own function has averaged over `count` examples."""
         self._totals[row] += float(value) * count

@@ -47,9 +47,16 @@ class Weights:
 
     def __init__(self, rows: Tensor, start: int = 0) -> None:
         self.rows, self.start = rows, start
+        self._views: dict[int, Tensor] = {}
 
     def __getitem__(self, entry: Entry) -> Tensor:
         """Shape (r, *shape); of a frozen tensor (1, *shape)."""
+        view = self._views.get(id(entry))
+        if view is None:
+            view = self._views[id(entry)] = self._view(entry)
+        return view
+
+    def _view(self, entry: Entry) -> Tensor:
         if entry.place is None:
             return entry.tensor.unsqueeze(0)
         first, last = entry.place.start - self.start, entry.place.stop - self.start

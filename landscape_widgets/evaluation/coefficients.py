@@ -19,14 +19,14 @@ def with_one(rows: FloatArray, columns: Sequence[int], anchor: Tensor) -> Tensor
     return c.to(anchor)
 
 
-def padded(c: Tensor) -> Tensor:
-    """Coefficients (r, k) with rows of zeros added up to a few.
+def padded(c: Tensor, multiple: int = FEW_ROWS) -> Tensor:
+    """Coefficients (r, k) with rows of zeros added up to a multiple of some.
 
     Products of very few rows are rounded in another way; a loss is not to hang on which rows it
     was asked for together with.
     """
-    missing = FEW_ROWS - len(c)
-    return c if missing <= 0 else torch.nn.functional.pad(c, (0, 0, 0, missing))
+    missing = -len(c) % multiple
+    return torch.nn.functional.pad(c, (0, 0, 0, missing)) if missing else c
 
 
 def drop_infinite(products: Sequence[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import read_chain
+from landscape_widgets.evaluation.compiled import Compiled, compilable, load_kernel, patience
 from landscape_widgets.evaluation.double import Double
 from landscape_widgets.evaluation.fused import fused
 from landscape_widgets.evaluation.inplace import InPlace
@@ -29,7 +30,7 @@ from landscape_widgets.losses import Loss, ModelLoss
 
 logger = logging.getLogger(__name__)
 
-STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared")
+STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compiled")
 
 # Fewer rows are evaluated one by one: a trial would cost more than it saves, and what is drawn
 # from their losses (a calibrated radius) must not hang on the outcome of a race.
@@ -106,6 +107,8 @@ class Engine:
                 f"strategy={strategy!r} cannot evaluate this {type(inplace.model).__name__}: "
                 f"{WHY_NOT[strategy]} Leave strategy='auto'."
             )
+        if strategy == "compiled":
+            load_kernel().result()
 
     def _forget(self) -> None:
         self._strategies = self._found()
@@ -141,6 +144,9 @@ class Engine:
             found.pop("shared", None)
             found["stacked"] = Stacked(*arguments)
             found["shared"] = SharedStacked(*arguments)
+            if compilable(chain, self.inplace.anchor) and self.precision is None:
+                found["compiled"] = Compiled(*arguments)
+                load_kernel()
         return found
 
     @property
@@ -209,13 +215,13 @@ class Engine:
         if len(possible) == 1:
             return usual
         kind = self._kind(possible, call, split)
-        if kind in _choices:
+        if _choices.get(kind) in possible:
             return _choices[kind]
         if call.n < WORTH_A_TRIAL:
             return usual
         with reduced(self.precision, self.inplace.anchor.device):
             seconds = race(possible, call, rows, split, self.loss)
-        chains = [name for name in ("shared", "stacked") if "stacked" in possible]
+        chains = [name for name in ("compiled", "shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
         if seconds[chosen] > CLEARLY * seconds[best]:
@@ -228,7 +234,9 @@ class Engine:
         """What calls must have in common to be evaluated in the same way."""
         model, layout = self.inplace.model, self.inplace.layout
         return (
-            *possible,
+            # Whether the kernel is loaded by now must not change what was chosen before.
+            *(name for name in possible if name != "compiled"),
+            patience(call.n),
             None if call.columns is None else len(call.columns),
             split.size,
             type(model).__qualname__,
@@ -269,12 +277,17 @@ WORDS = {
     "stacked": "several vectors at once, stacked",
     "prefix": "one vector at a time, from the first layer that moves",
     "shared": "first layer shared by all vectors",
+    "compiled": "several vectors at once, in one compiled loop",
 }
 WHY_NOT = {
     "fused": "there is nothing to fuse that can be seen, or its batches must stay whole.",
     "stacked": (
         "it is for chains of linear layers, activations and normalisations "
         "whose examples do not see each other."
+    ),
+    "compiled": (
+        "it is for float32 chains of linear layers with ReLUs between them, on the CPU, in their "
+        "own precision."
     ),
     "prefix": "torch.fx cannot read it as a graph, or its batches must stay whole.",
     "shared": "torch.fx cannot read it as a graph, or its batches must stay whole.",

@@ -31,7 +31,7 @@ def reduced(name: str | None, device: torch.device) -> AbstractContextManager[An
 
 def exact(device: torch.device) -> AbstractContextManager[Any]:
     """Within it, everything is in the precision of its tensors again."""
-    if device.type not in ("cpu", "cuda"):
+    if device.type not in ("cpu", "cuda") or not torch.is_autocast_enabled(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 

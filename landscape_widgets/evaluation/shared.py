@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.chain import Chain, Entry, Weights
+from landscape_widgets.evaluation.chain import Chain, Entry
 from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poison, with_one
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.precision import exact
@@ -55,19 +55,20 @@ class SharedStacked(Stacked):
     def ready(self, call: Call, split: Split) -> bool:
         return call.columns is not None and self._products.holds(call.basis, split, call.columns)
 
-    def _head(self, call: Call, rows: FloatArray, weights: Weights, split: Split) -> Head:
+    def _head(self, call: Call, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
         assert call.columns is not None
         columns = call.columns
         products, infinite = self._products.get(
-            call.basis, split, columns, lambda: self._multiply(call, columns, split), _bytes_of
+            call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
         )
-        c = padded(poison(with_one(rows, columns, self.anchor), infinite))
+        c = padded(poison(with_one(rows, columns, self.anchor), infinite), self.group)
         features = self.chain.head.weight.tensor.shape[0]
 
-        def head(number: int) -> Tensor:
+        def head(some: slice, number: int) -> Tensor:
+            group = slice(some.start, some.start + self.group)  # always as many rows
             with exact(c.device):
-                h = c @ products[number]
-            return h[: len(rows)].view(len(rows), features, -1)
+                h = c[group] @ products[number]
+            return h[: some.stop - some.start].view(some.stop - some.start, features, -1)
 
         return head
 
@@ -101,5 +102,6 @@ class SharedStacked(Stacked):
         return stack.view(-1, *shape)
 
 
-def _bytes_of(products: Products) -> int:
+def bytes_of(products: Products) -> int:
+    """Memory that products take."""
     return sum(product.nbytes for product in products[0])

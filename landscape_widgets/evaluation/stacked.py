@@ -22,11 +22,13 @@ from landscape_widgets.losses import call_model
 TILE = 512  # examples side by side in a matrix product
 # Activations of one product: 1 MiB in float32, what a core's second-level cache holds.
 ACTIVATIONS = 1 << 18
-OUTPUTS = 1 << 17  # outputs whose losses are taken in one go
+OUTPUTS = 1 << 18  # outputs whose losses are taken in one go: many small steps cost less so
+VECTORS = 1 << 20  # numbers in the parameter vectors that are made in one go
 CUDA_FACTOR = 64  # a GPU wants more work at a time
 
-# From a tile's number to the first layer's pre-activations (r, features, examples).
-Head = Callable[[int], Tensor]
+# From some of the rows and a tile's number to the first layer's pre-activations
+# (r, features, examples).
+Head = Callable[[slice, int], Tensor]
 
 
 class Stacked(Strategy):
@@ -88,17 +90,21 @@ class Stacked(Strategy):
             ]
         return self._inputs[split]
 
-    def _head(self, call: Call, rows: FloatArray, weights: Weights, split: Split) -> Head:
+    def _head(self, call: Call, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
         layer, inputs = self.chain.head, self._features(split)
-        matrix = weights[layer.weight].expand(len(rows), -1, -1).flatten(0, 1)
-        bias = None
+        weights = Weights(vectors, self._start)
+        matrices = weights[layer.weight].expand(len(rows), -1, -1)
+        biases = None
         if layer.bias is not None:
-            bias = weights[layer.bias].expand(len(rows), -1).reshape(-1, 1)
+            biases = weights[layer.bias].expand(len(rows), -1)
 
-        def head(number: int) -> Tensor:
-            features = inputs[number]
-            h = matrix @ features if bias is None else torch.addmm(bias, matrix, features)
-            return h.view(len(rows), -1, features.shape[1])
+        def head(some: slice, number: int) -> Tensor:
+            features, matrix = inputs[number], matrices[some].flatten(0, 1)
+            if biases is None:
+                h = matrix @ features
+            else:
+                h = torch.addmm(biases[some].reshape(-1, 1), matrix, features)
+            return h.view(-1, matrices.shape[1], features.shape[1])
 
         return head
 
@@ -106,23 +112,25 @@ class Stacked(Strategy):
         self, call: Call, rows: FloatArray, split: Split
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
-        group, features = self.group, self.chain.outputs
-        # Losses are taken over a few tiles at a time: their many small steps cost less so.
-        several = max(1, OUTPUTS // (group * features * TILE)) * TILE
-        for first in range(0, len(rows), group):
-            some = rows[first : first + group]
+        several = max(1, OUTPUTS // (self.group * self.chain.outputs * TILE))
+        batches = list(split.tiles(several * TILE))
+        block = max(1, VECTORS // self.anchor.numel() // self.group) * self.group
+        for start in range(0, len(rows), block):
+            some = rows[start : start + block]
             with exact(self.anchor.device):
                 vectors = vectors_at(self.anchor, call.basis, some, self._start)
-            weights = Weights(vectors, self._start)
-            head = self._head(call, some, weights, split)
-            number = 0
-            for batch in split.tiles(several):
-                out = self.anchor.new_empty(len(some), features, batch.size)
-                for start in range(0, batch.size, TILE):
-                    h = self.chain.after_head(weights, head(number))
-                    out[:, :, start : start + TILE] = h
-                    number += 1
-                yield first, self.chain.as_given(out), batch
+            head = self._head(call, some, vectors, split)
+            for first in range(0, len(some), self.group):
+                few = slice(first, min(first + self.group, len(some)))
+                weights = Weights(vectors[few], self._start)
+                number = 0
+                for batch in batches:
+                    parts = []
+                    for _ in range(0, batch.size, TILE):
+                        parts.append(self.chain.after_head(weights, head(few, number)))
+                        number += 1
+                    h = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+                    yield start + first, self.chain.as_given(h), batch
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:

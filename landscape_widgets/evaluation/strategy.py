@@ -24,11 +24,16 @@ class Strategy(ABC):
     name : str
         By which a user may ask for it.
     group : int
-        Parameter vectors that it likes to be given at a time, for a trial of its speed.
+        Parameter vectors that it computes together.
     """
 
     name: ClassVar[str]
     group: int = 1
+
+    @property
+    def trial(self) -> int:
+        """Parameter vectors for a trial of its speed."""
+        return self.group
 
     def suits(self, call: Call, split: Split) -> bool:
         """Whether these rows may be evaluated this way at all."""
@@ -55,14 +60,21 @@ def gather(outputs: list[Tensor]) -> Tensor:
 def vectors_at(anchor: Tensor, basis: Basis, rows: FloatArray, start: int = 0) -> Tensor:
     """Parameter vectors at each of `rows`, from parameter `start` on: (r, P − start)."""
     if isinstance(basis, DenseBasis):
-        used = np.flatnonzero(rows.any(axis=0))
+        moves = rows != 0  # what is not a number moves too
         directions = basis.columns(slice(start, basis.size))
+        if bool((moves.sum(axis=1) <= 1).all()):  # along one direction each: no product is needed
+            number = moves.argmax(axis=1)
+            c = torch.from_numpy(rows[np.arange(len(rows)), number]).to(anchor)
+            picked = directions[torch.as_tensor(number, device=directions.device)].to(anchor)
+            picked[c == 0] = 0.0  # 0 · ∞ is not a number
+            return picked.mul_(c[:, None]).add_(anchor[start:])
+        used = np.flatnonzero(moves.any(axis=0))
         if len(used) < basis.k:
             directions = directions[torch.as_tensor(used, device=directions.device)]
         c = padded(torch.as_tensor(rows[:, used], dtype=anchor.dtype, device=anchor.device))
         vectors = torch.addmm(anchor[start:], c, directions.to(anchor))[: len(rows)]
         # 0 · ∞ is not a number: a direction that is not finite must not count for other rows.
-        if bool(vectors.isfinite().all()):
+        if bool(vectors.sum().isfinite()):
             return vectors
     moved = torch.stack([basis.combine(row)[start:] for row in rows])
     return moved.to(anchor) + anchor[start:]

@@ -28,7 +28,7 @@ def race(
     clock = _clock(split)
     _time(entrants["inplace"], call, rows[:1], few, loss, clock)  # what is made once, is made
     second = _time(entrants["inplace"], call, rows[:1], few, loss, clock) * split.size / few.size
-    groups = {name: rows[: strategy.group] for name, strategy in entrants.items()}
+    groups = {name: rows[: strategy.trial] for name, strategy in entrants.items()}
     whole = GOES * second * sum(map(len, groups.values()))
     budget = min(MOST, max(LEAST, SHARE * call.n * second))
     part = split.part(max(FEWEST, int(split.size * min(1.0, budget / max(whole, 1e-9)))))

@@ -34,6 +34,18 @@ def _mlp() -> Case:
     return _case(model, torch.randn(70, 3, 4))
 
 
+def _relu_mlp() -> Case:
+    """More than a tile of examples, sizes that are multiples of nothing, targets left out."""
+    model = nn.Sequential(
+        nn.Linear(13, 18), nn.ReLU(), nn.Linear(18, 7, bias=False), nn.Identity(), nn.ReLU(),
+        nn.Linear(7, 9), nn.Linear(9, 5),
+    )  # fmt: skip
+    model[2].weight.requires_grad_(False)
+    case = _case(model, torch.randn(301, 13), classes=5)
+    case.targets[::7] = -100
+    return case
+
+
 def _normalised_mlp() -> Case:
     model = nn.Sequential(
         nn.Linear(12, 16, bias=False), nn.BatchNorm1d(16), nn.GELU(), nn.Dropout(0.5),
@@ -204,6 +216,7 @@ def _stir(model: nn.Module) -> None:
 
 MAKERS: dict[str, Callable[[], Any]] = {
     "mlp": _mlp,
+    "relu mlp": _relu_mlp,
     "normalised mlp": _normalised_mlp,
     "regression": _regression,
     "cnn": _conv,

@@ -15,14 +15,16 @@ from landscape_widgets.parameters import ParameterLayout
 from tests.evaluation.networks import MAKERS, Case, make
 
 # Which networks a strategy is for; it is refused by name on the others.
-CHAINS = {"mlp", "normalised mlp", "regression", "twice", "unused"}
+CHAINS = {"mlp", "relu mlp", "normalised mlp", "regression", "twice", "unused"}
 GRAPHS = CHAINS | {"cnn", "resnet", "transformer", "lstm", "gru", "tied"}
 FOR = {
-    "fused": {"mlp", "regression", "twice", "unused", "cnn", "resnet"},
+    "compiled": {"relu mlp", "regression", "twice", "unused"},
+    "fused": {"mlp", "relu mlp", "regression", "twice", "unused", "cnn", "resnet"},
     "prefix": GRAPHS,
     "shared": GRAPHS,
     "stacked": CHAINS,
 }
+PAIRS = [(s, n) for s in STRATEGIES for n in MAKERS if n in FOR.get(s, MAKERS)]
 # Where the first layer cannot be shared, or nothing stays in place, another takes over.
 FALLS_BACK = {("prefix", name) for name in GRAPHS - {"normalised mlp"}} | {("shared", "tied")}
 
@@ -74,12 +76,12 @@ def test_every_strategy_agrees_with_the_plain_loop(strategy, name):
         assert (objective.engine.last != strategy) == ((strategy, name) in FALLS_BACK)
 
 
-@pytest.mark.parametrize("name", ["mlp", "normalised mlp", "cnn", "tied"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [pair for pair in PAIRS if pair[1] in ["mlp", "relu mlp", "normalised mlp", "cnn", "tied"]],
+)
 def test_every_strategy_agrees_on_paths_that_wander(strategy, name):
     case = make(name)
-    if strategy in FOR and name not in FOR[strategy]:
-        pytest.skip("refused")
     objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
     vectors = directions(case, 40)
     rows = np.eye(40)
@@ -87,7 +89,7 @@ def test_every_strategy_agrees_on_paths_that_wander(strategy, name):
     np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=2e-5)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "compiled"])
 def test_double_models_are_evaluated_in_double(strategy):
     case = make("mlp")
     double = copy.deepcopy(case.model).double()
@@ -100,7 +102,7 @@ def test_double_models_are_evaluated_in_double(strategy):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_losses_that_overflow_are_not_lost(strategy):
-    case = make("mlp")
+    case = make("relu mlp")
     objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
     vectors = directions(case, 2)
     rows = np.array([[5000.0, 0.0], [0.0, 1.0], [np.nan, 0.0], [0.0, np.inf]] * 10)
@@ -139,12 +141,11 @@ def test_what_was_shared_is_forgotten_when_the_directions_are_written_to():
         np.testing.assert_allclose(found, plain_losses(case, vectors, rows), rtol=2e-5)
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "name"), [pair for pair in PAIRS if pair[1] in ["mlp", "relu mlp", "cnn"]]
+)
 def test_a_path_that_ran_away_does_not_spoil_the_others(strategy, name):
     case = make(name)
-    if strategy in FOR and name not in FOR[strategy]:
-        pytest.skip("refused")
     objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
     vectors = directions(case, 4)
     vectors[1] = torch.nan
@@ -158,7 +159,7 @@ def test_a_path_that_ran_away_does_not_spoil_the_others(strategy, name):
     assert not np.isfinite(found[np.arange(40) % 4 == 1]).any()
 
 
-@pytest.mark.parametrize("name", ["mlp", "cnn", "gru"])
+@pytest.mark.parametrize("name", ["mlp", "relu mlp", "cnn", "gru"])
 def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, monkeypatch):
     case = make(name)
     basis = DenseBasis(directions(case, 2))
@@ -174,21 +175,59 @@ def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, monkey
 
 
 def test_metrics_do_not_depend_on_the_strategy():
-    case = make("mlp")
+    case = make("relu mlp")
+    case.targets.abs_().remainder_(5)
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
     names = ["accuracy", "precision", "recall", "f1"]
     found = [
         Objective(case.model, (case.inputs, case.targets), strategy=strategy, metrics=names)
         .evaluate(DenseBasis(vectors), rows)
         .metrics
-        for strategy in ("inplace", "stacked", "shared")
+        for strategy in ("inplace", "stacked", "shared", "compiled")
     ]
     for name in names:
-        np.testing.assert_array_equal(found[1][name], found[0][name])
-        np.testing.assert_array_equal(found[2][name], found[0][name])
+        for other in found[1:]:
+            np.testing.assert_array_equal(other[name], found[0][name])
 
 
 def test_an_unknown_strategy_names_the_near_ones():
     case = make("mlp")
     with pytest.raises(ValueError, match="Did you mean 'stacked'"):
         Objective(case.model, (case.inputs, case.targets), strategy="stakced")
+
+
+def test_the_compiled_loop_is_for_relus_in_float32_only():
+    case = make("mlp")
+    for model in (case.model, make("relu mlp").model.double()):
+        x = torch.randn(20, *case.inputs.shape[1:]) if model is case.model else torch.randn(20, 13)
+        with pytest.raises(ValueError, match="float32 chains of linear layers with ReLUs"):
+            Objective(model, (x, torch.randint(0, 4, (20,))), strategy="compiled")
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_threads_share_the_compiled_loop_s_rows_out_among_themselves(number):
+    case = make("relu mlp")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="compiled")
+    rows = np.random.default_rng(0).normal(size=(301, 2))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        found = objective.evaluate(DenseBasis(directions(case, 2)), rows).losses
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_allclose(found, plain_losses(case, directions(case, 2), rows), rtol=2e-5)
+
+
+def test_the_compiled_cross_entropy_is_accurate_where_it_is_tiny():
+    case = make("relu mlp")
+    with torch.no_grad():
+        case.model[6].weight.mul_(40.0)
+        case.targets.copy_(case.model(case.inputs).argmax(-1))
+        case.model[6].weight.mul_(4.0)
+    vectors = directions(case, 1)
+    vectors[:, :-50] = 0.0  # the last layer alone, so that the losses stay tiny
+    rows = np.linspace(0.01, 0.02, 40)[:, None]
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="compiled")
+    found = objective.evaluate(DenseBasis(vectors), rows).losses
+    expected = plain_losses(case, vectors, rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

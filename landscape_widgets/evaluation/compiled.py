@@ -1,0 +1,389 @@
+"""Multilayer perceptrons with ReLUs by the compiled kernel, over all cores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.chain import Chain, Elementwise, Linear, Weights
+from landscape_widgets.evaluation.coefficients import poison, with_one
+from landscape_widgets.evaluation.memory import Store, allowance
+from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_of
+from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.stacked import Stacked
+from landscape_widgets.evaluation.strategy import vectors_at
+from landscape_widgets.losses import IGNORED, CrossEntropy
+
+# Rows, and the seconds that they wait for the kernel: fewer take it if it is there already, so
+# many wait until it is loaded, and still more until it is compiled, which happens once a machine.
+PATIENCE = ((0, 0.0), (256, 1.5), (2048, None))
+GROUP = 32  # parameter vectors that are worth a call
+VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
+OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
+LANES = 32  # examples of a last tile are filled up to a multiple of this
+
+Float32 = npt.NDArray[np.float32]
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_loading: Future[ModuleType] | None = None
+
+
+def load_kernel() -> Future[ModuleType]:
+    """The kernel, which is loaded, or compiled where this machine has never done so, meanwhile."""
+    global _loading
+    with _lock:
+        if _loading is None:
+            _loading = Future()
+            threading.Thread(target=_load, args=(_loading,), daemon=True).start()
+        return _loading
+
+
+def _load(future: Future[ModuleType]) -> None:
+    try:
+        from landscape_widgets.evaluation import kernel
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(kernel)
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(thread_name_prefix="landscape-kernel")
+        return _pool
+
+
+class _Layer(NamedTuple):
+    """Where one layer lies in the packed weights, and its sizes with and without padding."""
+
+    linear: Linear
+    weights: int
+    bias: int
+    rows: int
+    columns: int
+    outputs: int
+    inputs: int
+    rectified: bool
+
+
+class _Plan:
+    """A chain's layers as the kernel wants them.
+
+    Parameters
+    ----------
+    layers
+        Each linear layer, and whether a ReLU follows.
+    block : int
+        To whose multiples sizes are padded.
+    """
+
+    def __init__(self, layers: list[tuple[Linear, bool]], block: int) -> None:
+        self.layers: list[_Layer] = []
+        self.size = 0
+        for linear, rectified in layers:
+            outputs, inputs = linear.weight.tensor.shape
+            rows, columns = -outputs % block + outputs, -inputs % block + inputs
+            bias = self.size + rows * columns
+            self.layers.append(
+                _Layer(linear, self.size, bias, rows, columns, outputs, inputs, rectified)
+            )
+            self.size = bias + rows
+        self.table = np.array(
+            [(a.weights, a.bias, a.rows, a.columns, a.outputs, a.rectified) for a in self.layers],
+            dtype=np.int64,
+        )
+
+    def pack(self, weights: Weights) -> Float32:
+        """Weights and biases of r vectors, zeros between them: (r, size)."""
+        r = len(weights.rows)
+        packed = weights.rows.new_zeros(r, self.size)
+        for layer in self.layers:
+            part = packed[:, layer.weights : layer.bias].view(r, layer.rows, layer.columns)
+            part[:, : layer.outputs, : layer.inputs] = weights[layer.linear.weight]
+            if layer.linear.bias is not None:
+                biases = packed[:, layer.bias : layer.bias + layer.outputs]
+                biases[:] = weights[layer.linear.bias]
+        return packed.numpy()
+
+
+def layers_of(chain: Chain) -> list[tuple[Linear, bool]] | None:
+    """Linear layers and whether a ReLU follows each; None if there is anything else."""
+    found: list[tuple[Linear, bool]] = [(chain.head, False)]
+    for step in chain.steps:
+        if isinstance(step, Linear):
+            found.append((step, False))
+        elif isinstance(step, Elementwise) and step.function is torch.relu_:
+            found[-1] = (found[-1][0], True)
+        else:
+            return None
+    return found
+
+
+def compilable(chain: Chain, anchor: Tensor) -> bool:
+    """Whether the kernel is for this chain: ReLUs between layers, in float32 on the CPU."""
+    layers = layers_of(chain)
+    return (
+        layers is not None
+        and len(layers) > 1
+        and layers[0][1]
+        and anchor.device.type == "cpu"
+        and anchor.dtype == torch.float32
+    )
+
+
+class Compiled(SharedStacked):
+    """As `SharedStacked`, or as `Stacked` along many directions, in one compiled loop."""
+
+    name = "compiled"
+
+    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
+        super().__init__(model, chain, anchor, examples)
+        self._bases: Store[Float32] = Store(allowance(anchor.device))
+        self._targets: WeakKeyDictionary[Split, list[npt.NDArray[np.int32]]] = WeakKeyDictionary()
+        self._plans: dict[bool, _Plan] = {}
+
+    @property
+    def trial(self) -> int:
+        return GROUP
+
+    def suits(self, call: Call, split: Split) -> bool:
+        return Stacked.suits(self, call, split) and _loaded(call.n)
+
+    def _features(self, split: Split) -> list[Tensor]:
+        """The first layer's input (in, examples) on each tile, the last filled up with zeros."""
+        if split not in self._inputs:
+            found = []
+            for tile in split.tiles(_kernel().TILE):
+                features = self._seen_by_head(tile).T
+                found.append(pad(features, (0, -features.shape[1] % LANES)).contiguous())
+            self._inputs[split] = found
+        return self._inputs[split]
+
+    def _plan(self, shared: bool) -> _Plan:
+        if shared not in self._plans:
+            layers = layers_of(self.chain)
+            assert layers is not None
+            self._plans[shared] = _Plan(layers[1:] if shared else layers, _kernel().BLOCK)
+        return self._plans[shared]
+
+    def _work(self, call: Call, rows: FloatArray, split: Split) -> Iterator[tuple[int, _Work]]:
+        """Yield the first row, and what the kernel is to do for some rows, until all are had."""
+        shared = SharedStacked.suits(self, call, split)
+        plan, start = self._plan(shared), self._start if shared else 0
+        tiles = self._tiles(call, split, shared)
+        width, outputs = self.chain.head.weight.tensor.shape[0], self.chain.outputs
+        block = max(torch.get_num_threads(), VECTORS // self.anchor.numel())
+        for first in range(0, len(rows), block):
+            some = rows[first : first + block]
+            c = np.empty((len(some), 0), np.float32)
+            base = None
+            if shared:
+                assert call.columns is not None
+                infinite = self._shared(call, split)[1]
+                c = poison(with_one(some, call.columns, self.anchor), infinite).numpy()
+                base = self._base(call, split)
+            if base is None:
+                vectors = vectors_at(self.anchor, call.basis, some, start)
+                packed = plan.pack(Weights(vectors, start))
+            else:  # torch's own threads would go on spinning beside ours
+                packed = np.empty((len(some), plan.size), np.float32)
+            yield first, _Work(plan.table, width, packed, base, c, tiles, outputs)
+
+    def _base(self, call: Call, split: Split) -> Float32 | None:
+        """Packed weights at θ* and along each direction (k + 1, p); None if one is not finite."""
+        assert call.columns is not None
+        columns = call.columns
+
+        def make() -> Float32:
+            directions = call.basis.columns(slice(self._start, self.anchor.numel()))
+            vectors = torch.cat([self.anchor[None, self._start :],
+                                 directions[list(columns)].to(self.anchor)])  # fmt: skip
+            packed = self._plan(True).pack(Weights(vectors, self._start))
+            for layer in self._plan(True).layers:  # frozen tensors do not move
+                for entry, end in ((layer.linear.weight, layer.bias),
+                                   (layer.linear.bias, layer.bias + layer.rows)):  # fmt: skip
+                    start = layer.weights if end == layer.bias else layer.bias
+                    if entry is not None and entry.place is None:
+                        packed[1:, start:end] = 0.0
+            return packed
+
+        base = self._bases.get(call.basis, split, columns, make, lambda kept: kept.nbytes)
+        return base if np.isfinite(base.sum()) else None
+
+    def _shared(self, call: Call, split: Split) -> Products:
+        assert call.columns is not None
+        columns = call.columns
+        return self._products.get(
+            call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
+        )
+
+    def _tiles(self, call: Call, split: Split, shared: bool) -> list[tuple[Float32, Float32]]:
+        """Products (k + 1, features, m) and inputs (padded in, m) of each tile, one of them."""
+        width = self.chain.head.weight.tensor.shape[0]
+        found = []
+        if shared:
+            for product in self._shared(call, split)[0]:
+                z = product.view(len(product), width, -1)
+                found.append((z.numpy(), np.empty((0, z.shape[2]), np.float32)))
+        else:
+            for x in self._features(split):
+                x = pad(x, (0, 0, 0, -len(x) % _kernel().BLOCK))
+                found.append((np.empty((0, 0, x.shape[1]), np.float32), x.numpy()))
+        return found
+
+    def _aims(self, split: Split) -> list[npt.NDArray[np.int32]]:
+        """Classes of the examples of each tile, −1 where one does not count."""
+        if split not in self._targets:
+            self._targets[split] = [
+                tile.targets.reshape(-1).where(tile.targets.reshape(-1) != IGNORED, -1)
+                .to(torch.int32).numpy()
+                for tile in split.tiles(_kernel().TILE)
+            ]  # fmt: skip
+        return self._targets[split]
+
+    @torch.no_grad()
+    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
+        loss = accumulator.loss
+        (batch,) = split.tiles(split.size)
+        plain = isinstance(loss, CrossEntropy) and loss.output_axes == 2
+        inside = plain and accumulator.metrics is None
+        few = max(1, OUTPUTS // (self.chain.outputs * split.size))
+        for first, work in self._work(call, rows, split):
+            if inside:
+                totals = work.cross_entropies(self._aims(split))
+                # What overflowed is taken again by the loss itself, which knows what to do.
+                assert isinstance(loss, CrossEntropy)
+                for row in np.flatnonzero(~np.isfinite(totals)):
+                    outputs = self._as_given(work, slice(row, row + 1), split)
+                    totals[row] = float(loss.total(outputs, batch.targets))
+                accumulator.add_totals(first, torch.from_numpy(totals), batch.targets)
+            else:
+                for start in range(0, len(work), few):
+                    some = slice(start, min(start + few, len(work)))
+                    accumulator.add(first + start, self._as_given(work, some, split), batch)
+
+    def _as_given(self, work: _Work, some: slice, split: Split) -> Tensor:
+        return self.chain.as_given(torch.from_numpy(work.outputs(some, split.size)))
+
+    @torch.no_grad()
+    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
+        works = (work for _, work in self._work(call, rows, split))
+        return torch.cat([self._as_given(work, slice(0, len(work)), split) for work in works])
+
+
+def patience(n: int) -> float | None:
+    """Seconds that n rows wait for the kernel; None for as long as it takes."""
+    return [seconds for rows, seconds in PATIENCE if n >= rows][-1]
+
+
+def _loaded(n: int) -> bool:
+    """Whether the kernel is there for n rows."""
+    seconds = patience(n)
+    if seconds == 0.0 and _loading is None:
+        return False
+    try:
+        load_kernel().result(seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _kernel() -> Any:
+    return load_kernel().result()
+
+
+class _Work:
+    """What the kernel is to do for some rows, shared out among threads.
+
+    Parameters
+    ----------
+    table, features
+        The layers, and the first layer's outputs.
+    packed (r, p), base (k + 1, p), c (r, k + 1)
+        The weights, which are c @ base where there is a base.
+    tiles
+        Products (k + 1, features, m) and inputs (padded in, m) of each tile; one of them is empty.
+    outputs
+        Of the last layer.
+    """
+
+    def __init__(
+        self,
+        table: npt.NDArray[np.int64],
+        features: int,
+        packed: Float32,
+        base: Float32 | None,
+        c: Float32,
+        tiles: list[tuple[Float32, Float32]],
+        outputs: int,
+    ) -> None:
+        self.table, self.features, self.packed, self.c = table, features, packed, c
+        self.base, self.tiles, self.n_outputs = base, tiles, outputs
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def outputs(self, some: slice, examples: int) -> Float32:
+        """Outputs (r, n, examples) of some of the rows."""
+        found = np.empty((some.stop - some.start, self.n_outputs, examples), np.float32)
+
+        def one(rows: slice) -> None:
+            start = 0
+            for tile in self._forward(rows):
+                part = found[rows.start - some.start : rows.stop - some.start, :, start:]
+                start += tile.shape[2]
+                part[:, :, : tile.shape[2]] = tile[:, :, : part.shape[2]]
+
+        self._share_out(one, some)
+        return found
+
+    def cross_entropies(self, targets: Sequence[npt.NDArray[np.int32]]) -> FloatArray:
+        """Sums of all examples' cross-entropies, (r,); not finite where one overflowed."""
+        kernel, totals = _kernel(), np.zeros(len(self))
+
+        def one(rows: slice) -> None:
+            for tile, aims in zip(self._forward(rows), targets, strict=True):
+                kernel.cross_entropy(tile, aims, totals[rows])
+
+        self._share_out(one, slice(0, len(self)))
+        return totals
+
+    def _forward(self, rows: slice) -> Iterator[Float32]:
+        """Outputs (r, n, m) on each tile, which may be filled up; the buffer is used again."""
+        kernel, buffers = _kernel(), dict[int, Float32]()
+        if self.base is not None:
+            kernel.mix(self.c[rows], self.base, self.packed[rows])
+        for products, inputs in self.tiles:
+            m = max(products.shape[2], inputs.shape[1])
+            if m not in buffers:
+                buffers[m] = np.empty((rows.stop - rows.start, self.n_outputs, m), np.float32)
+            kernel.forward(
+                self.packed[rows], self.table, self.c[rows], products, inputs,
+                self.features, buffers[m],
+            )  # fmt: skip
+            yield buffers[m]
+
+    def _share_out(self, one: Callable[[slice], None], some: slice) -> None:
+        n = some.stop - some.start
+        size = -(-n // torch.get_num_threads())
+        parts = [slice(i, min(i + size, some.stop)) for i in range(some.start, some.stop, size)]
+        others = [_threads().submit(one, part) for part in parts[1:]]
+        one(parts[0])
+        for other in others:
+            other.result()
