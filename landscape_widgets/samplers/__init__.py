@@ -6,6 +6,7 @@ from landscape_widgets.samplers.calibration import Calibration
 from landscape_widgets.samplers.descent import Descent
 from landscape_widgets.samplers.grid import Grid
 from landscape_widgets.samplers.hessian_subspace import HessianSubspace
+from landscape_widgets.samplers.interpolation import Interpolation
 from landscape_widgets.samplers.jump_and_retrain import JumpAndRetrain
 from landscape_widgets.samplers.langevin import Langevin
 from landscape_widgets.samplers.minima import Minima
@@ -20,6 +21,7 @@ __all__ = [
     "Descent",
     "Grid",
     "HessianSubspace",
+    "Interpolation",
     "JumpAndRetrain",
     "Langevin",
     "Minima",

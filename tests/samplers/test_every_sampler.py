@@ -13,6 +13,7 @@ from landscape_widgets.samplers import (
     Descent,
     Grid,
     HessianSubspace,
+    Interpolation,
     JumpAndRetrain,
     Langevin,
     Minima,
@@ -42,6 +43,7 @@ SAMPLERS = {
     "HessianSubspace": lambda _: HessianSubspace(n=20, iterations=20),
     "JumpAndRetrain": lambda _: JumpAndRetrain(jumps=2, sizes=(0.3, 0.6), steps=6),
     "Langevin": lambda _: Langevin(chains=2, draws=8),
+    "Interpolation": lambda objective: Interpolation(checkpoints(objective)[:1], 5, steps=6),
     "Trajectory": lambda objective: Trajectory(checkpoints(objective)),
 }
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)

@@ -1,0 +1,220 @@
+"""From θ* to other trained models: straight, straight after matching their units, and round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.objective import Objective
+from landscape_widgets.permutations import apply, match, symmetries
+from landscape_widgets.samplers.base import (
+    Sampler,
+    Work,
+    assemble,
+    check_count,
+    check_memory,
+    check_positive,
+)
+from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
+from landscape_widgets.samplers.weights import Weights, check_weights, displacement, state_names
+
+ROUTES = ("linear", "aligned", "curve")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Interpolation(Sampler):
+    """The ways from θ* to other trained models of the same architecture; each is a path.
+
+    Asks: is there a barrier between this minimum and the others? Three routes to each: the
+    straight line as the weights are ("linear"); the line after the other model's hidden units are
+    matched to this one's ("aligned": weight matching, Ainsworth et al. 2023, which changes the
+    weights but nothing that the network computes); and a curve of low loss (a quadratic Bézier
+    curve whose bend is trained, Garipov et al. 2018, "Loss surfaces, mode connectivity"). Their
+    barriers side by side tell what of the barrier was only the order of the units, and whether a
+    way round it exists: `Interpolation.barriers(land.to_frame())`.
+
+    Cannot show: that no lower way exists, when it finds none; what lies beside the ways. Batch
+    statistics are θ*'s own on every way: with batch normalisation give ``batchnorm="reestimate"``.
+
+    Parameters
+    ----------
+    models : a state dict or model, or a list of them
+        Trained weights of the same architecture.
+    points : int
+        Samples on each way, the end included.
+    align, curve : bool
+        Whether to take these routes too.
+    steps, batch_size : int
+        Of training the bend.
+    learning_rate : float, optional
+        At the first step, falling along a cosine.
+
+    Notes
+    -----
+    The table has the columns ``model`` (0, 1, ...), ``route`` and ``t`` (0 at θ*, 1 at the other
+    model).
+    """
+
+    models: Weights | Sequence[Weights]
+    points: int = 25
+    align: bool = True
+    curve: bool = True
+    steps: int = 200
+    batch_size: int = 256
+    learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        given = self.models
+        several = (given,) if isinstance(given, (Mapping, nn.Module)) else given
+        if isinstance(several, str) or not isinstance(several, Sequence) or not several:
+            raise TypeError(
+                f"Interpolation was given {type(given).__name__}; a state dict or a list of them, "
+                "one for each other trained model, is expected."
+            )
+        check_weights(several, "Interpolation")
+        object.__setattr__(self, "models", tuple(several))
+        check_count(self, "points", least=2)
+        check_count(self, "steps", "batch_size")
+        check_positive(self, "learning_rate", optional=True)
+
+    def __repr__(self) -> str:
+        return (
+            f"Interpolation({len(self._models)} models, points={self.points}, align={self.align}, "
+            f"curve={self.curve}, steps={self.steps})"
+        )
+
+    @property
+    def _models(self) -> tuple[Weights, ...]:
+        assert isinstance(self.models, tuple)
+        return self.models
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The ways that are taken to each model."""
+        return ("linear", *(("aligned",) if self.align else ()), *(("curve",) * self.curve))
+
+    def check(self, objective: Objective) -> None:
+        check_memory(self, len(self._models) * 3, objective, "models")
+        known = state_names(objective)
+        for number, model in enumerate(self._models):
+            moved = displacement(model, objective, f"Model {number}", known)
+            if not bool(moved.any()):
+                raise ValueError(
+                    f"Model {number} has the trained weights θ* themselves: there is no way to go. "
+                    "Give the weights of another training run."
+                )
+        if self.align and not symmetries(objective.model_at(objective.anchor)):
+            raise ValueError(
+                "Interpolation(align=True): no hidden units of this model are known to be free to "
+                "trade places (its forward pass cannot be read, or it has none). Give align=False."
+            )
+
+    def _draw(self, work: Work) -> Cloud:
+        objective = work.objective
+        known = state_names(objective)
+        t = np.linspace(0, 1, self.points + 1)[1:]
+        directions: list[Tensor] = []
+        ways: list[tuple[int, str, np.ndarray[Any, Any], tuple[int, ...]]] = []
+        for number, model in enumerate(self._models):
+            work.report("ways", number, len(self._models))
+            end = displacement(model, objective, f"Model {number}", known)
+            directions.append(end)
+            ways.append((number, "linear", t[:, None], (len(directions) - 1,)))
+            if self.align:
+                end = self._aligned(objective, end, work.seed)
+                directions.append(end)
+                ways.append((number, "aligned", t[:, None], (len(directions) - 1,)))
+            if self.curve:
+                directions.append(self._bend(work, end))
+                bent = np.stack([t**2, 2 * t * (1 - t)], axis=1)
+                ways.append((number, "curve", bent, (len(directions) - 2, len(directions) - 1)))
+        work.report("ways", len(self._models), len(self._models))
+        coefficients = np.zeros((len(ways) * self.points, len(directions)))
+        columns: dict[str, list[Any]] = {"path": [], "step": [], "kind": [], "model": []}
+        columns.update(route=[], t=[])
+        for path, (number, route, values, used) in enumerate(ways):
+            rows = slice(path * self.points, (path + 1) * self.points)
+            coefficients[rows, list(used)] = values
+            columns["path"] += [path] * self.points
+            columns["step"] += range(1, self.points + 1)
+            columns["kind"] += ["sample"] * (self.points - 1) + [
+                "end" if route == "curve" else "minimum"
+            ]
+            columns["model"] += [number] * self.points
+            columns["route"] += [route] * self.points
+            columns["t"] += t.tolist()
+        return assemble(work, self, DenseBasis(torch.stack(directions)), coefficients, **columns)
+
+    @staticmethod
+    def _aligned(objective: Objective, moved: Tensor, seed: int) -> Tensor:
+        """The displacement of the same network with its units in the order of θ*'s."""
+        groups = symmetries(objective.model_at(objective.anchor))
+        layout = objective.layout
+        reference = layout.unflatten(objective.anchor)
+        other = layout.unflatten(objective.anchor.double() + moved.double())
+        matched = apply(other, groups, match(reference, other, groups, seed))
+        vector = layout.flatten(matched).to(objective.anchor.device, torch.float64)
+        return (vector - objective.anchor.double()).to(objective.anchor)
+
+    def _bend(self, work: Work, end: Tensor) -> Tensor:
+        """β of the curve θ* + 2t(1 − t)·β + t²·end whose mean loss is least, (P,)."""
+        objective, rule = work.objective, Adam()
+        bend = end * 0.5  # the straight line
+        rate = self.learning_rate
+        if rate is None:
+            rate = learning_rate_for(float(end.norm()), objective.size)
+        for step in range(self.steps):
+            work.check_cancelled()
+            t = float(work.rng.uniform())
+            share = 2 * t * (1 - t)
+            theta = objective.anchor + share * bend + t * t * end
+            loss, gradient = objective.minibatch_gradient(theta, work.generator, self.batch_size)
+            if not (math.isfinite(loss) and bool(gradient.isfinite().all())):
+                break  # the bend as it is: a way is as good as its samples' losses say
+            bend = bend + rule.move(share * gradient, rate * cosine(step, self.steps))
+        return bend
+
+    @staticmethod
+    def barriers(frame: pd.DataFrame, column: str = "loss") -> pd.DataFrame:
+        """Barrier of each way: a row for each model, a column for each route.
+
+        The highest rise above the straight line between the losses at both ends (Frankle et al.
+        2020, "Linear mode connectivity"), 0 where the loss stays below it.
+
+        Parameters
+        ----------
+        frame
+            As from `Landscape.to_frame`.
+        column
+            Which loss: ``"loss"`` or ``"val_loss"``.
+
+        Raises
+        ------
+        ValueError
+            If there are no ways in it.
+        """
+        if "route" not in frame:
+            raise ValueError(
+                "The frame has no column 'route'. Give land.to_frame() of a landscape that "
+                "Interpolation has sampled."
+            )
+        start = float(frame.loc[frame["kind"] == "trained", column].iloc[0])
+        found: dict[int, dict[str, float]] = {}
+        for route in ROUTES:
+            for _, way in frame[frame["route"] == route].groupby("model"):
+                way = way.sort_values("t")
+                line = start + way["t"] * (way[column].iloc[-1] - start)
+                rise = float((way[column] - line).max())
+                found.setdefault(int(way["model"].iloc[0]), {})[route] = max(0.0, rise)
+        table = pd.DataFrame.from_dict(found, orient="index")
+        table.index.name = "model"
+        return table[[route for route in ROUTES if route in table]]
