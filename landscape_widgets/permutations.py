@@ -164,7 +164,9 @@ class _Reader:
             return self._affine(module, units, flat_input=True)
         if kind in _CONVOLUTIONS and module.groups == 1:
             return self._affine(module, units, flat_input=False)
-        if kind in _BATCH_NORMS or (kind is nn.LayerNorm and len(module.normalized_shape) == 1):
+        if kind in _BATCH_NORMS or (
+            isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1
+        ):
             return True, self._norm(module, units)
         if kind in _UNITWISE:
             return True, units
@@ -200,7 +202,7 @@ class _Reader:
         if units is None:
             return None
         group = self.book.root(units.group)
-        tensors: list[Tensor | None] = [module.weight, module.bias]
+        tensors: list[Any] = [module.weight, module.bias]
         for tensor in tensors:
             if tensor is None:
                 continue
