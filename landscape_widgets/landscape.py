@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 from landscape_widgets import fingerprint, reducers, samplers, storage
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.basis import DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
 from landscape_widgets.evaluation.cluster import Cluster
 from landscape_widgets.faithfulness import Faithfulness, assess, scores
 from landscape_widgets.metrics import Metric
 from landscape_widgets.objective import Evaluation, Objective
+from landscape_widgets.planes import EXTENT, Plane, plane_along
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.samplers.base import Sampler
@@ -453,6 +454,53 @@ class Landscape:
     def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
         """The loss along the lines from θ* to some samples; see `slices.slice_along`."""
         return slice_along(self.objective, self._sampled(), indices, alphas)
+
+    def plane(
+        self,
+        a: int,
+        b: int,
+        *,
+        extent: tuple[float, float] = EXTENT,
+        resolution: int = 51,
+        tolerance: float = 0.005,
+        max_evaluations: int | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Plane:
+        """The loss on the plane through θ* and two samples, at a few hundred evaluations.
+
+        Sample `a` lies at (1, 0) and sample `b` at (0, 1).
+
+        Parameters
+        ----------
+        a, b : int
+            Numbers of the samples.
+        extent, resolution, tolerance, max_evaluations, progress, cancelled
+            As for `planes.plane_along`.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        ValueError
+            If θ* and the samples lie on one line.
+        """
+        cloud = self._sampled()
+        for index in (a, b):
+            if not 0 <= index < len(cloud):
+                raise IndexError(f"Sample {index} was asked for; there are 0 to {len(cloud) - 1}.")
+        if a == b:
+            raise ValueError(f"A plane needs two samples; sample {a} was given twice.")
+        return plane_along(
+            self.objective,
+            DenseBasis(torch.stack([cloud.displacement(a), cloud.displacement(b)])),
+            extent=extent,
+            resolution=resolution,
+            tolerance=tolerance,
+            max_evaluations=max_evaluations,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def faithfulness(self) -> Faithfulness:
         """How far the map can be trusted; see `landscape_widgets.faithfulness`."""
