@@ -20,6 +20,7 @@ from landscape_widgets import fingerprint, reducers, samplers, storage
 from landscape_widgets.basis import DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
+from landscape_widgets.estimate import EstimatedSlice, estimated_slice
 from landscape_widgets.evaluation.cluster import Cluster
 from landscape_widgets.faithfulness import Faithfulness, assess, scores
 from landscape_widgets.metrics import Metric
@@ -454,6 +455,26 @@ class Landscape:
     def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
         """The loss along the lines from θ* to some samples; see `slices.slice_along`."""
         return slice_along(self.objective, self._sampled(), indices, alphas)
+
+    def estimated_slice(
+        self,
+        indices: npt.ArrayLike,
+        alphas: npt.ArrayLike | None = None,
+        tolerance: float = 0.01,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> EstimatedSlice:
+        """Slices from a part of large data, with standard errors; see `estimate`."""
+        return estimated_slice(
+            self.objective,
+            self._sampled(),
+            indices,
+            alphas,
+            tolerance,
+            progress=progress,
+            cancelled=cancelled,
+        )
 
     def plane(
         self,

@@ -82,6 +82,10 @@ class MeanLoss(ABC):
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Sum over examples: outputs (..., m, *) and targets (m, *) give a float64 (...)."""
 
+    @abstractmethod
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The terms of `total`, one an example: float64 (..., m)."""
+
     def count(self, targets: Tensor) -> float:
         """How many examples the sum is over."""
         return float(len(targets))
@@ -173,6 +177,13 @@ class CrossEntropy(MeanLoss):
         margins = margins.scatter(-1, index, float("-inf"))
         return F.softplus(margins.logsumexp(-1)).sum(-1, dtype=torch.float64)
 
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        logits, flat = self.classes_last(outputs, targets), targets.reshape(-1).long()
+        index = flat.clamp(min=0).view(-1, 1).expand(*logits.shape[:-1], 1)
+        margins = (logits - logits.gather(-1, index)).scatter(-1, index, float("-inf"))
+        losses = F.softplus(margins.logsumexp(-1)).double().where(flat != IGNORED, 0.0)
+        return losses.reshape(*losses.shape[:-1], len(targets), -1).sum(-1)
+
     def _aims(self, targets: Tensor) -> _Aims:
         # The same tiles come back for every parameter vector.
         known: _Aims | None = self._known.get(targets, None)  # type: ignore[no-untyped-call]
@@ -209,6 +220,12 @@ class BinaryCrossEntropy(MeanLoss):
         signs = 1 - 2 * targets.reshape(-1).to(outputs.dtype)
         return F.softplus(outputs.flatten(lead) * signs).sum(-1, dtype=torch.float64)
 
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        lead = outputs.ndim - self.output_axes
+        signs = 1 - 2 * targets.reshape(-1).to(outputs.dtype)
+        losses = F.softplus(outputs.flatten(lead) * signs).double()
+        return losses.reshape(*losses.shape[:-1], len(targets), -1).sum(-1)
+
     def count(self, targets: Tensor) -> float:
         return float(targets.numel())
 
@@ -224,6 +241,11 @@ class SquaredError(MeanLoss):
         lead = outputs.ndim - self.output_axes
         errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
         return errors.square().sum(-1, dtype=torch.float64) * (len(targets) / targets.numel())
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        lead = outputs.ndim - self.output_axes
+        errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
+        return errors.square().double().reshape(*errors.shape[:-1], len(targets), -1).mean(-1)
 
 
 class BatchLoss:

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
-from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.evaluation.engine import Engine, check_strategy
@@ -34,6 +34,7 @@ from landscape_widgets.progress import CancelCallback, Progress, ProgressCallbac
 from landscape_widgets.reading import read_model
 from landscape_widgets.working_copy import check_model, working_copy
 
+EACH_ELEMENTS = 1 << 23  # losses of single examples that are held at a time: 64 MiB
 TILE = 256  # examples that go through the model at a time
 
 
@@ -374,6 +375,69 @@ class Objective:
             position += len(parts[position])
         return Evaluation.concatenate(leading)
 
+    def example_losses(
+        self,
+        basis: Basis,
+        coefficients: FloatArray,
+        examples: npt.NDArray[np.int64] | None = None,
+        *,
+        cancelled: CancelCallback = never,
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """Loss of each training example by itself, at θ* + Σ_j c_j b_j, some rows at a time.
+
+        Parameters
+        ----------
+        basis, coefficients
+            As for `evaluate`.
+        examples : array (m,), optional
+            Which of the training examples; all by default.
+        cancelled
+            After it says yes, no further rows are yielded.
+
+        Yields
+        ------
+        start : int
+        losses : array (r, m)
+            Of rows ``start`` to ``start + r - 1``. Their mean over all examples is the loss.
+
+        Raises
+        ------
+        ValueError
+            If examples have no loss of their own: the loss is the user's function of a batch, or
+            the model must see its batches whole.
+        """
+        loss, whole = self.loss_function, self._splits["train"]
+        if not isinstance(loss, MeanLoss):
+            raise ValueError(
+                f"The loss {loss.name} gives one number for a batch; the loss of each example "
+                "by itself is needed. Leave the loss to be inferred from the targets, where it is "
+                "cross-entropy or mean squared error; else take all of the data."
+            )
+        if not whole.separable:
+            raise ValueError(
+                "The loss of each example by itself is needed; this model must see its batches "
+                "whole (batch statistics, random numbers, or batches of different shapes). "
+                "Take all of the data."
+            )
+        batch, split = self.train.batches[0], whole
+        if examples is not None:
+            part = take(batch, torch.as_tensor(examples, device=_where(batch)))
+            split = Split(Examples([part], True, joined=True), self.device, separable=True)
+        # Of an example with several targets, or none that counts, the weight is theirs.
+        scale = self.train.size / loss.count(batch.targets)
+        call, start = Call.of(basis, coefficients), 0
+        most = max(1, EACH_ELEMENTS // max(1, split.size))
+        while start < len(coefficients) and not cancelled():
+            count = min(most, self._pace.rows(len(coefficients), self.engine.group))
+            rows = coefficients[start : start + count]
+            accumulator = EachExample(loss, len(rows), split.size)
+            with self._lock, torch.no_grad(), self._pace.of(len(rows)):
+                narrowed = call.narrowed(rows)
+                strategy = self.engine.choose(narrowed, rows, [split])
+                self.engine.run(strategy, narrowed, rows, split, accumulator)
+            yield start, accumulator.losses.numpy() * scale
+            start += len(rows)
+
     def _evaluate_here(
         self,
         basis: Basis,
@@ -591,6 +655,13 @@ class Objective:
         with torch.random.fork_rng(devices=self._cuda_devices()):
             torch.manual_seed(self.seed)
             yield
+
+
+def _where(batch: Batch) -> torch.device:
+    """Where a batch lies."""
+    from torch.utils._pytree import tree_leaves
+
+    return next(leaf.device for leaf in tree_leaves(batch.raw) if isinstance(leaf, Tensor))
 
 
 class _Method(nn.Module):

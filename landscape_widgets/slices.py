@@ -78,6 +78,17 @@ class Slice:
         return np.maximum(result, 0.0)
 
 
+def check_samples(cloud: Cloud, indices: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Numbers of samples as an array, or an IndexError for one that there is not."""
+    rows = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+    wrong = rows[(rows < 0) | (rows >= len(cloud))]
+    if len(wrong):
+        raise IndexError(
+            f"Sample {wrong[0]} was asked for; the cloud has samples 0 to {len(cloud) - 1}."
+        )
+    return rows
+
+
 def slice_along(
     objective: Objective,
     cloud: Cloud,
@@ -107,12 +118,7 @@ def slice_along(
     IndexError
         If there is no such sample.
     """
-    rows = np.atleast_1d(np.asarray(indices, dtype=np.int64))
-    wrong = rows[(rows < 0) | (rows >= len(cloud))]
-    if len(wrong):
-        raise IndexError(
-            f"Sample {wrong[0]} was asked for; the cloud has samples 0 to {len(cloud) - 1}."
-        )
+    rows = check_samples(cloud, indices)
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     lines = _Lines(objective, rows, values, progress, on_sample)
     # Rows of a wandering cloud are as wide as it has samples: a few samples at a time.

@@ -33,6 +33,11 @@ class Accumulator:
         self._totals = torch.zeros(n, dtype=torch.float64)
         self._counts = torch.zeros(n, dtype=torch.float64)
 
+    @property
+    def needs_outputs(self) -> bool:
+        """Whether sums of losses (`add_totals`) would not do."""
+        return self.metrics is not None
+
     def add(self, first: int, outputs: Tensor, tile: Batch) -> None:
         """Take in outputs (r, m, ...) of parameter vectors first … first + r − 1 on `tile`."""
         rows, outputs = slice(first, first + len(outputs)), widened(outputs)
@@ -61,3 +66,30 @@ class Accumulator:
         """Losses (n,) and metrics {name: (n,)}, float64."""
         named = self.metrics.finish() if self.metrics is not None else {}
         return self._totals / self._counts, named
+
+
+class EachExample(Accumulator):
+    """Keeps the loss of every example apart, for n parameter vectors on `examples` examples.
+
+    Attributes
+    ----------
+    losses : Tensor (n, examples), float64
+    """
+
+    def __init__(self, loss: MeanLoss, n: int, examples: int) -> None:
+        super().__init__(loss, {}, None, n)
+        self.losses = torch.full((n, examples), torch.nan, dtype=torch.float64)
+        self._filled = [0] * n
+        self._each = loss.each
+
+    @property
+    def needs_outputs(self) -> bool:
+        return True
+
+    def add(self, first: int, outputs: Tensor, tile: Batch) -> None:
+        # Every strategy takes the tiles in order for any one parameter vector.
+        found = self._each(widened(outputs), tile.targets).cpu()
+        start, rows = self._filled[first], slice(first, first + len(found))
+        stop = start + found.shape[1]
+        self.losses[rows, start:stop] = found
+        self._filled[rows] = [stop] * len(found)

@@ -262,7 +262,7 @@ class Compiled(SharedStacked):
         loss = accumulator.loss
         (batch,) = split.tiles(split.size)
         plain = isinstance(loss, CrossEntropy) and loss.output_axes == 2
-        inside = plain and accumulator.metrics is None
+        inside = plain and not accumulator.needs_outputs
         few = max(1, OUTPUTS // (self.chain.outputs * split.size))
         for first, work in self._work(call, rows, split):
             if inside:
