@@ -6,6 +6,7 @@ the loss is harder to follow, is as good. How good is measured on points that th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -269,11 +270,26 @@ class _Points:
         return np.array(found).reshape(-1, self.splits).T
 
 
+@dataclass(frozen=True)
+class _Scale:
+    """Heights that a spline follows in place of the losses, and the way back."""
+
+    there: Callable[[FloatArray], FloatArray]
+    back: Callable[[FloatArray], FloatArray]
+
+
+_LOGARITHM = _Scale(lambda losses: np.log(np.maximum(losses, FLOOR)), np.exp)
+# Rounder than the logarithm at the bottom of a deep basin.
+_FOURTH_ROOT = _Scale(lambda losses: losses**0.25, lambda heights: np.maximum(heights, 0.0) ** 4)
+_AS_IT_IS = _Scale(lambda losses: losses, lambda heights: heights)
+
+
 class _Fit:
     """A spline of each split's losses over a grid, and how far it can be trusted.
 
     Losses that are not finite are replaced by their nearest finite neighbour for the fit alone;
-    what that spoils is told by `spoilt` and not interpolated.
+    what that spoils is told by `spoilt` and not interpolated. Of the scales that losses can be
+    followed in, the one is taken in which the lines predict each other best.
     """
 
     def __init__(
@@ -282,36 +298,32 @@ class _Fit:
         self.xs, self.ys = xs, ys
         grids = known.at(_product(xs, ys)).reshape(-1, len(xs), len(ys))
         finite = np.isfinite(grids).all(axis=0)
-        self.broken = binary_dilation(~finite, iterations=REACH)
-        self._cells = (
-            self.broken[:-1, :-1]
-            | self.broken[1:, :-1]
-            | self.broken[:-1, 1:]
-            | self.broken[1:, 1:]
-        )
+        self._broken = binary_dilation(~finite, iterations=REACH)
+        columns = self._broken[1:] | self._broken[:-1]
+        self._cells: BoolArray = columns[:, 1:] | columns[:, :-1]
         truths = known.at(held_out)
         failed = ~np.isfinite(truths).all(axis=0)
         self._cells[self._cell(held_out[failed])] = True
-        # A loss of the user's own may be negative: it is then followed as it is.
-        self._log = bool((grids[:, finite] >= 0).all())
-        self.heights: list[FloatArray] = []
-        self._splines: list[RectBivariateSpline] = []
-        self.errors: list[PlaneError] = []
         good = ~self.spoilt(held_out)
+        self.errors: list[PlaneError] = []
         self.measured = int(good.sum()) >= FEWEST_HELD_OUT
         if not self.measured:
             return
         nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
-        for grid, truth in zip(grids, truths, strict=True):
-            heights = grid[tuple(nearest)]
-            if self._log:
-                heights = np.log(np.maximum(heights, FLOOR))
-            self.heights.append(heights)
-            self._splines.append(RectBivariateSpline(xs, ys, heights, s=0))
-            found = self._back(self._splines[-1].ev(*held_out[good].T))
-            relative = np.abs(found - truth[good]) / np.maximum(np.abs(truth[good]), FLOOR)
+        self._grids = [grid[tuple(nearest)] for grid in grids]
+        # A loss of the user's own may be negative: it is then followed as it is.
+        positive = bool((grids[:, finite] >= 0).all())
+        scales = (_LOGARITHM, _FOURTH_ROOT) if positive else (_AS_IT_IS,)
+        missed = [(self._missed(xs, False, s), self._missed(ys, True, s)) for s in scales]
+        best = int(np.argmin([np.mean(np.concatenate(m)) for m in missed]))
+        self._scale, self._worst = scales[best], missed[best]
+        there = self._scale.there
+        self._splines = [RectBivariateSpline(xs, ys, there(grid), s=0) for grid in self._grids]
+        for spline, truth in zip(self._splines, truths[:, good], strict=True):
+            found = self._back(spline.ev(*held_out[good].T))
+            errors = _relative(found, truth)
             self.errors.append(
-                PlaneError(float(np.median(relative)), float(np.quantile(relative, 0.95)))
+                PlaneError(float(np.median(errors)), float(np.quantile(errors, 0.95)))
             )
 
     def within(self, tolerance: float) -> bool:
@@ -329,55 +341,42 @@ class _Fit:
 
     def refined(self, gap: float) -> tuple[FloatArray, FloatArray]:
         """The lines, with the worst intervals halved, none to less than half of `gap`."""
-        sides = ((self.xs, False), (self.ys, True))
+        sides = (self.xs, self.ys)
         scores = [
-            np.where(np.diff(lines) > gap, self._scores(lines, turned), 0.0)
-            for lines, turned in sides
+            np.where(np.diff(lines) > gap, _scores(lines, worst), 0.0)
+            for lines, worst in zip(sides, self._worst, strict=True)
         ]
-        every = np.concatenate(scores)
-        least = np.quantile(every, 1 - SPLIT)
+        least = np.quantile(np.concatenate(scores), 1 - SPLIT)
         xs, ys = (
             np.sort(
                 np.append(lines, ((lines[1:] + lines[:-1]) / 2)[(score >= least) & (score > 0)])
             )
-            for (lines, _), score in zip(sides, scores, strict=True)
+            for lines, score in zip(sides, scores, strict=True)
         )
         return xs, ys
 
-    def _scores(self, lines: FloatArray, turned: bool) -> FloatArray:
-        """How badly each interval's own lines are predicted by all the other ones."""
-        broken = self.broken.T if turned else self.broken
+    def _missed(self, lines: FloatArray, turned: bool, scale: _Scale) -> FloatArray:
+        """How far the losses on each line are from what all the others predict, (lines,)."""
+        broken = self._broken.T if turned else self._broken
         worst = np.zeros(len(lines))
-        for heights in self.heights:
-            across = heights.T if turned else heights
+        for grid in self._grids:
+            losses = grid.T if turned else grid
+            heights = scale.there(losses)
             for i in range(1, len(lines) - 1):
                 whole = ~broken[i]
                 if not whole.any():
                     continue
                 others = np.arange(len(lines)) != i
-                spline = make_interp_spline(lines[others], across[others][:, whole], k=3)
-                missed = np.abs(self._relative(spline(lines[i]), across[i, whole]))
-                worst[i] = max(worst[i], float(np.quantile(missed, 0.9)))
+                spline = make_interp_spline(lines[others], heights[others][:, whole], k=3)
+                with np.errstate(over="ignore"):
+                    errors = _relative(scale.back(spline(lines[i])), losses[i, whole])
+                worst[i] = max(worst[i], float(np.quantile(errors, 0.9)))
         worst[0], worst[-1] = worst[1], worst[-2]
-        # A line between a wide and a narrow interval is missed because of the wide one.
-        widths = np.diff(lines)
-        wider = np.maximum(np.append(widths[0], widths), np.append(widths, widths[-1]))
-        left, right = widths / wider[:-1], widths / wider[1:]
-        scores: FloatArray = np.maximum(worst[:-1] * left**2, worst[1:] * right**2)
-        return scores
-
-    def _relative(self, found: FloatArray, truth: FloatArray) -> FloatArray:
-        """Relative difference of two losses, by their heights."""
-        if self._log:
-            with np.errstate(over="ignore"):
-                return np.expm1(found - truth)
-        return (found - truth) / np.maximum(np.abs(truth), FLOOR)
+        return worst
 
     def _back(self, heights: FloatArray) -> FloatArray:
-        if not self._log:
-            return heights
         with np.errstate(over="ignore"):  # what overflows is evaluated instead
-            return np.exp(heights)
+            return self._scale.back(heights)
 
     def _cell(self, points: FloatArray) -> tuple[npt.NDArray[np.int64], ...]:
         """The interval of either axis in which each of (n, 2) points lies."""
@@ -385,6 +384,21 @@ class _Fit:
             np.clip(np.searchsorted(lines, points[:, number], side="right") - 1, 0, len(lines) - 2)
             for number, lines in enumerate((self.xs, self.ys))
         )
+
+
+def _relative(found: FloatArray, truth: FloatArray) -> FloatArray:
+    errors: FloatArray = np.abs(found - truth) / np.maximum(np.abs(truth), FLOOR)
+    return errors
+
+
+def _scores(lines: FloatArray, worst: FloatArray) -> FloatArray:
+    """How much each interval is in need of a line, by how badly its own lines are predicted."""
+    # A line between a wide and a narrow interval is missed because of the wide one.
+    widths = np.diff(lines)
+    wider = np.maximum(np.append(widths[0], widths), np.append(widths, widths[-1]))
+    left, right = widths / wider[:-1], widths / wider[1:]
+    scores: FloatArray = np.maximum(worst[:-1] * left**2, worst[1:] * right**2)
+    return scores
 
 
 def _finish(
