@@ -70,11 +70,11 @@ def test_a_network_s_plane_is_what_dense_evaluation_finds_at_an_eighth_of_its_po
 
 def test_the_error_that_is_said_is_that_of_points_which_were_not_fitted(digits_objective):
     basis = along(digits_objective, 3.0)
-    plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=160)
+    plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=217)
     truth = dense(digits_objective, basis, plane)
     errors = np.abs(plane.losses - truth) / truth
     assert not plane.converged
-    assert plane.evaluations <= 160
+    assert plane.evaluations == 217
     assert plane.error.median == pytest.approx(np.median(errors), rel=0.7)
     assert plane.error.p95 == pytest.approx(np.quantile(errors, 0.95), rel=0.7)
     assert "more than the 0.50% that was asked for" in str(plane)
@@ -114,16 +114,16 @@ def test_no_point_is_evaluated_twice():
     objective = known(loss)
     seen.clear()
     plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)), tolerance=1e-3)
-    assert plane.evaluations > 81 + 48
+    assert plane.evaluations > 169 + 48
     assert len(np.unique(plane.points, axis=0)) == plane.evaluations
     # the choice of a strategy is all that may come on top
     assert len(seen) - plane.evaluations <= 40
 
 
 def test_lines_lie_closer_where_the_loss_is_harder_to_follow():
-    objective = known(lambda x, y: 0.02 + (x - 1) ** 2)
+    objective = known(lambda x, y: 0.003 + (x - 1) ** 2)
     plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)))
-    grid = plane.points[81 + 48 :]  # what refinement added
+    grid = plane.points[169 + 48 :]  # what refinement added
     near = np.abs(grid[:, 0] - 1) < 0.5
     assert near.mean() > 0.7
 
@@ -191,10 +191,10 @@ def test_a_cancelled_plane_keeps_the_last_grid_it_finished():
         basis,
         tolerance=1e-6,
         progress=told.append,
-        cancelled=lambda: bool(told) and told[-1].done > 140,
+        cancelled=lambda: bool(told) and told[-1].done > 230,
     )
     assert np.isfinite(plane.losses).all()
-    assert 140 < plane.evaluations < 300
+    assert 230 < plane.evaluations < 450
     assert not plane.converged
     assert {part.phase for part in told} == {"plane"}
     with pytest.raises(Cancelled):
@@ -211,7 +211,7 @@ def test_a_cancelled_plane_keeps_the_last_grid_it_finished():
         (((1.0, 0.0), (0.0, 1.0)), {"extent": (1, 0)}, "two finite numbers"),
         (((1.0, 0.0), (0.0, 1.0)), {"tolerance": 0}, "positive relative error"),
         (((1.0, 0.0), (0.0, 1.0)), {"resolution": 1}, "2 points or more"),
-        (((1.0, 0.0), (0.0, 1.0)), {"max_evaluations": 100}, "alone need 129"),
+        (((1.0, 0.0), (0.0, 1.0)), {"max_evaluations": 100}, "alone need 217"),
     ],
 )
 def test_what_spans_no_plane_is_refused(rows, options, message):
