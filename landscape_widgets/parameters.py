@@ -54,6 +54,14 @@ class ParameterLayout:
         """P, the number of trainable parameters."""
         return sum(shape.numel() for shape in self.shapes)
 
+    def dtype(self, model: nn.Module) -> torch.dtype:
+        """The precision that holds every one of a model's trainable tensors."""
+        named = dict(model.named_parameters())
+        widest = named[self.names[0]].dtype
+        for name in self.names:
+            widest = torch.promote_types(widest, named[name].dtype)
+        return widest
+
     def slices(self) -> Iterator[tuple[str, slice, torch.Size]]:
         """Yield each tensor's name, its place in a parameter vector, and its shape."""
         start = 0
@@ -100,31 +108,18 @@ class ParameterLayout:
         return {name: vector[place].view(shape) for name, place, shape in self.slices()}
 
 
-def filter_norms(vector: Tensor, layout: ParameterLayout) -> Tensor:
-    """Norm of the filter that each entry of a parameter vector belongs to, shape (P,).
-
-    A filter is one slice along the first axis of a tensor with two axes or more: the weights
-    that feed one output unit or channel (Li et al. 2018, "Visualizing the loss landscape of
-    neural nets", section 4). A tensor with one axis or none (biases, normalisation) counts as
-    one filter.
-    """
-    norms = torch.empty_like(vector)
-    for _, place, shape in layout.slices():
-        filters = shape[0] if len(shape) > 1 else 1
-        if shape.numel() == 0:
-            continue
-        rows = vector[place].view(filters, -1)
-        norms[place] = rows.norm(dim=1, keepdim=True).expand_as(rows).reshape(-1)
-    return norms
-
-
 def filter_normalise(
     direction: Tensor,
     anchor: Tensor,
     layout: ParameterLayout,
     one_dimensional: Literal["zero", "scale"] = "zero",
 ) -> Tensor:
-    """Scale each filter of `direction` to the norm of the same filter of `anchor` (Li et al. 2018).
+    """Scale each filter of `direction` to the norm of the same filter of `anchor`.
+
+    A filter is one slice along the first axis of a tensor with two axes or more: the weights
+    that feed one output unit or channel (Li et al. 2018, "Visualizing the loss landscape of
+    neural nets", section 4). A tensor with one axis or none (biases, normalisation) counts as
+    one filter.
 
     Parameters
     ----------
@@ -133,12 +128,15 @@ def filter_normalise(
         What becomes of biases and normalisation layers: ``"zero"`` leaves them where they are, as
         the paper does; ``"scale"`` treats each such tensor as one filter.
     """
-    norms = filter_norms(direction, layout)
-    scaled = direction * (filter_norms(anchor, layout) / torch.where(norms > 0, norms, 1.0))
-    if one_dimensional == "zero":
-        for _, place, shape in layout.slices():
-            if len(shape) < 2:
-                scaled[place] = 0.0
+    scaled = torch.zeros_like(direction)
+    for _, place, shape in layout.slices():  # no more than a tensor of norms at a time
+        if shape.numel() == 0 or (len(shape) < 2 and one_dimensional == "zero"):
+            continue
+        filters = shape[0] if len(shape) > 1 else 1
+        rows = direction[place].view(filters, -1)
+        norms = rows.norm(dim=1, keepdim=True)
+        wanted = anchor[place].view(filters, -1).norm(dim=1, keepdim=True)
+        scaled[place] = (rows * (wanted / torch.where(norms > 0, norms, 1.0))).reshape(-1)
     return scaled
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
-from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.cloud import Cloud, Space, combine
+from landscape_widgets.directions import Directions
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import (
@@ -221,11 +220,9 @@ def assemble(
     )
 
 
-def assemble_paths(
-    work: Work, sampler: Sampler, displacements: Sequence[Tensor], **columns: Any
-) -> Cloud:
+def assemble_paths(work: Work, sampler: Sampler, found: Directions, **columns: Any) -> Cloud:
     """A cloud of θ* and samples that lie in no common subspace: each is a direction of its own."""
-    basis = DenseBasis(torch.stack(list(displacements)))
+    basis = found.basis()
     return assemble(work, sampler, basis, np.eye(basis.k), **columns)
 
 
@@ -286,25 +283,3 @@ def check_choice(sampler: Sampler, name: str, known: Sequence[str]) -> None:
         raise ValueError(
             f"{sampler.name}({name}={value!r}) is not known. {did_you_mean(str(value), known)}"
         )
-
-
-def check_memory(sampler: Sampler, rows: int, objective: Objective, less: str) -> None:
-    """Raise if `rows` vectors as long as θ* do not fit into the memory that is free."""
-    needed = rows * objective.size * objective.anchor.element_size()
-    free = free_memory(objective.device)
-    if free is not None and needed > free:
-        raise ValueError(
-            f"{sampler.name} would keep {rows} vectors of {objective.size} parameters each: "
-            f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free. Ask for fewer {less}, "
-            "or take a sampler of few directions (Minima, Subspace)."
-        )
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes free where the vectors would lie; None where the system does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not a Unix, or one that has no such number
-        return None

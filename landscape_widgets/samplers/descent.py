@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -15,7 +16,6 @@ from landscape_widgets.samplers.base import (
     assemble_paths,
     check_choice,
     check_count,
-    check_memory,
     check_positive,
     last_of_paths,
 )
@@ -26,6 +26,7 @@ from landscape_widgets.samplers.descents import (
     learning_rate_for,
     perturbed_start,
 )
+from landscape_widgets.samplers.room import Room, check_path
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Descent(Sampler):
         such that its first step is 0.05·r long.
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
+    path : path, optional
+        Where the samples are kept that take more than half of the free memory, or all if it is
+        given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
 
     runs: int = 12
@@ -64,12 +68,15 @@ class Descent(Sampler):
     optimiser: Optimiser = "adam"
     learning_rate: float | None = None
     batch_size: int | None = 256
+    # Where samples are kept changes none of them: a run is resumed wherever it is.
+    path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "runs", "steps", "every")
         check_count(self, "batch_size", optional=True)
         check_positive(self, "radius", "learning_rate", optional=True)
         check_choice(self, "optimiser", ("adam", "sgd"))
+        check_path(self.name, self.path)
 
     @property
     def kept(self) -> list[int]:
@@ -77,11 +84,15 @@ class Descent(Sampler):
         return sorted({*range(0, self.steps, self.every), self.steps})
 
     def check(self, objective: Objective) -> None:
-        check_memory(self, self.runs * len(self.kept), objective, "runs, or a larger every")
+        self._room(objective).check()
+
+    def _room(self, objective: Objective) -> Room:
+        rows, less = self.runs * len(self.kept), "runs, or a larger every"
+        return Room.around(objective, self.name, rows, less, self.path)
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        rows: list[Tensor] = []
+        found = self._room(work.objective).open()
         paths: list[int] = []
         steps: list[int] = []
         for number in range(self.runs):
@@ -96,18 +107,19 @@ class Descent(Sampler):
                     batch_size=self.batch_size,
                     optimiser=self.optimiser,
                     record=set(self.kept),
+                    into=found,
                 )
             except Cancelled:
-                if not rows:
+                if not paths:
                     raise
+                found.truncate(len(paths))  # whole runs only
                 break
-            rows += run.recorded.values()
             steps += run.recorded
             paths += [number] * len(run.recorded)
         return assemble_paths(
             work,
             self,
-            rows,
+            found,
             kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
             path=paths,
             step=steps,

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from landscape_widgets.directions import Directions
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.calibration import unit_direction
 
@@ -69,7 +70,8 @@ class Run:
     ----------
     displacement : Tensor (P,)
         Where it ended, as θ − θ*.
-    recorded : dict of step to displacement (P,)
+    recorded : list of int
+        Steps after which the displacement was kept.
     losses : list of float
         Loss on the examples of each step, before the step was taken.
     diverged : bool
@@ -77,7 +79,7 @@ class Run:
     """
 
     displacement: Tensor
-    recorded: dict[int, Tensor] = field(default_factory=dict)
+    recorded: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
 
@@ -91,6 +93,7 @@ def descend(
     batch_size: int | None = 256,
     optimiser: Optimiser = "adam",
     record: Collection[int] = (),
+    into: Directions | None = None,
 ) -> Run:
     """Descend from θ* + start, with a cosine schedule.
 
@@ -99,8 +102,8 @@ def descend(
     start : Tensor (P,)
     batch_size : int or None
         Examples of each gradient; None takes all.
-    record
-        Steps after which the displacement is kept; 0 is the start.
+    record, into
+        Steps after which the displacement is kept, 0 is the start; and where.
 
     Raises
     ------
@@ -109,8 +112,13 @@ def descend(
     objective = work.objective
     rule = Adam() if optimiser == "adam" else Sgd()
     run = Run(start.clone())
-    if 0 in record:
-        run.recorded[0] = start.clone()
+
+    def keep(step: int) -> None:
+        if into is not None and step in record:
+            into.append(run.displacement)
+            run.recorded.append(step)
+
+    keep(0)
     for step in range(steps):
         work.check_cancelled()
         theta = objective.anchor + run.displacement
@@ -125,8 +133,7 @@ def descend(
         run.displacement = run.displacement + rule.move(
             gradient, learning_rate * cosine(step, steps)
         )
-        if step + 1 in record:
-            run.recorded[step + 1] = run.displacement.clone()
+        keep(step + 1)
     return run
 
 

@@ -16,10 +16,10 @@ from landscape_widgets.samplers.base import (
     assemble,
     check_count,
     check_directions,
-    check_memory,
     check_positive,
 )
 from landscape_widgets.samplers.calibration import calibrate, reach
+from landscape_widgets.samplers.room import check_memory
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class HessianSubspace(Sampler):
     def check(self, objective: Objective) -> None:
         check_directions(self, self.top + self.bottom, objective, "top + bottom")
         rows = min(self.iterations, objective.size)
-        check_memory(self, rows, objective, "iterations")
+        check_memory(self.name, rows, objective, "iterations")
 
     def find(self, work: Work) -> Eigenpairs:
         """The eigenvectors at θ*, by Lanczos.

@@ -21,10 +21,10 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
     check_count,
-    check_memory,
     check_positive,
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
+from landscape_widgets.samplers.room import check_memory
 from landscape_widgets.samplers.weights import Weights, check_weights, displacement, state_names
 
 ROUTES = ("linear", "aligned", "curve")
@@ -103,7 +103,7 @@ class Interpolation(Sampler):
         return ("linear", *(("aligned",) if self.align else ()), *(("curve",) * self.curve))
 
     def check(self, objective: Objective) -> None:
-        check_memory(self, len(self._models) * 3, objective, "models")
+        check_memory(self.name, len(self._models) * 3, objective, "models")
         known = state_names(objective)
         for number, model in enumerate(self._models):
             moved = displacement(model, objective, f"Model {number}", known)

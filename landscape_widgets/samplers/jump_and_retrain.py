@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -17,11 +18,11 @@ from landscape_widgets.samplers.base import (
     assemble_paths,
     check_choice,
     check_count,
-    check_memory,
     check_positive,
     last_of_paths,
 )
 from landscape_widgets.samplers.descents import Optimiser, descend, learning_rate_for
+from landscape_widgets.samplers.room import Room, check_path
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,9 @@ class JumpAndRetrain(Sampler):
         and 0.1 for "sgd".
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
+    path : path, optional
+        Where the samples are kept that take more than half of the free memory, or all if it is
+        given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
 
     Notes
     -----
@@ -67,12 +71,15 @@ class JumpAndRetrain(Sampler):
     optimiser: Optimiser = "adam"
     learning_rate: float | None = None
     batch_size: int | None = 256
+    # Where samples are kept changes none of them: a run is resumed wherever it is.
+    path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "jumps", "steps", "every")
         check_count(self, "batch_size", optional=True)
         check_positive(self, "learning_rate", optional=True)
         check_choice(self, "optimiser", ("adam", "sgd"))
+        check_path(self.name, self.path)
         sizes = tuple(self.sizes)
         if not sizes or not all(0 < size < float("inf") for size in sizes):
             raise ValueError(
@@ -86,12 +93,15 @@ class JumpAndRetrain(Sampler):
         return sorted({*range(0, self.steps, self.every), self.steps})
 
     def check(self, objective: Objective) -> None:
+        self._room(objective).check()
+
+    def _room(self, objective: Objective) -> Room:
         rows = self.jumps * len(self.sizes) * len(self.kept)
-        check_memory(self, rows, objective, "jumps, or a larger every")
+        return Room.around(objective, self.name, rows, "jumps, or a larger every", self.path)
 
     def _draw(self, work: Work) -> Cloud:
         objective = work.objective
-        rows: list[Tensor] = []
+        found = self._room(objective).open()
         paths: list[int] = []
         steps: list[int] = []
         jumps: list[float] = []
@@ -110,19 +120,20 @@ class JumpAndRetrain(Sampler):
                         batch_size=self.batch_size,
                         optimiser=self.optimiser,
                         record=set(self.kept),
+                        into=found,
                     )
-                    rows += run.recorded.values()
                     steps += run.recorded
                     paths += [number] * len(run.recorded)
                     jumps += [size] * len(run.recorded)
                     number += 1
         except Cancelled:
-            if not rows:
+            if not paths:
                 raise
+            found.truncate(len(paths))  # whole paths only
         return assemble_paths(
             work,
             self,
-            rows,
+            found,
             kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
             path=paths,
             step=steps,

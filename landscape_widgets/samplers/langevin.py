@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.directions import Directions
 from landscape_widgets.lanczos import extreme_eigenpairs
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
@@ -20,7 +22,6 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble_paths,
     check_count,
-    check_memory,
     check_positive,
 )
 from landscape_widgets.samplers.calibration import calibrate
@@ -33,15 +34,16 @@ from landscape_widgets.samplers.chains import (
     chain_health,
     split_rhat,
 )
+from landscape_widgets.samplers.room import Room, check_path
 
 TETHER = 0.25  # of the loss-calibrated radius
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One chain: `displacements` (draws of (P,)) from θ*, the `losses` there, its `health`."""
+    """One chain: how many `draws` of it were kept, the `losses` there, its `health`."""
 
-    displacements: tuple[Tensor, ...]
+    draws: int
     losses: FloatArray
     health: ChainHealth
 
@@ -90,6 +92,9 @@ class Langevin(Sampler):
         ε. By default half of what the sharpest direction at θ* allows.
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
+    path : path, optional
+        Where the samples are kept that take more than half of the free memory, or all if it is
+        given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
 
     Notes
     -----
@@ -104,15 +109,22 @@ class Langevin(Sampler):
     tether: float | None = None
     step_size: float | None = None
     batch_size: int | None = 256
+    # Where samples are kept changes none of them: a run is resumed wherever it is.
+    path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "chains", "draws", "every")
         check_count(self, "burn_in", least=0)
         check_count(self, "batch_size", optional=True)
         check_positive(self, "temperature", "tether", "step_size", optional=True)
+        check_path(self.name, self.path)
 
     def check(self, objective: Objective) -> None:
-        check_memory(self, self.chains * self.draws, objective, "draws")
+        self._room(objective).check()
+
+    def _room(self, objective: Objective) -> Room:
+        rows = self.chains * self.draws
+        return Room.around(objective, self.name, rows, "draws", self.path)
 
     def settings(self, work: Work, radius: float) -> Settings:
         """Temperature, tether and step size: as given, or found for this model."""
@@ -134,8 +146,10 @@ class Langevin(Sampler):
         # A step of 4/steepest would oscillate for ever, one of 2 would overshoot.
         return Settings(temperature, tether, 0.5 / steepest)
 
-    def run(self, work: Work) -> list[Chain]:
+    def run(self, work: Work, found: Directions) -> list[Chain]:
         """Run the chains, as many as are done before the work is stopped.
+
+        The displacements of those that did not fail are put into `found`, chain by chain.
 
         Raises
         ------
@@ -146,21 +160,26 @@ class Langevin(Sampler):
         settings = self.settings(work, calibration.radius)
         chains: list[Chain] = []
         for number in range(self.chains):
+            before = len(found)
             try:
                 work.report("chains", number, self.chains)
-                chains.append(self._chain(work, settings, calibration.reference))
+                chains.append(self._chain(work, settings, calibration.reference, found))
             except Cancelled:
                 if not chains:
                     raise
+                found.truncate(before)
                 break
+            if chains[-1].health.failed:
+                found.truncate(before)
         return chains
 
-    def _chain(self, work: Work, settings: Settings, untrained_loss: float) -> Chain:
+    def _chain(
+        self, work: Work, settings: Settings, untrained_loss: float, found: Directions
+    ) -> Chain:
         objective = work.objective
         noise_scale = math.sqrt(settings.step_size)
         at = torch.zeros_like(objective.anchor)
         start = at
-        rows: list[Tensor] = []
         losses: list[float] = []
         stepped = 0.0
         failed_at: int | None = None
@@ -175,7 +194,7 @@ class Langevin(Sampler):
             if step == self.burn_in:
                 start, stepped = at, 0.0
             if drawn and step > 0:  # the draw at step 0 is θ*, sample 0
-                rows.append(at)
+                found.append(at)
                 losses.append(loss)
             noise = torch.randn(objective.size, generator=work.generator, dtype=at.dtype)
             pull = gradient / settings.temperature + settings.tether * at
@@ -192,7 +211,7 @@ class Langevin(Sampler):
             untrained_loss=untrained_loss,
             failed_at=failed_at,
         )
-        return Chain(tuple(rows), trace, health)
+        return Chain(len(losses), trace, health)
 
     def _gradient(self, work: Work, objective: Objective, at: Tensor) -> tuple[float, Tensor]:
         theta = objective.anchor + at
@@ -201,20 +220,19 @@ class Langevin(Sampler):
         return objective.minibatch_gradient(theta, work.generator, self.batch_size)
 
     def _draw(self, work: Work) -> Cloud:
-        chains = self.run(work)
+        found = self._room(work.objective).open()
+        chains = self.run(work, found)
         report_health(chains)
         kept = [(number, chain) for number, chain in enumerate(chains) if not chain.health.failed]
-        rows: list[Tensor] = []
         paths: list[int] = []
         steps: list[int] = []
         losses: list[float] = []
         for number, chain in kept:
-            rows += chain.displacements
-            paths += [number] * len(chain.displacements)
+            paths += [number] * chain.draws
             first = self.burn_in + (self.every if self.burn_in == 0 else 0)
-            steps += [first + self.every * i for i in range(len(chain.displacements))]
+            steps += [first + self.every * i for i in range(chain.draws)]
             losses += chain.losses.tolist()
-        return assemble_paths(work, self, rows, path=paths, step=steps, batch_loss=losses)
+        return assemble_paths(work, self, found, path=paths, step=steps, batch_loss=losses)
 
 
 def report_health(chains: list[Chain]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud, Space
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
@@ -18,12 +16,12 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
     check_count,
-    check_memory,
     check_positive,
     last_of_paths,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.descents import descend, learning_rate_for, perturbed_start
+from landscape_widgets.samplers.room import Room, check_path
 
 STEPS = (2, 6, 15, 40)  # of the descent that are kept
 ALONG = 3  # points between θ* and the arm's end
@@ -49,6 +47,9 @@ class Neighbourhood(Sampler):
         Largest distance of an arm's end from θ*; loss-calibrated by default (see `calibration`).
     batch_size : int
         Examples of each gradient.
+    path : path, optional
+        Where the samples are kept that take more than half of the free memory, or all if it is
+        given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
 
     space: ClassVar[Space] = "outputs"
@@ -56,17 +57,25 @@ class Neighbourhood(Sampler):
     arms: int = 75
     radius: float | None = None
     batch_size: int = 256
+    # Where samples are kept changes none of them: a run is resumed wherever it is.
+    path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "arms", "batch_size")
         check_positive(self, "radius", optional=True)
+        check_path(self.name, self.path)
 
     def check(self, objective: Objective) -> None:
-        check_memory(self, self.arms * (1 + len(STEPS)), objective, "arms")
+        self._room(objective).check()
+
+    def _room(self, objective: Objective) -> Room:
+        rows = self.arms * (1 + len(STEPS))
+        return Room.around(objective, self.name, rows, "arms", self.path)
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        directions: list[Tensor] = []
+        found = self._room(work.objective).open()
+        whole = 0  # directions of the arms that are done
         paths: list[int] = []
         steps: list[int] = []
         blocks: list[np.ndarray[tuple[int, int], np.dtype[np.float64]]] = []
@@ -75,6 +84,7 @@ class Neighbourhood(Sampler):
                 work.report("arms", arm, self.arms)
                 # Not from 0: an arm that ends beside θ* has nowhere to descend.
                 start = perturbed_start(work, radius * work.rng.uniform(0.1, 1.0))
+                found.append(start)
                 run = descend(
                     work,
                     start,
@@ -82,20 +92,22 @@ class Neighbourhood(Sampler):
                     learning_rate=learning_rate_for(float(start.norm()), work.objective.size),
                     batch_size=self.batch_size,
                     record=STEPS,
+                    into=found,
                 )
             except Cancelled:
                 if not blocks:
                     raise
+                found.truncate(whole)
                 break
+            whole = len(found)
             along = np.arange(1, ALONG + 2) / (ALONG + 1)
             block = np.zeros((len(along) + len(run.recorded), 1 + len(run.recorded)))
             block[: len(along), 0] = along
             block[len(along) :, 1:] = np.eye(len(run.recorded))
             blocks.append(block)
-            directions += [start, *run.recorded.values()]
             paths += [arm] * len(block)
             steps += range(1, len(block) + 1)
-        coefficients = np.zeros((len(paths), len(directions)))
+        coefficients = np.zeros((len(paths), whole))
         row = column = 0
         for block in blocks:
             coefficients[row : row + block.shape[0], column : column + block.shape[1]] = block
@@ -103,7 +115,7 @@ class Neighbourhood(Sampler):
         return assemble(
             work,
             self,
-            DenseBasis(torch.stack(directions)),
+            found.basis(),
             coefficients,
             kind=["end" if ends else "sample" for ends in last_of_paths(paths)],
             path=paths,

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.objective import Objective
-from landscape_widgets.samplers.base import Sampler, Work, assemble_paths, check_memory
-from landscape_widgets.samplers.weights import Weights, check_weights, displacement, state_names
+from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.samplers.base import Sampler, Work, assemble_paths
+from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.weights import (
+    Weights,
+    check_fit,
+    check_weights,
+    displacement,
+    state_names,
+)
 
 
 class Recorder:
@@ -28,13 +38,20 @@ class Recorder:
     every : int
         Keep every so many steps.
     at_most : int
+    path : path, optional
+        Where checkpoints are kept if as many as `at_most` would take more than half of the free
+        memory, or anyhow if it is given: a folder, for a temporary file, or the name of a file
+        (safetensors) that stays.
 
     Attributes
     ----------
-    checkpoints : list of dict
-        Trainable weights by name, on the CPU.
     steps : list of int
-        After how many calls of `step` each was taken.
+        After how many calls of `step` each checkpoint was taken.
+
+    Raises
+    ------
+    ValueError
+        If there is no room for `at_most` checkpoints, in memory or on disk.
 
     Examples
     --------
@@ -46,7 +63,13 @@ class Recorder:
     Recorder(Linear, 4 checkpoints)
     """
 
-    def __init__(self, model: nn.Module, every: int = 1, at_most: int = 1000) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        every: int = 1,
+        at_most: int = 1000,
+        path: str | os.PathLike[str] | None = None,
+    ) -> None:
         for name, value, least in (("every", every, 1), ("at_most", at_most, 2)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(
@@ -60,7 +83,14 @@ class Recorder:
         self.model = model
         self.every = every
         self.at_most = at_most
-        self.checkpoints: list[dict[str, Tensor]] = []
+        check_path("Recorder", path)
+        self._layout = ParameterLayout.of(model)
+        dtype = self._layout.dtype(model)
+        room = Room(
+            "Recorder", at_most, self._layout.size, dtype, torch.device("cpu"), "at_most", path
+        )
+        room.check()
+        self._found = room.open()
         self.steps: list[int] = []
         self._count = 0
         self._keep()
@@ -72,22 +102,23 @@ class Recorder:
             self._keep()
 
     def _keep(self) -> None:
-        if len(self.checkpoints) >= self.at_most:
-            self.checkpoints, self.steps = self.checkpoints[::2], self.steps[::2]
+        if len(self) >= self.at_most:
+            self._found.thin()
+            self.steps = self.steps[::2]
             self.every *= 2
             if self._count % self.every:
                 return
-        self.checkpoints.append(
-            {
-                name: parameter.detach().to("cpu", copy=True)
-                for name, parameter in self.model.named_parameters()
-                if parameter.requires_grad
-            }
-        )
+        tensors = dict(self.model.named_parameters())
+        self._found.append(self._layout.flatten(tensors, self._found.dtype, torch.device("cpu")))
         self.steps.append(self._count)
 
+    @property
+    def checkpoints(self) -> list[dict[str, Tensor]]:
+        """Trainable weights by name, on the CPU, not copied."""
+        return [self._layout.unflatten(self._found[number]) for number in range(len(self))]
+
     def __len__(self) -> int:
-        return len(self.checkpoints)
+        return len(self._found)
 
     def __repr__(self) -> str:
         return f"Recorder({type(self.model).__name__}, {len(self)} checkpoints)"
@@ -111,14 +142,19 @@ class Trajectory(Sampler):
         Batch statistics and other buffers in them are not used.
     steps : list of int, optional
         Training step of each checkpoint, for a single run.
+    path : path, optional
+        Where the samples are kept that take more than half of the free memory, or all if it is
+        given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
 
     checkpoints: Recorder | Sequence[Any]
     steps: Sequence[int] | None = None
+    path: str | os.PathLike[str] | None = None
     runs: tuple[tuple[Weights, ...], ...] = field(init=False)
     numbers: tuple[tuple[int, ...], ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        check_path(self.name, self.path)
         given = self.checkpoints
         if isinstance(given, Recorder):
             runs: list[Any] = [given]
@@ -154,16 +190,20 @@ class Trajectory(Sampler):
         return f"Trajectory({counts} checkpoints)"
 
     def check(self, objective: Objective) -> None:
-        check_memory(self, sum(map(len, self.runs)), objective, "checkpoints")
+        self._room(objective).check()
         known = state_names(objective)
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 where = f"Checkpoint {index}" + (f" of run {number}" if len(self.runs) > 1 else "")
-                displacement(checkpoint, objective, where, known)
+                check_fit(checkpoint, objective, where, known)
+
+    def _room(self, objective: Objective) -> Room:
+        rows = sum(map(len, self.runs))
+        return Room.around(objective, self.name, rows, "checkpoints", self.path)
 
     def _draw(self, work: Work) -> Cloud:
         known = state_names(work.objective)
-        rows: list[Tensor] = []
+        found = self._room(work.objective).open()
         paths: list[int] = []
         steps: list[int] = []
         kinds: list[str] = []
@@ -171,23 +211,23 @@ class Trajectory(Sampler):
         total = sum(map(len, self.runs))
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
-                work.report("checkpoints", len(rows), total)
+                work.report("checkpoints", len(found), total)
                 moved = displacement(checkpoint, work.objective, "A checkpoint", known)
                 ends = index + 1 == len(run)
                 if ends and anchor_place is None and not moved.any():
                     # θ* is sample 0 already; it takes this checkpoint's place in the path.
                     anchor_place = (number, self.numbers[number][index])
                     continue
-                rows.append(moved)
+                found.append(moved)
                 paths.append(number)
                 steps.append(self.numbers[number][index])
                 kinds.append("end" if ends else "sample")
-        if not rows:  # the only checkpoint is θ* itself
+        if not len(found):  # the only checkpoint is θ* itself
             raise ValueError(
                 "The only checkpoint is the trained weights themselves: there is no path. "
                 "Give checkpoints from during the training."
             )
-        cloud = assemble_paths(work, self, rows, kind=kinds, path=paths, step=steps)
+        cloud = assemble_paths(work, self, found, kind=kinds, path=paths, step=steps)
         if anchor_place is not None:
             cloud.table.loc[0, ["path", "step"]] = anchor_place
         return cloud

@@ -47,6 +47,25 @@ def displacement(
 
     Parameters
     ----------
+    where, known
+        As for `check_fit`, which sees first whether they are of the same model.
+    """
+    check_fit(weights, objective, where, known)
+    named, anchor = named_weights(weights), objective.anchor
+    moved = torch.empty_like(anchor)
+    for name, place, _ in objective.layout.slices():  # no more than a tensor in float64 at a time
+        theta = named[name].detach().reshape(-1).to(anchor.device, torch.float64)
+        moved[place] = theta - anchor[place].double()
+    return moved
+
+
+def check_fit(
+    weights: Weights, objective: Objective, where: str, known: set[str] | None = None
+) -> None:
+    """Raise unless weights are of the objective's model.
+
+    Parameters
+    ----------
     where
         What the message calls these weights.
     known : set of str, optional
@@ -74,9 +93,6 @@ def displacement(
             f"{where} is of another model: {shown}. Give weights of the very model that is "
             "shown (its state_dict())."
         )
-    anchor = objective.anchor
-    vector = objective.layout.flatten(named).to(anchor.device, torch.float64)
-    return (vector - anchor.to(torch.float64)).to(anchor.dtype)
 
 
 def state_names(objective: Objective) -> set[str]:

@@ -170,7 +170,7 @@ def test_more_directions_than_parameters_are_refused_before_work(sampler, linear
 
 
 def test_paths_too_long_for_the_memory_are_refused_before_work(objective):
-    with pytest.raises(ValueError, match=r"GiB are free.*fewer runs"):
+    with pytest.raises(ValueError, match=r"of memory, .* GiB of disk in .*fewer runs"):
         Descent(runs=10**9).draw(objective, seed=0)
 
 
