@@ -28,13 +28,32 @@ class Basis(ABC):
     k: int
     size: int
 
+    _gram: tuple[int, FloatArray] | None = None  # with the version that it belongs to
+
+    @property
+    def version(self) -> int:
+        """Changes when the directions are written to."""
+        return 0
+
     @abstractmethod
     def row(self, j: int) -> Tensor:
         """Direction j, shape (P,)."""
 
     @abstractmethod
-    def columns(self, place: slice) -> Tensor:
-        """All directions, but only the parameters in `place`: shape (k, p)."""
+    def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
+        """The parameters in `place` of all directions, or of those asked for: shape (k, p)."""
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yield place by place, until all are had, `columns` small enough to work on."""
+        step = max(1, BLOCK_ELEMENTS // max(1, self.k))
+        for start in range(0, self.size, step):
+            place = slice(start, min(start + step, self.size))
+            yield place, self.columns(place)
+
+    def displacements(self, rows: FloatArray) -> Iterator[Tensor]:
+        """Yield what `combine` gives for each of `rows` (r, k), not to be written to."""
+        for row in rows:
+            yield self.combine(row)
 
     def combine(self, coefficients: npt.ArrayLike) -> Tensor:
         """Displacement Σ_j c_j b_j for one row of k coefficients, shape (P,)."""
@@ -50,16 +69,20 @@ class Basis(ABC):
     def gram(self, weights: Tensor | None = None) -> FloatArray:
         """Inner products ⟨b_i, b_j⟩ in float64, shape (k, k).
 
-        `weights`, shape (P,), weigh each parameter: Σ_p w_p b_ip b_jp.
+        `weights`, shape (P,), weigh each parameter: Σ_p w_p b_ip b_jp. Those without are kept,
+        as a wandering path of a large model takes minutes.
         """
+        version = self.version
+        if weights is None and self._gram is not None and self._gram[0] == version:
+            return self._gram[1].copy()
         total = torch.zeros(self.k, self.k, dtype=torch.float64)
-        step = max(1, BLOCK_ELEMENTS // max(1, self.k))
-        for start in range(0, self.size, step):
-            place = slice(start, min(start + step, self.size))
-            block = self.columns(place).to(torch.float64)
+        for place, columns in self.blocks():
+            block = columns.to(torch.float64)
             right = block if weights is None else block * weights[place].to(block)
             total += (block @ right.T).cpu()
         result: FloatArray = total.numpy()
+        if weights is None:
+            self._gram = (version, result.copy())
         return result
 
 
@@ -75,11 +98,16 @@ class DenseBasis(Basis):
         self.vectors = vectors
         self.k, self.size = vectors.shape
 
+    @property
+    def version(self) -> int:
+        return self.vectors._version
+
     def row(self, j: int) -> Tensor:
         return self.vectors[j]
 
-    def columns(self, place: slice) -> Tensor:
-        return self.vectors[:, place]
+    def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
+        columns = self.vectors[:, place]
+        return columns if directions is None else columns[list(directions)]
 
     def combine(self, coefficients: npt.ArrayLike) -> Tensor:
         row = np.asarray(coefficients, dtype=np.float64)
@@ -110,11 +138,37 @@ class ConcatenatedBasis(Basis):
             yield start, part
             start += part.k
 
-    def row(self, j: int) -> Tensor:
+    @property
+    def version(self) -> int:
+        return sum(part.version for part in self.parts)
+
+    def _find(self, j: int) -> tuple[Basis, int]:
+        """The basis that direction j is of, and its number there."""
         for start, part in self._places():
             if start <= j < start + part.k:
-                return part.row(j - start)
+                return part, j - start
         raise IndexError(f"direction {j} of {self.k}")
 
-    def columns(self, place: slice) -> Tensor:
-        return torch.cat([part.columns(place) for part in self.parts])
+    def row(self, j: int) -> Tensor:
+        part, number = self._find(j)
+        return part.row(number)
+
+    def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
+        if directions is None:
+            found = [part.columns(place) for part in self.parts]
+        else:
+            ours = map(self._find, directions)
+            found = [part.columns(place, [number]) for part, number in ours]
+            found = found or [self.parts[0].columns(place, [])]
+        # What lies in a file is not on the device that the others are on.
+        return torch.cat([columns.to(found[0].device) for columns in found])
+
+    def combine(self, coefficients: npt.ArrayLike) -> Tensor:
+        row = np.asarray(coefficients, dtype=np.float64)
+        total: Tensor | None = None
+        for start, part in self._places():
+            own = row[start : start + part.k]
+            if own.any():
+                moved = part.combine(own)
+                total = moved if total is None else total.add_(moved.to(total))
+        return self.parts[0].combine(row[: self.parts[0].k]) if total is None else total

@@ -73,7 +73,7 @@ class Cloud:
 
     def displacement(self, index: int) -> Tensor:
         """θ_i − θ*, shape (P,)."""
-        return self.basis.combine(self.coefficients[index])
+        return self.basis.combine(self.coefficients[index]).to(self.anchor.device)
 
     def vector(self, index: int) -> Tensor:
         """θ_i, shape (P,)."""
@@ -118,10 +118,8 @@ class Cloud:
         factor = np.linalg.qr(centred / np.sqrt(len(centred)), mode="r")
         reduced = torch.as_tensor(factor)
         inverse = torch.zeros(self.basis.size, dtype=torch.float64)
-        step = max(1, (1 << 22) // max(1, self.basis.k))
-        for start in range(0, self.basis.size, step):
-            place = slice(start, min(start + step, self.basis.size))
-            block = self.basis.columns(place).to("cpu", torch.float64)
+        for place, columns in self.basis.blocks():
+            block = columns.to("cpu", torch.float64)
             variance = (reduced @ block).square().sum(dim=0)
             inverse[place] = torch.where(variance > 0, 1.0 / variance, 0.0)
         return inverse

@@ -659,7 +659,7 @@ class Landscape:
 
     def _restore(self, file: storage.File) -> None:
         """Take everything over from a file."""
-        cloud = storage.unpack_cloud(file, self.objective.anchor)
+        cloud = storage.unpack_cloud(file, self.objective.anchor, self.objective.layout)
         self.cloud = cloud
         self._reset(len(cloud))
         for name, values in self._results().items():

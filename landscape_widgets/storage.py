@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,21 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 import landscape_widgets
-from landscape_widgets.basis import Basis, DenseBasis
+from landscape_widgets import tensor_file
+from landscape_widgets.basis import Basis, ConcatenatedBasis, DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.evaluation.memory import free_memory
+from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.seeded import SeededBasis
 
 FORMAT = "landscape-widgets 1"
 
 
 class File:
-    """What `write` has written: tensors by name, and a JSON document."""
+    """What `write` has written: tensors by name, which stay in the file, and a JSON document."""
 
     def __init__(self, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
         self.tensors = tensors
@@ -45,8 +47,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], document:
         "version": landscape_widgets.__version__,
         "document": json.dumps(document),
     }
-    contiguous = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    save_file(contiguous, partial, metadata=metadata)
+    with open(partial, "wb") as file:
+        tensor_file.write(file, tensors, metadata)
     os.replace(partial, target)
 
 
@@ -63,20 +65,19 @@ def read(path: str | os.PathLike[str]) -> File:
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no file {os.fspath(path)!r}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+        with safe_open(path, framework="np") as checked:
+            metadata = checked.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise ValueError(
                     f"{os.fspath(path)!r} is of format {metadata.get('format')!r}; expected is "
                     f"{FORMAT!r}, as Landscape.save writes it."
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
             f"{os.fspath(path)!r} is no safetensors file ({error}); a file that Landscape.save "
             "has written is expected."
         ) from error
-    return File(tensors, json.loads(metadata["document"]))
+    return File(tensor_file.map_all(path), json.loads(metadata["document"]))
 
 
 class Rows:
@@ -84,14 +85,13 @@ class Rows:
 
     def __init__(self, path: str | os.PathLike[str], names: list[str]) -> None:
         with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
+            header, start = tensor_file.read_header(file)
         self._arrays = {
             name: np.memmap(
                 path,
                 dtype=_DTYPES[header[name]["dtype"]],
                 mode="r+",
-                offset=8 + length + header[name]["data_offsets"][0],
+                offset=start + header[name]["data_offsets"][0],
                 shape=tuple(header[name]["shape"]),
             )
             for name in names
@@ -110,30 +110,77 @@ _DTYPES = {"F64": np.float64, "F32": np.float32, "BOOL": np.bool_, "I64": np.int
 
 def pack_cloud(cloud: Cloud) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A cloud as tensors and a JSON document."""
-    return (
-        {
-            "anchor": cloud.anchor,
-            "basis": pack_basis(cloud.basis),
-            "coefficients": torch.from_numpy(cloud.coefficients),
-        },
-        {
-            "space": cloud.space,
-            "table": {str(name): cloud.table[name].tolist() for name in cloud.table.columns},
-        },
-    )
+    tensors = {"anchor": cloud.anchor, "coefficients": torch.from_numpy(cloud.coefficients)}
+    return tensors, {
+        "space": cloud.space,
+        "table": {str(name): cloud.table[name].tolist() for name in cloud.table.columns},
+        "basis": _pack_basis(cloud.basis, "basis", tensors),
+    }
 
 
-def pack_basis(basis: Basis) -> Tensor:
-    """All directions as one tensor (k, P)."""
-    return basis.columns(slice(0, basis.size))
+def _pack_basis(basis: Basis, name: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Put a basis' vectors, under `name`, or what they are made of, into `tensors`."""
+    if isinstance(basis, ConcatenatedBasis):
+        parts = [
+            _pack_basis(part, f"{name}.{number}", tensors)
+            for number, part in enumerate(basis.parts)
+        ]
+        return {"kind": "concatenated", "parts": parts}
+    if isinstance(basis, SeededBasis):
+        tensors[f"{name}.scales"] = torch.from_numpy(basis.scales)
+        tensors[f"{name}.witness"] = basis.witness()
+        return {
+            "kind": "seeded",
+            "seed": basis.seed,
+            "filter_normalised": basis.filter_normalised,
+        }
+    tensors[name] = basis.columns(slice(0, basis.size))
+    return {"kind": "dense"}
 
 
-def unpack_cloud(file: File, anchor: Tensor) -> Cloud:
-    """The cloud of a file, around the anchor at hand."""
+def unpack_cloud(file: File, anchor: Tensor, layout: ParameterLayout) -> Cloud:
+    """The cloud of a file, around the anchor at hand.
+
+    Raises
+    ------
+    ValueError
+        If this machine draws other directions from a seed than the one that wrote the file.
+    """
+    document = file.document["cloud"]
+    packed = document.get("basis", {"kind": "dense"})  # the first files knew no other
     return Cloud(
         anchor,
-        DenseBasis(file.tensors["basis"].to(anchor)),
-        file.tensors["coefficients"].numpy(),
-        pd.DataFrame(file.document["cloud"]["table"]),
-        file.document["cloud"]["space"],
+        _unpack_basis(packed, "basis", file, anchor, layout),
+        file.tensors["coefficients"].numpy().copy(),
+        pd.DataFrame(document["table"]),
+        document["space"],
     )
+
+
+def _unpack_basis(
+    packed: dict[str, Any], name: str, file: File, anchor: Tensor, layout: ParameterLayout
+) -> Basis:
+    if packed["kind"] == "concatenated":
+        return ConcatenatedBasis(
+            [
+                _unpack_basis(part, f"{name}.{number}", file, anchor, layout)
+                for number, part in enumerate(packed["parts"])
+            ]
+        )
+    if packed["kind"] == "dense":
+        vectors = file.tensors[name].to(anchor.dtype)
+        # What does not fit there stays in the file and is moved row by row.
+        fits = vectors.nbytes < free_memory(anchor.device) / 2
+        return DenseBasis(vectors.to(anchor.device) if fits else vectors)
+    scales, witness = file.tensors[f"{name}.scales"].numpy(), file.tensors[f"{name}.witness"]
+    basis = SeededBasis(
+        len(scales), packed["seed"], anchor, layout, packed["filter_normalised"], scales
+    )
+    found = basis.witness().to(witness)
+    if found.shape != witness.shape or not torch.allclose(found, witness, rtol=1e-3, atol=1e-12):
+        raise ValueError(
+            "The file holds the seed of its directions, and this version of torch draws other "
+            f"ones from it (torch is {torch.__version__}; the file is of "
+            f"{file.document['torch']}). Load it with that version."
+        )
+    return basis

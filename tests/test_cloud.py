@@ -106,3 +106,14 @@ def test_coefficients_of_the_wrong_width_are_refused():
     cloud = make_cloud()
     with pytest.raises(ValueError, match=r"shape \(N, 4\)"):
         Cloud(cloud.anchor, cloud.basis, cloud.coefficients[:, :3], cloud.table)
+
+
+def test_inner_products_are_taken_again_when_directions_are_written_to():
+    basis = make_cloud().basis
+    both = ConcatenatedBasis([basis, DenseBasis(torch.ones(1, basis.size, dtype=torch.float64))])
+    before = basis.gram(), both.gram()
+    before[0][:] = 0.0  # what was given away is not what is kept
+    np.testing.assert_array_equal(basis.gram(), before[1][:-1, :-1])
+    basis.vectors.mul_(2.0)
+    np.testing.assert_allclose(basis.gram(), 4 * before[1][:-1, :-1])
+    np.testing.assert_allclose(both.gram()[:-1, :-1], 4 * before[1][:-1, :-1])

@@ -10,6 +10,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_directions
+from landscape_widgets.seeded import SeededBasis
 from tests.models import digits, mlp, train
 
 
@@ -52,6 +53,13 @@ def test_two_workers_find_what_one_machine_finds(client, objective, basis):
     np.testing.assert_allclose(there.metrics["accuracy"], here.metrics["accuracy"])
     np.testing.assert_allclose(there.outputs, here.outputs, rtol=1e-4, atol=1e-5)
     assert len(chunks) > 10  # results stream back
+
+
+def test_directions_that_are_seeds_go_to_the_workers_as_seeds(client, objective):
+    basis = SeededBasis(3, 0, objective.anchor, objective.layout)
+    here = objective.evaluate(basis, rows(100)).losses
+    objective.cluster = Cluster(client)
+    np.testing.assert_allclose(objective.evaluate(basis, rows(100)).losses, here, rtol=1e-6)
 
 
 def test_both_workers_take_part(client, objective, basis):

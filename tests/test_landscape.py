@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -7,11 +8,14 @@ import textwrap
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from landscape_widgets import reducers, samplers
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Cancelled
+from landscape_widgets.seeded import SeededBasis
 from tests.models import ConvNet, digits, mlp, train
 
 SAMPLER = samplers.Minima(n=60)
@@ -174,8 +178,6 @@ class TestOnDisk:
         np.testing.assert_array_equal(again.slice([3]).losses, land.slice([3]).losses)
 
     def test_the_file_is_plain_safetensors(self, land, tmp_path):
-        from safetensors.numpy import load_file
-
         land.sample(SAMPLER).save(tmp_path / "land.safetensors")
         np.testing.assert_array_equal(
             load_file(tmp_path / "land.safetensors")["losses"], land.losses
@@ -205,6 +207,57 @@ class TestOnDisk:
             Landscape.load(tmp_path / "x.safetensors", model, DATA)
         with pytest.raises(FileNotFoundError, match="There is no file"):
             Landscape.load(tmp_path / "y.safetensors", model, DATA)
+
+    def test_directions_that_are_seeds_are_saved_as_seeds(self, land, model, tmp_path):
+        both = samplers.Subspace(k=3, n=20, basis="seeded") + samplers.Descent(runs=2, steps=4)
+        land.sample(both).embed("pca").save(tmp_path / "land")
+        again = Landscape.load(tmp_path / "land", model, DATA, val_data=VAL)
+        seeded, paths = again.cloud.basis.parts
+        assert isinstance(seeded, SeededBasis)
+        assert torch.equal(seeded.row(2), land.cloud.basis.row(2))
+        assert torch.equal(paths.vectors, land.cloud.basis.parts[1].vectors)
+        np.testing.assert_array_equal(again.points(), land.points())
+        np.testing.assert_array_equal(again.slice([3, 23]).losses, land.slice([3, 23]).losses)
+        alone = Landscape(model, DATA, val_data=VAL).sample(both.samplers[0])
+        alone.save(tmp_path / "alone")
+        vectors = 3 * land.objective.anchor.nbytes
+        assert sum(t.nbytes for n, t in load_file(tmp_path / "alone").items() if "basis" in n) < (
+            0.3 * vectors
+        )
+
+    def test_seeds_that_another_version_of_torch_draws_from_are_refused(
+        self, land, model, tmp_path, monkeypatch
+    ):
+        land.sample(samplers.Subspace(k=2, n=20, basis="seeded")).save(tmp_path / "land")
+        draw = SeededBasis._draw
+        monkeypatch.setattr(SeededBasis, "_draw", lambda *a: draw(*a).flip(0))
+        with pytest.raises(ValueError, match=r"draws other ones from it.*Load it with that"):
+            Landscape.load(tmp_path / "land", model, DATA, val_data=VAL)
+
+    def test_a_file_of_before_there_were_seeds_still_loads(self, land, model, tmp_path):
+        land.sample(SAMPLER).embed("pca").save(tmp_path / "land")
+        with safe_open(tmp_path / "land", framework="pt") as file:
+            metadata = file.metadata()
+        document = json.loads(metadata["document"])
+        del document["cloud"]["basis"]
+        metadata["document"] = json.dumps(document)
+        save_file(load_file(tmp_path / "land"), tmp_path / "old", metadata=metadata)
+        again = Landscape.load(tmp_path / "old", model, DATA, val_data=VAL)
+        np.testing.assert_array_equal(again.slice([3]).losses, land.slice([3]).losses)
+
+    def test_a_run_of_seeded_directions_is_taken_up_where_it_ended(self, land, model, tmp_path):
+        seen = []
+        land.sample(
+            samplers.Subspace(k=2, n=60, basis="seeded"),
+            path=tmp_path / "land",
+            on_chunk=seen.append,
+            cancelled=lambda: len(seen) >= 2,
+        )
+        assert 0 < land.evaluated.sum() < 61
+        resumed = Landscape(model, DATA, val_data=VAL)
+        resumed.sample(samplers.Subspace(k=2, n=60, basis="seeded"), path=tmp_path / "land")
+        whole = Landscape(model, DATA, val_data=VAL).sample(samplers.Subspace(k=2, n=60))
+        np.testing.assert_allclose(resumed.losses, whole.losses, rtol=1e-5)
 
     def test_a_killed_run_resumes_and_ends_like_an_uninterrupted_one(self, tmp_path):
         script = textwrap.dedent(

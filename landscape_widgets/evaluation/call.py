@@ -49,9 +49,8 @@ class Call:
     def moving(self, layout: ParameterLayout) -> frozenset[str]:
         """Names of the tensors that some of the directions move."""
         assert self.columns is not None
-        columns = list(self.columns)
         return frozenset(
             name
             for name, place, _ in layout.slices()
-            if bool(self.basis.columns(place)[columns].any())
+            if bool(self.basis.columns(place, self.columns).any())
         )

@@ -211,9 +211,9 @@ class Compiled(SharedStacked):
         columns = call.columns
 
         def make() -> Float32:
-            directions = call.basis.columns(slice(self._start, self.anchor.numel()))
-            vectors = torch.cat([self.anchor[None, self._start :],
-                                 directions[list(columns)].to(self.anchor)])  # fmt: skip
+            place = slice(self._start, self.anchor.numel())
+            directions = call.basis.columns(place, columns).to(self.anchor)
+            vectors = torch.cat([self.anchor[None, self._start :], directions])
             packed = self._plan(True).pack(Weights(vectors, self._start))
             for layer in self._plan(True).layers:  # frozen tensors do not move
                 for entry, end in ((layer.linear.weight, layer.bias),

@@ -79,7 +79,7 @@ class Double:
     def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
         assert self._inplace is not None
         accumulator = Accumulator(self.loss, {}, None, 1)
-        add_losses(self._inplace.at(call.basis, row), tiles, accumulator, 0)
+        add_losses(self._inplace.at(call.basis.combine(row)), tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])
 
     def _begin(self, split: Split) -> bool:
@@ -93,7 +93,8 @@ class Double:
             return False  # the model or its loss makes tensors of its own in float32
         if not np.isclose(values[0], values[1], rtol=AGREEMENT, atol=1e-7):
             return False
-        self._inplace = InPlace(model, single.layout, single.anchor.double())
+        # θ* in float32 is exact: it is widened tensor by tensor.
+        self._inplace = InPlace(model, single.layout, single.anchor)
         self._inplace.tile = single.tile
         return True
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.basis import FloatArray
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.precision import exact, widened
+from landscape_widgets.evaluation.precision import widened
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.strategy import Strategy, gather
+from landscape_widgets.evaluation.strategy import Strategy, displacements_at, gather
 from landscape_widgets.losses import BatchLoss, ModelLoss, call_model, main_output
 from landscape_widgets.parameters import ParameterLayout
 
@@ -57,27 +57,35 @@ class InPlace(Strategy):
         views = self.layout.unflatten(vector)
         for name, tensor in zip(self.layout.names, self.tensors, strict=True):
             tensor.copy_(views[name])
+        return self._prepared()
+
+    def _prepared(self) -> nn.Module:
         if self.prepare is not None:
             self.prepare(self.model)
         return self.model
 
-    def at(self, basis: Basis, row: FloatArray) -> nn.Module:
-        """Put the weights at one row of coefficients into the working copy, and return it."""
-        # Added in the widest precision of the two, so that α = 0 is θ* to the bit.
-        with exact(self.anchor.device):
-            return self.load(self.anchor + basis.combine(row).to(self.anchor))
+    @torch.no_grad()
+    def at(self, displacement: Tensor) -> nn.Module:
+        """Put the weights θ* + displacement (P,) into the working copy, and return it."""
+        places = self.layout.slices()
+        for (_, place, shape), tensor in zip(places, self.tensors, strict=True):
+            # Tensor by tensor: of a large model a further vector of all of them is a lot.
+            moved = self.anchor[place].to(tensor.dtype)
+            tensor.copy_((moved + displacement[place].to(moved)).view(shape))
+        return self._prepared()
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        for number, row in enumerate(rows):
-            model = self.at(call.basis, row)
+        displacements = displacements_at(call.basis, rows, self.anchor.device)
+        for number, displacement in enumerate(displacements):
+            model = self.at(displacement)
             add_losses(model, split.tiles(self.tile), accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
         found = []
-        for row in rows:
-            model = self.at(call.basis, row)
+        for displacement in displacements_at(call.basis, rows, self.anchor.device):
+            model = self.at(displacement)
             tiles = split.tiles(self.tile)
             found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
         return torch.stack(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
-from landscape_widgets.basis import Basis, DenseBasis
+from landscape_widgets.basis import Basis
 
 UNKNOWN = 4 << 30  # taken to be free where the system does not say
 SHARE = 8  # at most an eighth of what is free is taken for what could be computed again
@@ -22,6 +23,10 @@ def free_memory(device: torch.device) -> int:
     """Bytes that are free on a device."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    return min(_free_of_machine(), _free_of_container())
+
+
+def _free_of_machine() -> int:
     info = Path("/proc/meminfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -31,6 +36,21 @@ def free_memory(device: torch.device) -> int:
     if "SC_AVPHYS_PAGES" in names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return UNKNOWN
+
+
+def _free_of_container(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container may still take, which is less than the machine has; all there is if none.
+
+    Pages of files that nobody works on are counted to a container, and are free all the same.
+    """
+    limit = group / "memory.max"
+    if not limit.exists() or not (text := limit.read_text().strip()).isdigit():
+        return sys.maxsize
+    used = int((group / "memory.current").read_text())
+    for line in (group / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            used -= int(line.split()[1])
+    return max(0, int(text) - used)
 
 
 def allowance(device: torch.device) -> int:
@@ -57,8 +77,7 @@ class Store(Generic[Kept]):
         self._held: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
 
     def _key(self, basis: Basis, owner: object, columns: Sequence[int]) -> tuple[Any, ...]:
-        version = basis.vectors._version if isinstance(basis, DenseBasis) else 0
-        return (id(basis), version, id(owner), tuple(columns))
+        return (id(basis), basis.version, id(owner), tuple(columns))
 
     def holds(self, basis: Basis, owner: object, columns: Sequence[int]) -> bool:
         """Whether `get` would find rather than make."""

@@ -22,7 +22,7 @@ from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.strategy import Strategy, gather
+from landscape_widgets.evaluation.strategy import Strategy, displacements_at, gather
 from landscape_widgets.losses import call_model, main_output
 
 WORTHWHILE = 2  # rows that a pass of the data must serve
@@ -126,18 +126,20 @@ class Replay(Strategy):
                 if basis is None:
                     tensor.zero_()
                 else:
-                    part = basis.columns(self.places[name])[column]
+                    part = basis.columns(self.places[name], [column])
                     tensor.copy_(part.view(tensor.shape))
         if self.inplace.prepare is not None:
             self.inplace.prepare(self.inplace.model)
 
-    def _outputs(self, call: Call, row: FloatArray, split: Split) -> list[tuple[Batch, Any]]:
+    def _outputs(
+        self, call: Call, row: FloatArray, displacement: Tensor, split: Split
+    ) -> list[tuple[Batch, Any]]:
         assert call.columns is not None
         tiles, infinite = self._shared.get(
             call.basis, split, call.columns, lambda: self._share_exactly(call, split), _bytes_of
         )
         halves = self._cut(call)
-        self.inplace.at(call.basis, row)
+        self.inplace.at(displacement)
         c = with_one(row[None], call.columns, self.inplace.anchor)
         c = poison(c, infinite)[0] if halves.layers else c[0]
         batches = split.tiles(self.inplace.tile)
@@ -145,13 +147,16 @@ class Replay(Strategy):
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        for number, row in enumerate(rows):
-            for batch, outputs in self._outputs(call, row, split):
+        displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
+        for number, (row, moved) in enumerate(zip(rows, displacements, strict=True)):
+            for batch, outputs in self._outputs(call, row, moved, split):
                 add_outputs(outputs, batch, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
-        found = [[main_output(o) for _, o in self._outputs(call, row, split)] for row in rows]
+        displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
+        pairs = zip(rows, displacements, strict=True)
+        found = [[main_output(o) for _, o in self._outputs(call, *pair, split)] for pair in pairs]
         return torch.stack([gather(tiles) for tiles in found])
 
 

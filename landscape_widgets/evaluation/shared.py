@@ -98,7 +98,7 @@ class SharedStacked(Stacked):
         else:
             stack[0] = self.anchor[entry.place]
             if columns:
-                stack[1:] = call.basis.columns(entry.place)[list(columns)].to(stack)
+                stack[1:] = call.basis.columns(entry.place, columns).to(stack)
         return stack.view(-1, *shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import padded
+from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 
 
@@ -57,6 +59,17 @@ def gather(outputs: list[Tensor]) -> Tensor:
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def displacements_at(basis: Basis, rows: FloatArray, device: torch.device) -> Iterator[Tensor]:
+    """Yield Σ_j c_j b_j (P,) for each of `rows`, in full precision whatever surrounds it."""
+    found = basis.displacements(rows)
+    while True:
+        with exact(device):
+            displacement = next(found, None)
+        if displacement is None:
+            return
+        yield displacement
+
+
 def vectors_at(anchor: Tensor, basis: Basis, rows: FloatArray, start: int = 0) -> Tensor:
     """Parameter vectors at each of `rows`, from parameter `start` on: (r, P − start)."""
     if isinstance(basis, DenseBasis):
@@ -76,5 +89,7 @@ def vectors_at(anchor: Tensor, basis: Basis, rows: FloatArray, start: int = 0) -
         # 0 · ∞ is not a number: a direction that is not finite must not count for other rows.
         if bool(vectors.sum().isfinite()):
             return vectors
-    moved = torch.stack([basis.combine(row)[start:] for row in rows])
-    return moved.to(anchor) + anchor[start:]
+    vectors = anchor[start:].repeat(len(rows), 1)
+    for vector, displacement in zip(vectors, basis.displacements(rows), strict=True):
+        vector += displacement[start:].to(anchor)
+    return vectors

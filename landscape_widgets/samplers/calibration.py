@@ -7,13 +7,15 @@ another: too near, and all samples look like θ*; too far, and the loss is a wal
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import DenseBasis, FloatArray
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.evaluation.memory import allowance
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_direction, reinitialise
 from landscape_widgets.samplers.base import Work
@@ -63,23 +65,45 @@ def unit_direction(
     return direction / norm
 
 
-def unit_directions(
-    k: int, objective: Objective, generator: torch.Generator, filter_normalised: bool = True
-) -> DenseBasis:
-    """k such directions as a basis."""
-    return DenseBasis(
-        torch.stack([unit_direction(objective, generator, filter_normalised) for _ in range(k)])
-    )
+class DrawnAgain(Basis):
+    """k such directions of which none is held: each is drawn from its generator's state again."""
+
+    def __init__(self, k: int, objective: Objective, generator: torch.Generator) -> None:
+        self.k, self.size, self.objective = k, objective.size, objective
+        self._states: list[Tensor] = []
+        for _ in range(k):
+            self._states.append(generator.get_state())
+            unit_direction(objective, generator)
+
+    def row(self, j: int) -> Tensor:
+        generator = torch.Generator()
+        generator.set_state(self._states[j])
+        return unit_direction(self.objective, generator)
+
+    def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
+        numbers = range(self.k) if directions is None else directions
+        return torch.stack([self.row(j)[place] for j in numbers])
+
+
+def unit_directions(k: int, objective: Objective, generator: torch.Generator) -> Basis:
+    """k such directions as a basis, held in memory where that is little."""
+    anchor = objective.anchor
+    if k * anchor.nbytes > allowance(anchor.device):
+        return DrawnAgain(k, objective, generator)
+    vectors = anchor.new_empty(k, objective.size)
+    for vector in vectors:
+        vector.copy_(unit_direction(objective, generator))
+    return DenseBasis(vectors)
 
 
 def reference_loss(work: Work, copies: int = COPIES) -> float:
     """Median training loss of untrained copies of the model."""
-    objective = work.objective
-    fresh = [
-        reinitialise(objective.anchor, objective.layout, work.generator) - objective.anchor
-        for _ in range(copies)
-    ]
-    return float(np.median(work.losses(DenseBasis(torch.stack(fresh)), np.eye(copies))))
+    objective, losses = work.objective, []
+    for _ in range(copies):  # one is in memory at a time
+        fresh = reinitialise(objective.anchor, objective.layout, work.generator)
+        basis = DenseBasis((fresh - objective.anchor)[None])
+        losses.append(work.losses(basis, np.ones((1, 1)))[0])
+    return float(np.median(losses))
 
 
 def calibrate(work: Work) -> Calibration:
@@ -174,7 +198,7 @@ def radius_or_calibrated(work: Work, radius: float | None) -> float:
 
 
 def reach(
-    work: Work, directions: DenseBasis, target: float, limit: float
+    work: Work, directions: Basis, target: float, limit: float
 ) -> tuple[FloatArray, FloatArray]:
     """How far along each direction, ahead and behind, the loss stays below `target`: (k,) each.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape_widgets.basis import DenseBasis
+from landscape_widgets.basis import Basis, DenseBasis
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
@@ -16,10 +16,15 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
     check_count,
-    check_directions,
     check_positive,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.random_directions import (
+    Kind,
+    check_kind,
+    check_random_basis,
+    random_basis,
+)
 from landscape_widgets.samplers.weights import Weights, check_weights, displacement
 
 
@@ -45,6 +50,9 @@ class Grid(Sampler):
     through : pair of state dicts or models, optional
     extent : pair of float
         Range of the coefficients with `through`: 0 is θ*, 1 the other model.
+    basis : {"auto", "dense", "seeded"}
+        Whether random directions are held in memory, or drawn again from their seed, as for
+        `Subspace`.
 
     Notes
     -----
@@ -55,10 +63,12 @@ class Grid(Sampler):
     radius: float | None = None
     through: Sequence[Weights] | None = None
     extent: tuple[float, float] = (-0.4, 1.4)
+    basis: Kind = "auto"
 
     def __post_init__(self) -> None:
         check_count(self, "points", least=2)
         check_positive(self, "radius", optional=True)
+        check_kind(self)
         low, high = self.extent
         if not low < high:
             raise ValueError(
@@ -78,18 +88,19 @@ class Grid(Sampler):
         return f"Grid(points={self.points}, through=two models, extent={self.extent})"
 
     def check(self, objective: Objective) -> None:
-        check_directions(self, 2, objective, "directions")
+        kind = self.basis if self.through is None else "dense"
+        check_random_basis(self, 2, objective, kind, "directions")
         for number, weights in enumerate(self.through or ()):
             displacement(weights, objective, f"Model {number + 1} of through")
 
     def _draw(self, work: Work) -> Cloud:
         if self.through is not None:
             rows = [displacement(weights, work.objective, "A model") for weights in self.through]
-            basis = DenseBasis(torch.stack(rows))
+            basis: Basis = DenseBasis(torch.stack(rows))
             along = np.linspace(*self.extent, self.points)
         else:
             radius = radius_or_calibrated(work, self.radius)
-            basis = unit_directions(2, work.objective, work.generator)
+            basis = random_basis(2, work, self.basis)
             along = radius * np.linspace(-1, 1, self.points)
         number = np.arange(self.points)
         coefficients = np.stack(np.meshgrid(along, along, indexing="xy"), axis=-1).reshape(-1, 2)

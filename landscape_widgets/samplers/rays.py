@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,10 +13,15 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
     check_count,
-    check_directions,
     check_positive,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.random_directions import (
+    Kind,
+    check_kind,
+    check_random_basis,
+    random_basis,
+)
 
 
 @dataclass(frozen=True)
@@ -39,23 +44,28 @@ class Rays(Sampler):
         Length of each ray; loss-calibrated by default (see `calibration`).
     filter_normalised : bool
         False takes plain Gaussian directions, which move biases and normalisation layers too.
+    basis : {"auto", "dense", "seeded"}
+        Whether directions are held in memory, or drawn again from their seed, as for `Subspace`.
     """
 
     rays: int = 30
     points: int = 20
     radius: float | None = None
     filter_normalised: bool = True
+    # How directions are held changes none of them: a run is resumed either way.
+    basis: Kind = field(default="auto", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "rays", "points")
         check_positive(self, "radius", optional=True)
+        check_kind(self)
 
     def check(self, objective: Objective) -> None:
-        check_directions(self, self.rays, objective, "rays")
+        check_random_basis(self, self.rays, objective, self.basis, "rays")
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        basis = unit_directions(self.rays, work.objective, work.generator, self.filter_normalised)
+        basis = random_basis(self.rays, work, self.basis, self.filter_normalised)
         steps = np.arange(1, self.points + 1)
         coefficients = np.kron(np.eye(self.rays), steps[:, None] * (radius / self.points))
         return assemble(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.objective import Objective
@@ -11,10 +11,15 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
     check_count,
-    check_directions,
     check_positive,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
+from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.random_directions import (
+    Kind,
+    check_kind,
+    check_random_basis,
+    random_basis,
+)
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,30 @@ class Subspace(Sampler):
         Largest distance from θ*; loss-calibrated by default (see `calibration`).
     filter_normalised : bool
         False takes plain Gaussian directions, which move biases and normalisation layers too.
+    basis : {"auto", "dense", "seeded"}
+        Whether directions are held in memory, or drawn again from their seed tensor by tensor
+        wherever they are needed: the same ones, at no memory and some more time for each sample.
+        "auto" holds what is less than 1 GiB.
     """
 
     k: int = 3
     n: int = 600
     radius: float | None = None
     filter_normalised: bool = True
+    # How directions are held changes none of them: a run is resumed either way.
+    basis: Kind = field(default="auto", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_count(self, "k", "n")
         check_positive(self, "radius", optional=True)
+        check_kind(self)
 
     def check(self, objective: Objective) -> None:
-        check_directions(self, self.k, objective)
+        check_random_basis(self, self.k, objective, self.basis)
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        basis = unit_directions(self.k, work.objective, work.generator, self.filter_normalised)
+        basis = random_basis(self.k, work, self.basis, self.filter_normalised)
         coefficients = work.rng.normal(size=(self.n, self.k))
         # Random directions are not quite at right angles; lengths are set by their Gram matrix.
         squared = ((coefficients @ basis.gram()) * coefficients).sum(axis=1)

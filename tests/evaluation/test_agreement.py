@@ -12,6 +12,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.engine import STRATEGIES
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.seeded import SeededBasis
 from tests.evaluation.networks import MAKERS, Case, make
 
 # Which networks a strategy is for; it is refused by name on the others.
@@ -27,6 +28,9 @@ FOR = {
 PAIRS = [(s, n) for s in STRATEGIES for n in MAKERS if n in FOR.get(s, MAKERS)]
 # Where the first layer cannot be shared, or nothing stays in place, another takes over.
 FALLS_BACK = {("prefix", name) for name in GRAPHS - {"normalised mlp"}} | {("shared", "tied")}
+
+
+SEEDED = ("relu mlp", "normalised mlp", "cnn", "tied", "torchscript")
 
 
 def plain_losses(case: Case, basis: torch.Tensor, rows: np.ndarray) -> np.ndarray:
@@ -87,6 +91,22 @@ def test_every_strategy_agrees_on_paths_that_wander(strategy, name):
     rows = np.eye(40)
     found = objective.evaluate(DenseBasis(vectors), rows)
     np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=2e-5)
+
+
+@pytest.mark.parametrize(("strategy", "name"), [p for p in PAIRS if p[1] in SEEDED])
+def test_every_strategy_agrees_on_directions_that_are_drawn_from_seeds(strategy, name):
+    case = make(name)
+    data = (case.inputs, case.targets)
+    objective = Objective(case.model, data, val_data=data, strategy=strategy)
+    basis = SeededBasis(3, 1, objective.anchor, objective.layout, filter_normalised=False)
+    basis = basis.scaled([0.3] * 3)
+    rows = np.random.default_rng(0).normal(size=(48, 3))
+    found = objective.evaluate(basis, rows, outputs=True)
+    expected = plain_losses(case, basis.dense().vectors, rows)
+    np.testing.assert_allclose(found.losses, expected, rtol=2e-5)
+    np.testing.assert_allclose(found.val_losses, expected, rtol=2e-5)
+    if strategy != "auto":
+        assert (objective.engine.last != strategy) == ((strategy, name) in FALLS_BACK)
 
 
 @pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "compiled"])

@@ -7,7 +7,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import reinitialise
 from landscape_widgets.samplers.base import Work
-from landscape_widgets.samplers.calibration import calibrate, unit_directions
+from landscape_widgets.samplers.calibration import DrawnAgain, calibrate, unit_directions
 from tests.models import digits
 
 
@@ -113,3 +113,19 @@ def test_the_same_directions_are_measured_by_their_length(objective):
     basis = unit_directions(5, objective, torch.Generator().manual_seed(0))
     assert isinstance(basis, DenseBasis)
     np.testing.assert_allclose(np.diag(basis.gram()), 1.0, rtol=1e-5)
+
+
+def test_directions_too_many_to_hold_are_drawn_again_and_the_radius_is_the_same(
+    objective, monkeypatch
+):
+    held = unit_directions(3, objective, torch.Generator().manual_seed(5))
+    radius = calibrate(Work(objective, seed=0)).radius
+    monkeypatch.setattr("landscape_widgets.samplers.calibration.allowance", lambda device: 0)
+    generator = torch.Generator().manual_seed(5)
+    again = unit_directions(3, objective, generator)
+    assert isinstance(again, DrawnAgain)
+    for j in (2, 0, 2):
+        assert torch.equal(again.row(j), held.row(j))
+    place = slice(5, 900)
+    assert torch.equal(again.columns(place, [1]), held.columns(place, [1]))
+    assert calibrate(Work(objective, seed=0)).radius == radius

@@ -1,0 +1,51 @@
+"""A basis of random directions of length 1: held in memory, or drawn again from its seed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from landscape_widgets.basis import Basis
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers.base import Sampler, Work, check_choice, check_directions
+from landscape_widgets.samplers.room import check_memory
+from landscape_widgets.seeded import SeededBasis
+
+Kind = Literal["auto", "dense", "seeded"]
+
+LARGE = 1 << 30  # bytes of directions from which on they are not held, where it is left to us
+
+
+def check_random_basis(
+    sampler: Sampler, k: int, objective: Objective, kind: str, name: str = "k"
+) -> None:
+    """Raise if there are not so many directions, or no room for them in memory."""
+    check_directions(sampler, k, objective, name)
+    if not _is_seeded(k, objective, kind):
+        check_memory(sampler.name, k, objective, f'directions, or basis="seeded" ({name}={k})')
+
+
+def check_kind(sampler: Sampler) -> None:
+    """Raise unless the sampler's `basis` is one that there is."""
+    check_choice(sampler, "basis", ("auto", "dense", "seeded"))
+
+
+def random_basis(k: int, work: Work, kind: str, filter_normalised: bool = True) -> Basis:
+    """k random filter-normalised directions, each scaled as a whole to length 1.
+
+    "dense" and "seeded" are the same directions; "auto" holds them as long as they take less than
+    1 GiB. They are drawn from the seed of the work, and nothing of its generators.
+    """
+    objective = work.objective
+    basis = SeededBasis(k, work.seed, objective.anchor, objective.layout, filter_normalised)
+    lengths = np.sqrt(np.diag(basis.gram()))
+    if not (np.isfinite(lengths) & (lengths > 0)).all():  # θ* is zero wherever filters are
+        basis = SeededBasis(k, work.seed, objective.anchor, objective.layout, False)
+        lengths = np.sqrt(np.diag(basis.gram()))
+    basis = basis.scaled(1 / lengths)
+    return basis if _is_seeded(k, objective, kind) else basis.dense()
+
+
+def _is_seeded(k: int, objective: Objective, kind: str) -> bool:
+    return kind == "seeded" or (kind == "auto" and k * objective.anchor.nbytes > LARGE)
