@@ -35,6 +35,11 @@ class Basis(ABC):
         """Changes when the directions are written to."""
         return 0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the directions that are held, in memory or in a file."""
+        return 0
+
     @abstractmethod
     def row(self, j: int) -> Tensor:
         """Direction j, shape (P,)."""
@@ -102,6 +107,10 @@ class DenseBasis(Basis):
     def version(self) -> int:
         return self.vectors._version
 
+    @property
+    def nbytes(self) -> int:
+        return self.vectors.nbytes
+
     def row(self, j: int) -> Tensor:
         return self.vectors[j]
 
@@ -141,6 +150,10 @@ class ConcatenatedBasis(Basis):
     @property
     def version(self) -> int:
         return sum(part.version for part in self.parts)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self.parts)
 
     def _find(self, j: int) -> tuple[Basis, int]:
         """The basis that direction j is of, and its number there."""

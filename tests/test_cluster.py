@@ -62,6 +62,30 @@ def test_directions_that_are_seeds_go_to_the_workers_as_seeds(client, objective)
     np.testing.assert_allclose(objective.evaluate(basis, rows(100)).losses, here, rtol=1e-6)
 
 
+def test_of_many_large_directions_each_block_of_rows_gets_its_own(client, objective, monkeypatch):
+    vectors = torch.randn(80, objective.size, generator=torch.Generator().manual_seed(0))
+    along = np.vstack([np.zeros((1, 80)), 0.1 * np.eye(80)])
+    here = objective.evaluate(DenseBasis(vectors), along).losses
+    monkeypatch.setattr("landscape_widgets.evaluation.cluster.SENT_WHOLE", 0)
+    submitted, finished = [], []
+    submit = client.submit
+
+    def counted(function, there, directions, block, *others, **options):
+        assert directions.k <= len(block)
+        submitted.append(len(block))
+        assert len(submitted) - len(finished) <= 2 * 2 + 1
+        return submit(function, there, directions, block, *others, **options)
+
+    monkeypatch.setattr(client, "submit", counted)
+    objective.cluster = cluster = Cluster(client)
+    there = objective.evaluate(
+        DenseBasis(vectors), along, on_chunk=lambda start, part: finished.append(start)
+    )
+    np.testing.assert_allclose(there.losses, here, rtol=1e-6)
+    assert len(submitted) > 20
+    assert len(cluster._sent) == 1  # the objective alone
+
+
 def test_both_workers_take_part(client, objective, basis):
     objective.cluster = Cluster(client)
     before = _tasks_of_workers(client)

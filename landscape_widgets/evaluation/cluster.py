@@ -7,11 +7,13 @@ A worker that dies costs its unfinished rows some time, and nothing else: Dask r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 
 if TYPE_CHECKING:
     from landscape_widgets.objective import Evaluation, Objective
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 WORTH_SENDING = 64
 # Blocks a worker gets over one call: enough to even out their speeds and to show progress.
 BLOCKS_PER_WORKER = 16
+# Directions that take more are not sent to every worker: each block of rows gets its own.
+SENT_WHOLE = 1 << 30
+SENT_AT_ONCE = 64 << 20  # bytes of directions with a block
+WAITING = 2  # such blocks for each worker: no more of them are in anybody's memory
 
 
 class Cluster:
@@ -66,32 +72,54 @@ class Cluster:
 
         When `cancelled` says yes, what has not begun is withdrawn.
         """
+        import dask
         from distributed import as_completed
 
         workers = max(1, len(self.client.scheduler_info()["workers"]))
         size = max(1, -(-len(coefficients) // (workers * BLOCKS_PER_WORKER)))
-        there, directions = self._send(objective), self._send(basis)
-        starts = range(0, len(coefficients), size)
-        futures = {
-            self.client.submit(
-                _evaluate_block,
-                there,
-                directions,
-                np.ascontiguousarray(coefficients[start : start + size]),
-                options,
-                pure=False,
-            ): start
-            for start in starts
-        }
+        whole = basis.nbytes <= SENT_WHOLE
+        if not whole:
+            size = max(1, min(size, SENT_AT_ONCE // (basis.nbytes // basis.k)))
+        there = self._send(objective)
+        directions = self._send(basis) if whole else None
+        starts = iter(range(0, len(coefficients), size))
+        futures: dict[Any, int] = {}
+
+        def submit(start: int) -> Any:
+            rows = coefficients[start : start + size]
+            own: Any = directions
+            if directions is None:
+                own, rows = _narrowed(basis, rows)
+            rows = np.ascontiguousarray(rows)
+            future = self.client.submit(_evaluate_block, there, own, rows, options, pure=False)
+            futures[future] = start
+            return future
+
+        # Part of the task itself, so that a worker that dies takes no directions along.
+        large = {"distributed.admin.large-graph-warning-threshold": "1 GiB"}
         try:
-            for future, result in as_completed(  # type: ignore[no-untyped-call]
-                list(futures), with_results=True
-            ):
-                yield futures.pop(future), result
-                if cancelled():
-                    return
+            with dask.config.set(large):
+                first = starts if whole else islice(starts, WAITING * workers)
+                waiting = as_completed(  # type: ignore[no-untyped-call]
+                    list(map(submit, first)), with_results=True
+                )
+                for future, result in waiting:
+                    yield futures.pop(future), result
+                    if cancelled():
+                        return
+                    for start in islice(starts, 1):
+                        waiting.add(submit(start))  # type: ignore[no-untyped-call]
         finally:
             self.client.cancel(list(futures))
+
+
+def _narrowed(basis: Basis, rows: FloatArray) -> tuple[Basis, FloatArray]:
+    """The directions that some of `rows` move along, in memory, and the rows on them."""
+    used = np.flatnonzero((rows != 0).any(axis=0))
+    if not len(used):
+        used = np.zeros(1, dtype=np.int64)
+    vectors = torch.stack([basis.row(int(j)) for j in used])
+    return DenseBasis(vectors), rows[:, used]
 
 
 def _evaluate_block(
