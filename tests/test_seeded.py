@@ -89,7 +89,8 @@ def test_all_ways_of_asking_agree_with_the_directions_one_by_one(net, filter_nor
     for found, row in zip(basis.displacements(c), c, strict=True):
         np.testing.assert_allclose(found.numpy(), row @ rows, rtol=1e-4, atol=1e-6)
         assert torch.equal(found, basis.combine(row))
-    for place in (slice(0, 10), slice(150_000, 151_600), slice(99_999, layout.size), slice(7, 7)):
+    places = [slice(0, 10), slice(150_000, 151_600), slice(99_999, layout.size), slice(7, 7)]
+    for place in [*places, slice(150_200, 160_000), slice(150_200, 150_300)]:  # among biases
         np.testing.assert_array_equal(basis.columns(place).double().numpy(), rows[:, place])
         np.testing.assert_array_equal(
             basis.columns(place, [3, 1]).double().numpy(), rows[[3, 1], place]
