@@ -72,9 +72,9 @@ class Rows(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.embed(x) + self.place
-        if self.kind == "transformer":
-            return self.head(self.core(z).mean(1))
-        return self.head(self.core(z)[0][:, -1])
+        read = self.core(z).mean(1) if self.kind == "transformer" else self.core(z)[0][:, -1]
+        logits: Tensor = self.head(read)
+        return logits
 
 
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Sequential:
