@@ -55,7 +55,7 @@ class _Measure:
 class Landscape:
     """The loss of a model on its data, sampled around the trained weights.
 
-    >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=600)).embed(TSNE())  # doctest: +SKIP
+    >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=1000)).embed(TSNE())  # doctest: +SKIP
     >>> land.to_frame().head()  # doctest: +SKIP
 
     Parameters

@@ -23,7 +23,7 @@ def test_the_example_in_the_readme_shows_a_widget_that_finishes_its_map():
             time.sleep(0.1)
         assert widget._error is None
         assert np.isfinite(land.coordinates).all()
-        assert land.evaluated.sum() == 604
+        assert land.evaluated.sum() == 1004
     finally:
         widget.close()
 

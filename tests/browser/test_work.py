@@ -30,7 +30,7 @@ def test_the_quickstart_runs_and_maps_every_sample(notebook: LandscapeNotebook) 
     cells = [cell for cell in notebook.cells() if cell["cell_type"] == "code"]
     assert [cell["execution_count"] is not None for cell in cells] == [True] * len(cells)
     assert not [o for cell in cells for o in cell["outputs"] if o["output_type"] == "error"]
-    assert len(notebook.pixels()) == notebook.ask("len(w.landscape.cloud)") == 604
+    assert len(notebook.pixels()) == notebook.ask("len(w.landscape.cloud)") == 1004
     expect(notebook.part("trust")).to_contain_text("trustworthiness")
 
 

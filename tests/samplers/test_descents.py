@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
+from scipy.spatial import cKDTree
 
 from landscape_widgets.samplers import Descent, Minima, Neighbourhood
 from landscape_widgets.samplers.base import Work
@@ -34,16 +36,25 @@ def test_minima_lie_far_below_their_starts_and_away_from_the_trained_weights(obj
     assert torch.pdist(found.ends).min() > 0.7 * found.radius
 
 
-def test_samples_fill_the_box_around_the_minima(objective):
-    cloud = Minima(n=500).draw(objective, seed=0)
+def test_samples_fill_the_box_around_the_minima_evenly_and_independently(objective):
+    cloud = Minima().draw(objective, seed=0)
     assert list(cloud.table["kind"][:5]) == ["trained", "minimum", "minimum", "minimum", "sample"]
     np.testing.assert_array_equal(cloud.coefficients[1:4], np.eye(3))
     inner = cloud.coefficients[4:]
-    assert len(inner) == 500
-    assert inner.min() >= -0.4
-    assert inner.max() <= 1.3
-    assert abs(inner.mean() - 0.45) < 0.05
-    np.testing.assert_allclose(np.cov(inner.T), np.eye(3) * 1.7**2 / 12, atol=0.04)
+    assert len(inner) == 1000
+    low, high = -0.25, 1.25
+    for column in inner.T:
+        assert stats.kstest(column, "uniform", args=(low, high - low)).pvalue > 0.01
+    # As many in each cell of a grid as chance has it: a spaced set would have far too small a
+    # statistic, one that crowds anywhere far too large a one.
+    counts, _ = np.histogramdd(inner, bins=4, range=[(low, high)] * 3)
+    assert 0.005 < stats.chisquare(counts.ravel()).pvalue < 0.995
+    # Nearest neighbours are as far apart as those of independent points: away from the walls
+    # the volume of the ball up to the nearest is exponential.
+    distances = cKDTree(inner).query(inner, k=2)[0][:, 1]
+    volumes = 4 / 3 * np.pi * distances**3 * len(inner) / (high - low) ** 3
+    inside = (np.abs(inner - 0.5) < 0.6).all(axis=1)
+    assert volumes[inside].mean() == pytest.approx(1.0, abs=0.15)
 
 
 def test_each_recorded_step_lowers_the_loss_in_the_end(objective):
