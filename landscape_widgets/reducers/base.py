@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 
 
@@ -37,15 +38,24 @@ class Reducer(ABC):
         What the last fit has to tell (final KL divergence, explained variances, ...).
     objective : str
         What is minimised, where frames tell of it.
+    controls : tuple of Control
+        Parameters that may be turned by hand.
     """
 
     info: dict[str, Any]
     objective: ClassVar[str] = ""
+    controls: ClassVar[tuple[Control, ...]] = ()
 
     @property
     def name(self) -> str:
         """What the map is called after it."""
         return type(self).__name__
+
+    def _check_controls(self, *unset: str) -> None:
+        """Raise where a parameter is not what its control expects; `unset` ones are left out."""
+        for control in self.controls:
+            if control.name not in unset:
+                control.check(type(self).__name__, getattr(self, control.name))
 
     def check(self, n: int, d: int) -> None:  # noqa: B027
         """Raise a ValueError where n points in d dimensions are too few."""

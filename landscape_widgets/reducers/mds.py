@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 from landscape_widgets.reducers.pca import PCA
@@ -25,12 +26,17 @@ class MDS(Reducer):
     """
 
     objective = "stress"
+    controls = (
+        Control("max_iterations", "iterations", "at most", "whole", least=1),
+        Control(
+            "tolerance", "stop below a fall of", "share of the stress in an iteration", least=0
+        ),
+    )
 
     def __init__(self, max_iterations: int = 300, tolerance: float = 1e-5) -> None:
-        if max_iterations < 1:
-            raise ValueError(f"max_iterations={max_iterations!r}; 1 or more is expected.")
         self.max_iterations = max_iterations
         self.tolerance = tolerance
+        self._check_controls()
 
     def __repr__(self) -> str:
         return "MDS()"

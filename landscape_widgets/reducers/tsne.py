@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 
@@ -40,6 +41,33 @@ class TSNE(Reducer):
     """
 
     objective = "KL divergence"
+    controls = (
+        Control("perplexity", "perplexity", "how many neighbours of a sample count", above=1),
+        Control("early_exaggeration", "early exaggeration", "attraction at first", least=1),
+        Control("early_iterations", "early iterations", "with exaggeration", "whole", least=0),
+        Control("iterations", "iterations", "after them, without", "whole", least=1),
+        Control(
+            "learning_rate",
+            "learning rate",
+            "how far a step goes",
+            above=0,
+            empty="samples / exaggeration",
+        ),
+        Control(
+            "initialization",
+            "initialisation",
+            "where samples start",
+            "choice",
+            choices=("pca", "random"),
+        ),
+        Control(
+            "min_improvement",
+            "stop below a fall of",
+            "share of the divergence in 25 iterations",
+            least=0,
+            most=1,
+        ),
+    )
 
     def __init__(
         self,
@@ -52,10 +80,6 @@ class TSNE(Reducer):
         initialization: Literal["pca", "random"] = "pca",
         min_improvement: float = 0.0,
     ) -> None:
-        if not perplexity > 1:
-            raise ValueError(f"perplexity={perplexity!r}; a number above 1 is expected.")
-        if initialization not in ("pca", "random"):
-            raise ValueError(f"initialization={initialization!r}; expected is 'pca' or 'random'.")
         self.perplexity = perplexity
         self.early_exaggeration = early_exaggeration
         self.early_iterations = early_iterations
@@ -63,6 +87,7 @@ class TSNE(Reducer):
         self.learning_rate = learning_rate
         self.initialization = initialization
         self.min_improvement = min_improvement
+        self._check_controls(*(["learning_rate"] if learning_rate == "auto" else []))
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 
@@ -39,6 +40,25 @@ class UMAP(Reducer):
     """
 
     objective = "cross-entropy"
+    controls = (
+        Control("n_neighbors", "n_neighbors", "few: detail; many: the whole", "whole", least=2),
+        Control("min_dist", "min_dist", "how close samples may come", least=0, most=1),
+        Control(
+            "n_epochs",
+            "epochs",
+            "how long it is laid out",
+            "whole",
+            least=1,
+            empty="500; 200 from 10,000 samples",
+        ),
+        Control(
+            "init",
+            "initialisation",
+            "where samples start",
+            "choice",
+            choices=("pca", "spectral", "random"),
+        ),
+    )
 
     def __init__(
         self,
@@ -49,13 +69,12 @@ class UMAP(Reducer):
         n_epochs: int | None = None,
         init: Literal["pca", "spectral", "random"] = "pca",
     ) -> None:
-        if n_neighbors < 2:
-            raise ValueError(f"n_neighbors={n_neighbors!r}; a whole number above 1 is expected.")
         self.n_neighbors = n_neighbors
         self.min_dist = min_dist
         self.metric = metric
         self.n_epochs = n_epochs
         self.init = init
+        self._check_controls(*(["n_epochs"] if n_epochs is None else []))
 
     def __repr__(self) -> str:
         return f"UMAP(n_neighbors={self.n_neighbors}, min_dist={self.min_dist:g})"

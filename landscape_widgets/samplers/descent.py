@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    EVERY,
+    OPTIMISER,
+    RADIUS,
     Sampler,
     Work,
     assemble_paths,
@@ -56,6 +61,17 @@ class Descent(Sampler):
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("runs", "runs", "each a path", "whole", least=1),
+        Control("steps", "steps", "of each run", "whole", least=1),
+        EVERY,
+        RADIUS,
+        OPTIMISER,
+        Control(
+            "learning_rate", "learning rate", "of the first step", above=0, empty="from the radius"
+        ),
+    )
 
     runs: int = 12
     steps: int = 60

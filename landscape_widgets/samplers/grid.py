@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    RADIUS,
     Sampler,
     Work,
     assemble,
     check_count,
     check_directions,
     check_positive,
+    check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated, unit_directions
 from landscape_widgets.samplers.weights import Weights, check_weights, displacement
@@ -51,6 +55,11 @@ class Grid(Sampler):
     The table has columns ``row`` and ``column`` besides the usual ones.
     """
 
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("points", "points", "along each side", "whole", least=2),
+        RADIUS,
+    )
+
     points: int = 25
     radius: float | None = None
     through: Sequence[Weights] | None = None
@@ -59,11 +68,7 @@ class Grid(Sampler):
     def __post_init__(self) -> None:
         check_count(self, "points", least=2)
         check_positive(self, "radius", optional=True)
-        low, high = self.extent
-        if not low < high:
-            raise ValueError(
-                f"Grid(extent={self.extent!r}): a pair (low, high) with low < high is expected."
-            )
+        check_range(self, "extent")
         if self.through is not None:
             if not isinstance(self.through, Sequence) or len(self.through) != 2:
                 raise ValueError(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    FILTER_NORMALISED,
+    RADIUS,
+    SAMPLES,
     Sampler,
     Work,
     assemble,
@@ -41,6 +46,13 @@ class Subspace(Sampler):
     filter_normalised : bool
         False takes plain Gaussian directions, which move biases and normalisation layers too.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("k", "directions", "3 can be shown truly", "whole", least=1),
+        SAMPLES,
+        RADIUS,
+        FILTER_NORMALISED,
+    )
 
     k: int = 3
     n: int = 600
