@@ -49,6 +49,15 @@ class Control:
     empty: str = ""
 
     @property
+    def range(self) -> str:
+        """Where a number must lie: "above 0", "1 or more", "0 to 1"."""
+        if self.above is not None:
+            return f"above {self.above:g}" + ("" if self.most is None else f", to {self.most:g}")
+        if self.least is not None:
+            return f"{self.least:g} " + ("or more" if self.most is None else f"to {self.most:g}")
+        return ""
+
+    @property
     def expected(self) -> str:
         """What a value must be, in words: "a whole number of 1 or more"."""
         if self.kind == "choice":
@@ -56,13 +65,9 @@ class Control:
         if self.kind == "flag":
             return "True or False"
         noun = {"whole": "a whole number", "number": "a number", "numbers": "numbers"}[self.kind]
-        if self.above is not None:
-            noun += f" above {self.above:g}"
-        elif self.least is not None:
-            noun += f" of {self.least:g}" + ("" if self.most is not None else " or more")
-        if self.most is not None:
-            noun += f" to {self.most:g}"
-        return noun
+        if not self.range:
+            return noun
+        return f"{noun} {'' if self.above is not None else 'of '}{self.range}"
 
     def check(self, owner: str, value: Any) -> None:
         """Raise unless a value is what is expected; for constructors.
@@ -115,6 +120,20 @@ class Control:
                 continue
         raise ValueError(f"{self.name}={text!r}: {self.expected} is expected.")
 
+    def field(self, value: Any, default: Any) -> dict[str, Any]:
+        """The field as JSON: what it shows, what it holds now and by default."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "help": self.help,
+            "kind": self.kind,
+            "choices": list(self.choices),
+            "range": self.range,
+            "value": self.write(value),
+            "default": self.write(default),
+            "empty": self.empty or self.write(default),
+        }
+
     def write(self, value: Any) -> Typed:
         """What the field holds for a value; nothing for None and "auto"."""
         if self.kind == "flag":
@@ -144,20 +163,10 @@ def controls_of(thing: Any) -> tuple[Control, ...]:
 
 
 def fields(thing: Any) -> list[dict[str, Any]]:
-    """The fields for a sampler or reducer, as JSON: what they show, hold, and hold by default."""
+    """The fields for a sampler or reducer, as JSON."""
     defaults = _defaults(thing)
     return [
-        {
-            "name": control.name,
-            "label": control.label,
-            "help": control.help,
-            "kind": control.kind,
-            "choices": list(control.choices),
-            "expected": control.expected,
-            "value": control.write(getattr(thing, control.name)),
-            "default": control.write(defaults[control.name]),
-            "empty": control.empty or control.write(defaults[control.name]),
-        }
+        control.field(getattr(thing, control.name), defaults[control.name])
         for control in controls_of(thing)
     ]
 

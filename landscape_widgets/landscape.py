@@ -206,12 +206,6 @@ class Landscape:
             progress=progress, cancelled=cancelled, on_chunk=on_chunk, path=path
         )
 
-    def forget(self) -> None:
-        """Let go of the samples and the map."""
-        self.cloud = None
-        self.sampler, self.space, self._placing = None, None, None
-        self._reset(0)
-
     def evaluate_rest(
         self,
         *,

@@ -40,6 +40,7 @@ export class Bar {
   constructor(
     private readonly state: State,
     on: BarHandlers,
+    beside: Partial<Record<Chooser, HTMLElement>>,
   ) {
     for (const [what, label] of [
       ["sampler", "Samples"],
@@ -50,7 +51,9 @@ export class Bar {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      this.element.append(h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select));
+      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
+      const more = beside[what];
+      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);

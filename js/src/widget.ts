@@ -2,7 +2,8 @@
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
 // status (with data-state), map, slice, trust, selection, refine,
-// play, frames, objective, error. The root has data-ready once both
+// sampler-settings, reducer-settings, settings, apply, defaults, notice,
+// film, play, step-back, step-on, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
@@ -16,6 +17,7 @@ import { floats, State, type Model } from "./model";
 import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
 import { Replay, type Trace } from "./replay";
 import { combine, History, type Mode } from "./selection";
+import { Settings } from "./settings";
 import { SliceView } from "./slice";
 import { Tooltip } from "./tooltip";
 
@@ -40,6 +42,7 @@ function render({ model, el, signal: given }: RenderProps): () => void {
 class LandscapeView {
   private readonly state: State;
   private readonly bar: Bar;
+  private readonly settings: Settings;
   private readonly mapHost = h("div", { class: "lw-figure", "data-testid": "map" });
   private readonly sliceHost = h("div", { class: "lw-figure", "data-testid": "slice" });
   private readonly mapLayer = s("svg", {
@@ -78,13 +81,18 @@ class LandscapeView {
     private readonly signal: AbortSignal,
   ) {
     this.state = new State(model);
-    this.bar = new Bar(this.state, {
-      choose: (what, key) => this.choose(what, key),
-      start: () => model.send({ type: "start" }),
-      stop: () => model.send({ type: "stop" }),
-    });
-    this.replay = new Replay((points) => {
-      this.map.frame = points;
+    this.settings = new Settings(this.state, (what, values) => model.send({ type: "set", what, values }));
+    this.bar = new Bar(
+      this.state,
+      {
+        choose: (what, key) => this.choose(what, key),
+        start: () => model.send({ type: "start" }),
+        stop: () => model.send({ type: "stop" }),
+      },
+      this.settings.toggles,
+    );
+    this.replay = new Replay(() => {
+      this.map.frame = this.replay.shown;
       this.map.draw();
       this.drawMapLayer();
     }, signal);
@@ -94,11 +102,12 @@ class LandscapeView {
       "div",
       { class: "lw-root" },
       this.bar.element,
+      this.settings.element,
       this.error,
       h(
         "div",
         { class: "lw-stage" },
-        h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.mapTitle, this.replay.element), this.mapHost, this.colourBar),
+        h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar, this.replay.element),
         h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
       ),
       h("div", { class: "lw-below" }, this.trust, this.selection),
@@ -133,7 +142,7 @@ class LandscapeView {
     const { map, signal } = this;
     this.on("_trace", () => this.loadFrames());
     this.on("_frame", () => {
-      this.map.frame = null;
+      this.map.frame = this.replay.shown;
       this.map.draw(this.model.get("_glide") ? GLIDE : 0);
       this.draw();
       this.acknowledge();
@@ -148,7 +157,13 @@ class LandscapeView {
       this.map.draw();
       this.draw();
     });
-    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_samples"]) this.on(name, () => this.drawPanels());
+    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
+    this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
+    this.on("msg:custom", (content) => {
+      if (content.type !== "answer") return;
+      this.settings.answer(content.what, content.errors);
+      this.bar.drawChoices(); // what was refused is not chosen
+    });
     listen(
       this.mapLayer,
       {
@@ -176,11 +191,15 @@ class LandscapeView {
   }
 
   private loadFrames(): void {
-    this.replay.load(floats(this.model.get("_frames")), this.model.get("_trace") as Trace);
+    const trace = this.model.get("_trace") as Trace;
+    if (trace.live) {
+      this.history.forgetLassos();
+      this.replay.follow(trace);
+    } else this.replay.load(floats(this.model.get("_frames")), trace);
   }
 
-  private on(name: string, callback: () => void): void {
-    const event = `change:${name}`;
+  private on(name: string, callback: (content?: any) => void): void {
+    const event = name.includes(":") ? name : `change:${name}`;
     this.model.on(event, callback);
     this.signal.addEventListener("abort", () => this.model.off(event, callback));
   }
@@ -242,7 +261,9 @@ class LandscapeView {
     this.dragged = [];
     const { selected, lassos } = this.state;
     const inside = pointsInside(this.map.points, polygon);
-    this.select(combine(selected, inside, mode), mode === "replace" ? [polygon] : [...lassos, polygon]);
+    // What is drawn on a frame of the replay selects there, but means nothing on the map.
+    const drawn = this.replay.away ? [] : [polygon];
+    this.select(combine(selected, inside, mode), mode === "replace" ? drawn : [...lassos, ...drawn]);
     measure("landscape:lasso", started);
   }
 
@@ -283,6 +304,7 @@ class LandscapeView {
     const info = state.info;
     this.bar.drawChoices();
     this.bar.drawProgress();
+    this.settings.draw();
     drawTrust(this.trust, state.trust);
     drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
     this.mapTitle.textContent = info.title;
@@ -301,7 +323,7 @@ class LandscapeView {
     const { left, top, width, height } = figure.plot;
     const parts: SVGElement[] = [
       s("rect", { class: "lw-frame", x: left, y: top, width, height }),
-      ...this.state.lassos.map((polygon) =>
+      ...(this.replay.away ? [] : this.state.lassos).map((polygon) =>
         s("polygon", { class: "lw-lasso", points: this.map.polygonPixels(polygon).join(" ") }),
       ),
     ];

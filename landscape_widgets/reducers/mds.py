@@ -28,9 +28,7 @@ class MDS(Reducer):
     objective = "stress"
     controls = (
         Control("max_iterations", "iterations", "at most", "whole", least=1),
-        Control(
-            "tolerance", "stop below a fall of", "share of the stress in an iteration", least=0
-        ),
+        Control("tolerance", "tolerance", "stop where stress falls by a smaller share", least=0),
     )
 
     def __init__(self, max_iterations: int = 300, tolerance: float = 1e-5) -> None:

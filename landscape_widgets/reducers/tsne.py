@@ -46,13 +46,7 @@ class TSNE(Reducer):
         Control("early_exaggeration", "early exaggeration", "attraction at first", least=1),
         Control("early_iterations", "early iterations", "with exaggeration", "whole", least=0),
         Control("iterations", "iterations", "after them, without", "whole", least=1),
-        Control(
-            "learning_rate",
-            "learning rate",
-            "how far a step goes",
-            above=0,
-            empty="samples / exaggeration",
-        ),
+        Control("learning_rate", "learning rate", "how far a step goes", above=0, empty="auto"),
         Control(
             "initialization",
             "initialisation",
@@ -62,8 +56,8 @@ class TSNE(Reducer):
         ),
         Control(
             "min_improvement",
-            "stop below a fall of",
-            "share of the divergence in 25 iterations",
+            "min. improvement",
+            "stop where the divergence falls by a smaller share in 25 iterations",
             least=0,
             most=1,
         ),

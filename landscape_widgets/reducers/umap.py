@@ -46,10 +46,10 @@ class UMAP(Reducer):
         Control(
             "n_epochs",
             "epochs",
-            "how long it is laid out",
+            "rounds over all neighbours; auto is 500, or 200 of many samples",
             "whole",
             least=1,
-            empty="500; 200 from 10,000 samples",
+            empty="auto",
         ),
         Control(
             "init",

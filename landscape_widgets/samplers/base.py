@@ -32,7 +32,7 @@ from landscape_widgets.progress import (
 
 # Controls that several samplers have.
 SAMPLES = Control("n", "samples", "how many are drawn", "whole", least=1)
-RADIUS = Control("radius", "radius", "how far from θ*", above=0, empty="from the loss")
+RADIUS = Control("radius", "radius", "how far from θ* at most", above=0, empty="from the loss")
 EVERY = Control("every", "keep each", "how many steps from sample to sample", "whole", least=1)
 OPTIMISER = Control(
     "optimiser", "optimiser", "what goes downhill", "choice", choices=("adam", "sgd")

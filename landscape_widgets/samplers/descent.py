@@ -68,9 +68,7 @@ class Descent(Sampler):
         EVERY,
         RADIUS,
         OPTIMISER,
-        Control(
-            "learning_rate", "learning rate", "of the first step", above=0, empty="from the radius"
-        ),
+        Control("learning_rate", "learning rate", "of the first step", above=0, empty="by radius"),
     )
 
     runs: int = 12

@@ -107,7 +107,7 @@ class Langevin(Sampler):
             "temperature",
             "how much it wanders",
             above=0,
-            empty="log(n)/n of n examples",
+            empty="log(n)/n",
         ),
     )
 
