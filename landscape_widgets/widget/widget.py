@@ -27,6 +27,7 @@ from landscape_widgets.slices import ALPHAS, slice_along
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
@@ -157,7 +158,7 @@ class LandscapeWidget(ControlledWidget):
         self._published = 0.0
         self._phase = ("", 0.0)
         self._evaluating_since = 0.0
-        self._film: list[tuple[Frame, npt.NDArray[np.float64]]] = []
+        self._film = Film()
         self._distortion: npt.NDArray[np.float64] | None = None
         super().__init__(
             _map=map_figure(),
@@ -368,8 +369,8 @@ class LandscapeWidget(ControlledWidget):
             settings = reducer, space, standardise = self._map_settings
             self._trust, self._distortion = {}, None
             self._lassos = []  # drawn in the coordinates of another map
-            self._film = []
-            self._frames, self._trace = b"", wire.trace([], reducer, live=True)
+            self._film = Film(reducer.objective)
+            self._frames, self._trace = b"", self._film.trace(live=True)
             name = wire.map_name(reducer, space or land.cloud.space, standardise)
             self._info = {**self._info, "title": f"{name}, being laid out", "axes": []}
         stopped = ""
@@ -383,7 +384,7 @@ class LandscapeWidget(ControlledWidget):
                 on_frame=self._show_frame,
             )
             self._mapped_by = settings
-            last = self._film[-1][0] if self._film else None
+            last = self._film.last
             if cancelled() and last is not None and last.iteration < last.total:
                 stopped = f"stopped at iteration {last.iteration} of {last.total}"
         finally:
@@ -456,17 +457,17 @@ class LandscapeWidget(ControlledWidget):
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
         coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
         coordinates[rows] = frame.coordinates[:, :2]
-        self._film.append((frame, coordinates))
+        self._film.add(frame, coordinates)
         if self._may_publish():
             with self._lock, self.hold_sync():
                 self._publish_points(coordinates)
-                self._trace = wire.trace(self._film, self._reducer, live=True)
+                self._trace = self._film.trace(live=True)
         self._serve()
 
     def _publish_film(self) -> None:
         with self._lock, self.hold_sync():
-            self._frames, self._trace = wire.film(self._film, self._reducer)
-        self._film = []
+            self._frames, self._trace = self._film.pictures(), self._film.trace(live=False)
+        self._film = Film()
 
     def _serve(self, cancelled: Callable[[], bool] = never) -> None:
         """Compute the slices that were asked for, the latest first."""

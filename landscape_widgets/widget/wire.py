@@ -12,7 +12,7 @@ from landscape_widgets.cloud import Cloud
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress
-from landscape_widgets.reducers.base import Frame, Reducer
+from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.slices import Slice
 
 PHASES = {
@@ -21,7 +21,6 @@ PHASES = {
     "trust": "judging the map",
     "slices": "taking slices",
 }
-MOST_FRAMES = 60  # of a map's making that are kept
 
 
 def floats(values: npt.ArrayLike | None) -> bytes:
@@ -120,29 +119,6 @@ def trust(found: Faithfulness) -> dict[str, Any]:
             for readout in found.readouts
         ],
     }
-
-
-def trace(
-    frames: list[tuple[Frame, FloatArray]], reducer: Reducer, *, live: bool
-) -> dict[str, Any]:
-    """What was minimised at each of some intermediate maps; `live` while more are to come."""
-    values = [frame.objective for frame, _ in frames]
-    return {
-        "name": reducer.objective,
-        "iterations": [frame.iteration for frame, _ in frames],
-        "total": frames[-1][0].total if frames else 0,
-        "phases": [frame.phase for frame, _ in frames],
-        "values": [v if v is not None and np.isfinite(v) else None for v in values],
-        "live": live,
-    }
-
-
-def film(frames: list[tuple[Frame, FloatArray]], reducer: Reducer) -> tuple[bytes, dict[str, Any]]:
-    """The intermediate maps, one after the other up to the last, and what was minimised at each."""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).round().astype(int))
-    kept = [frames[i] for i in chosen] if frames else []
-    found = trace(kept, reducer, live=False)
-    return b"".join(floats(coordinates) for _, coordinates in kept), found
 
 
 def map_name(reducer: Reducer, space: str, standardised: bool) -> str:
