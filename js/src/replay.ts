@@ -16,6 +16,8 @@ export interface Trace {
   live: boolean;
 }
 
+const count = (n: number): string => n.toLocaleString("en-US");
+
 export interface Axis {
   low: number;
   high: number;
@@ -208,7 +210,7 @@ export class Replay {
     const value = values[frame];
     const reading = value == null ? "" : `${name} ${short(value)}`;
     const early = frame >= 0 && phases[frame] !== phases[phases.length - 1] ? ` (${phases[frame]})` : "";
-    const place = frame < 0 ? (live ? "beginning…" : "") : `iteration ${iterations[frame]} of ${total}${early}`;
+    const place = frame < 0 ? (live ? "beginning…" : "") : `iteration ${count(iterations[frame]!)} of ${count(total)}${early}`;
     this.text.replaceChildren(...[reading, place].filter(Boolean).map((line) => h("div", {}, line)));
     this.slider.setAttribute("aria-valuetext", [place, reading].filter(Boolean).join(", "));
     this.drawCurve(frame);

@@ -126,7 +126,7 @@ export class Settings {
     this.problems.set(field.name, problem);
     return h(
       "div",
-      { class: "lw-setting", "data-field": field.name },
+      { class: `lw-setting lw-setting-${field.kind}`, "data-field": field.name },
       h("label", { for: id }, field.label),
       input,
       h("span", { class: "lw-help", id: `${id}-help` }, helpFor(field)),

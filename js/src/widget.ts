@@ -307,7 +307,7 @@ class LandscapeView {
     this.settings.draw();
     drawTrust(this.trust, state.trust);
     drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
-    this.mapTitle.textContent = info.title;
+    this.mapTitle.textContent = this.mapTitle.title = info.title;
     this.caption.replaceChildren(
       ...info.caption.map((text) => h("span", {}, text)),
       ...info.notes.map((text) => h("span", { class: "lw-note" }, text)),

@@ -386,7 +386,7 @@ class LandscapeWidget(ControlledWidget):
             self._mapped_by = settings
             last = self._film.last
             if cancelled() and last is not None and last.iteration < last.total:
-                stopped = f"stopped at iteration {last.iteration} of {last.total}"
+                stopped = f"stopped at iteration {last.iteration:,}"
         finally:
             with self._lock, self.hold_sync():
                 self._publish_points(glide=True)

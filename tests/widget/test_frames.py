@@ -80,7 +80,7 @@ def test_stopping_keeps_the_last_map_that_was_shown_and_all_frames_up_to_it(widg
     np.testing.assert_allclose(floats(widget._points).reshape(61, 2), land.coordinates, rtol=1e-6)
     np.testing.assert_allclose(frames[-1], land.coordinates, rtol=1e-6)
     assert trace["values"][-1] == pytest.approx(reducer.info["kl_divergence"])
-    assert f"stopped at iteration {trace['iterations'][-1]} of" in widget._info["title"]
+    assert f"stopped at iteration {trace['iterations'][-1]:,}" in widget._info["title"]
     assert widget.selected == (3,)
     # Going on judges the map that is kept, and its frames stay.
     widget.start()
