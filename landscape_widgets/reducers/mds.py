@@ -36,9 +36,6 @@ class MDS(Reducer):
         self.tolerance = tolerance
         self._check_controls()
 
-    def __repr__(self) -> str:
-        return "MDS()"
-
     def fit(
         self,
         points: FloatArray,
@@ -70,6 +67,10 @@ class MDS(Reducer):
         self.info = {"stress": stress, "stress_1": float(np.sqrt(stress / total))}
         progress(Progress("map", self.max_iterations, self.max_iterations))
         return current
+
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        check_points(points)
+        self._points, self._coordinates = points, coordinates
 
     def place(self, points: FloatArray) -> FloatArray:
         target = cdist(points, self._points)

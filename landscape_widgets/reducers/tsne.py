@@ -38,6 +38,9 @@ class TSNE(Reducer):
     min_improvement : float
         Stop when the relative fall of the divergence over 25 iterations is smaller; 0 never stops
         early.
+    min_grad_norm : float
+        Stop when the gradient of the divergence, as one long vector, is shorter (scikit-learn
+        stops at 1e-7); 0 never stops early.
     """
 
     objective = "KL divergence"
@@ -61,6 +64,7 @@ class TSNE(Reducer):
             least=0,
             most=1,
         ),
+        Control("min_grad_norm", "min. gradient norm", "stop where it is smaller", least=0),
     )
 
     def __init__(
@@ -73,6 +77,7 @@ class TSNE(Reducer):
         learning_rate: float | Literal["auto"] = "auto",
         initialization: Literal["pca", "random"] = "pca",
         min_improvement: float = 0.0,
+        min_grad_norm: float = 0.0,
     ) -> None:
         self.perplexity = perplexity
         self.early_exaggeration = early_exaggeration
@@ -81,14 +86,12 @@ class TSNE(Reducer):
         self.learning_rate = learning_rate
         self.initialization = initialization
         self.min_improvement = min_improvement
+        self.min_grad_norm = min_grad_norm
         self._check_controls(*(["learning_rate"] if learning_rate == "auto" else []))
 
     @property
     def name(self) -> str:
         return "t-SNE"
-
-    def __repr__(self) -> str:
-        return f"TSNE(perplexity={self.perplexity:g})"
 
     def check(self, n: int, d: int) -> None:
         if n - 1 < 3 * self.perplexity:
@@ -112,30 +115,21 @@ class TSNE(Reducer):
         cancelled: CancelCallback = never,
         on_frame: FrameCallback | None = None,
     ) -> FloatArray:
-        from openTSNE import TSNEEmbedding, affinity, initialization
+        from openTSNE import initialization
 
         self.check(*points.shape)
         check_points(points)
-        n = len(points)
         total = self.early_iterations + self.iterations
-        neighbours = "exact" if n <= EXACT_NEIGHBOURS else "approx"
         progress(Progress("map", 0, total))
-        affinities = affinity.PerplexityBasedNN(
-            points, perplexity=self.perplexity, method=neighbours, random_state=seed, n_jobs=1
-        )
         start = (
             initialization.pca(points, n_components, random_state=seed)
             if self.initialization == "pca"
             else initialization.random(points, n_components, random_state=seed)
         )
-        embedding: Any = TSNEEmbedding(
-            np.ascontiguousarray(start),
-            affinities,
-            negative_gradient_method="bh" if n <= EXACT_NEIGHBOURS or n_components > 2 else "fft",
-            random_state=seed,
-            n_jobs=1,
+        embedding = self._begin(points, start, seed)
+        watch = _Watch(
+            total, self.min_improvement, self.min_grad_norm, progress, cancelled, on_frame
         )
-        watch = _Watch(total, self.min_improvement, progress, cancelled, on_frame)
         for count, options in (
             (self.early_iterations, {"exaggeration": self.early_exaggeration, "momentum": 0.5}),
             (self.iterations, {"exaggeration": None, "momentum": 0.8}),
@@ -156,8 +150,35 @@ class TSNE(Reducer):
             "iterations": watch.iteration,
             "perplexity": self.perplexity,
         }
+        if self.min_grad_norm > 0:
+            self.info["gradient_norm"] = gradient_norm(embedding)
         coordinates: FloatArray = np.array(embedding, dtype=np.float64)
         return coordinates
+
+    def _begin(self, points: FloatArray, start: FloatArray, seed: int) -> Any:
+        """A map of the points, as it is at the start."""
+        from openTSNE import TSNEEmbedding, affinity
+
+        few = len(points) <= EXACT_NEIGHBOURS
+        affinities = affinity.PerplexityBasedNN(
+            points,
+            perplexity=self.perplexity,
+            method="exact" if few else "approx",
+            random_state=seed,
+            n_jobs=1,
+        )
+        return TSNEEmbedding(
+            np.ascontiguousarray(start),
+            affinities,
+            negative_gradient_method="bh" if few or start.shape[1] > 2 else "fft",
+            random_state=seed,
+            n_jobs=1,
+        )
+
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        self.check(*points.shape)
+        check_points(points)
+        self._embedding = self._begin(points, coordinates, seed)
 
     def place(self, points: FloatArray) -> FloatArray:
         # Each point between its nearest neighbours, then moved by its own forces alone.
@@ -167,6 +188,32 @@ class TSNE(Reducer):
         return coordinates
 
 
+def gradient_norm(embedding: Any) -> float:
+    """Length of the gradient of the divergence with respect to a whole map of openTSNE.
+
+    openTSNE's own gradient leaves out the factor 4 of van der Maaten and Hinton (2008, eq. 5).
+    """
+    from openTSNE.tsne import kl_divergence_bh, kl_divergence_fft
+
+    options = embedding.gradient_descent_params
+    fft = options["negative_gradient_method"] == "fft"
+    _, gradient = (kl_divergence_fft if fft else kl_divergence_bh)(
+        embedding,
+        embedding.affinities.P,
+        # What is not set is openTSNE's default.
+        dof=options.get("dof", 1),
+        bh_params={"theta": options.get("theta", 0.5)},
+        fft_params={
+            "n_interpolation_points": options.get("n_interpolation_points", 3),
+            "min_num_intervals": options.get("min_num_intervals", 50),
+            "ints_in_interval": options.get("ints_in_interval", 1),
+        },
+        reference_embedding=None,
+        n_jobs=1,
+    )
+    return 4 * float(np.linalg.norm(gradient))
+
+
 class _Watch:
     """Tells of the map as it moves, and when to stop."""
 
@@ -174,11 +221,13 @@ class _Watch:
         self,
         total: int,
         min_improvement: float,
+        min_grad_norm: float,
         progress: ProgressCallback,
         cancelled: CancelCallback,
         on_frame: FrameCallback | None,
     ) -> None:
-        self.total, self.min_improvement = total, min_improvement
+        self.total = total
+        self.min_improvement, self.min_grad_norm = min_improvement, min_grad_norm
         self.progress, self.cancelled, self.on_frame = progress, cancelled, on_frame
         self.iteration = 0
         self.stopped = False
@@ -195,6 +244,12 @@ class _Watch:
             phase == "t-SNE"
             and self.min_improvement > 0
             and self._divergence - divergence < self.min_improvement * self._divergence
+        )
+        # One more gradient in 25, and only where somebody asks for it.
+        settled = settled or (
+            phase == "t-SNE"
+            and self.min_grad_norm > 0
+            and gradient_norm(embedding) < self.min_grad_norm
         )
         self._divergence = divergence if phase == "t-SNE" else np.inf
         self.stopped = settled or self.cancelled()
