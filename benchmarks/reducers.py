@@ -123,6 +123,8 @@ def main() -> None:
     few = cloud(200)
     for work in (*T_SNE.values(), *BY_UMAP.values()):
         work(few)
+    # From 4,096 points on umap-learn searches neighbours by other code, compiled when first used.
+    umap.UMAP(random_state=0, n_jobs=1, n_epochs=1).fit(cloud(4200))
     lines: list[tuple[str, ...]] = []
     for n in SIZES:
         points = cloud(n)

@@ -30,8 +30,8 @@ class TSNE(Reducer):
     early_exaggeration : float
         Factor on the attraction in the first iterations, which lets groups form.
     early_iterations, iterations : int
-        With and without that factor. 100 + 250 reach the divergence of openTSNE's own
-        250 + 500 on clouds of this kind.
+        With and without that factor. 100 + 250 come within 3% of the divergence that openTSNE's
+        own 250 + 500 reach on clouds of this kind (``benchmarks/reducers.py``).
     learning_rate : float or "auto"
         "auto" is N / exaggeration (Belkina et al. 2019).
     initialization : {"pca", "random"}

@@ -138,6 +138,7 @@ class UMAP(Reducer):
     ) -> None:
         from landscape_widgets.reducers.umap_layout import ExactIndex, WatchedUMAP
 
+        # No faster than umap-learn's search once that is compiled, which takes most of a minute.
         index, known = None, {}
         if self.metric == "euclidean" and EXACT_ALREADY <= len(points) <= MOST_EXACT:
             index = ExactIndex(points)
