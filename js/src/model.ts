@@ -117,10 +117,10 @@ export class State {
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;
   }
-  choices(name: "sampler" | "space" | "reducer"): Choice[] {
+  choices(name: "sampler" | "space" | "reducer" | "dimensions"): Choice[] {
     return ((this.model.get("_choices") ?? {}) as Record<string, Choice[]>)[name] ?? [];
   }
-  chosen(name: "sampler" | "space" | "reducer"): string {
+  chosen(name: "sampler" | "space" | "reducer" | "dimensions"): string {
     return ((this.model.get("_chosen") ?? {}) as Record<string, string>)[name] ?? "";
   }
   settings(name: "sampler" | "reducer"): Field[] {

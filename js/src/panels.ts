@@ -16,7 +16,7 @@ export const COLUMN_NAMES: Record<string, string> = {
 
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
 
-type Chooser = "sampler" | "space" | "reducer" | "colour-by";
+type Chooser = "sampler" | "space" | "reducer" | "dimensions" | "colour-by";
 
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
@@ -46,6 +46,7 @@ export class Bar {
       ["sampler", "Samples"],
       ["space", "Distance"],
       ["reducer", "Map"],
+      ["dimensions", "in"],
       ["colour-by", "Colour"],
     ] as [Chooser, string][]) {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
@@ -61,7 +62,7 @@ export class Bar {
   }
 
   drawChoices(): void {
-    for (const what of ["sampler", "space", "reducer"] as const) {
+    for (const what of ["sampler", "space", "reducer", "dimensions"] as const) {
       options(this.selects.get(what)!, this.state.choices(what), this.state.chosen(what));
     }
     const columns = Object.keys(this.state.columns).map((key) => ({ key, label: nameOf(key) }));

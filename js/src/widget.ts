@@ -16,9 +16,11 @@ import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
 import { Replay, type Trace } from "./replay";
+import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
 import { Settings } from "./settings";
 import { SliceView } from "./slice";
+import { TurnButton, triadParts } from "./solid";
 import { Tooltip } from "./tooltip";
 
 const GLIDE = 700; // ms in which points move to their final places
@@ -53,11 +55,12 @@ class LandscapeView {
     // at the very element that has the focus.
     "data-lm-suppress-shortcuts": true,
     "aria-label":
-      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back.",
+      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back. In three dimensions Shift with arrows turns, Home turns back.",
   });
   private readonly sliceLayer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
   private readonly mapTip = new Tooltip();
   private readonly sliceTip = new Tooltip();
+  private readonly turnButton = new TurnButton();
   private readonly mapTitle = h("div", { class: "lw-title" });
   private readonly replay: Replay;
   private readonly sliceTitle = h("div", { class: "lw-title" });
@@ -73,6 +76,8 @@ class LandscapeView {
   private slice!: SliceView;
   private hovered = -1;
   private dragged: readonly Point[] = [];
+  private turning: Point = [0, 0]; // angles that are to be drawn in the next animation frame
+  private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
   private asked = new Set<number>();
 
   constructor(
@@ -96,7 +101,7 @@ class LandscapeView {
       this.map.draw();
       this.drawMapLayer();
     }, signal);
-    this.mapHost.append(this.mapLayer, this.mapTip.element);
+    this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
       "div",
@@ -139,7 +144,7 @@ class LandscapeView {
   }
 
   private listen(): void {
-    const { map, signal } = this;
+    const { map, signal, turnButton } = this;
     this.on("_trace", () => this.loadFrames());
     this.on("_frame", () => {
       this.map.frame = this.replay.shown;
@@ -171,6 +176,12 @@ class LandscapeView {
           return map.pixels;
         },
         toData: (x, y) => map.figure.toData(x, y),
+        get solid() {
+          return map.solid;
+        },
+        get turning() {
+          return turnButton.on;
+        },
       },
       {
         hover: (index, at) => this.hover(index, at),
@@ -183,6 +194,7 @@ class LandscapeView {
         lasso: (polygon, mode) => this.lasso(polygon, mode),
         clear: () => this.select([], []),
         undo: () => this.undo(),
+        turn: (by) => this.turn(by),
       },
       signal,
     );
@@ -259,12 +271,35 @@ class LandscapeView {
   private lasso(polygon: Point[], mode: Mode): void {
     const started = performance.now();
     this.dragged = [];
+    this.lassoView = this.map.rotation;
     const { selected, lassos } = this.state;
     const inside = pointsInside(this.map.points, polygon);
     // What is drawn on a frame of the replay selects there, but means nothing on the map.
     const drawn = this.replay.away ? [] : [polygon];
     this.select(combine(selected, inside, mode), mode === "replace" ? drawn : [...lassos, ...drawn]);
     measure("landscape:lasso", started);
+  }
+
+  private turn(by: Point | null): void {
+    // Polygons were drawn on another view; what they selected stays.
+    this.history.forgetLassos();
+    if (this.state.lassos.length) {
+      this.model.set("_lassos", []);
+      this.model.save_changes();
+    }
+    if (!by) {
+      this.map.turn(null);
+      return this.drawMapLayer();
+    }
+    // Pointers move more often than the screen is drawn.
+    if (this.turning[0] === 0 && this.turning[1] === 0) {
+      requestAnimationFrame(() => {
+        this.map.turn(this.turning);
+        this.turning = [0, 0];
+        this.drawMapLayer();
+      });
+    }
+    this.turning = [this.turning[0] + by[0], this.turning[1] + by[1]];
   }
 
   private undo(): void {
@@ -321,9 +356,11 @@ class LandscapeView {
   private drawMapLayer(): void {
     const { figure } = this.map;
     const { left, top, width, height } = figure.plot;
+    const { solid, rotation } = this.map;
+    const otherView = solid && this.lassoView !== rotation;
     const parts: SVGElement[] = [
       s("rect", { class: "lw-frame", x: left, y: top, width, height }),
-      ...(this.replay.away ? [] : this.state.lassos).map((polygon) =>
+      ...(this.replay.away || otherView ? [] : this.state.lassos).map((polygon) =>
         s("polygon", { class: "lw-lasso", points: this.map.polygonPixels(polygon).join(" ") }),
       ),
     ];
@@ -340,7 +377,9 @@ class LandscapeView {
     const { selected } = this.state;
     if (selected.length <= 12) selected.forEach((i) => ring(i, ""));
     if (this.hovered >= 0) ring(this.hovered, "lw-hovered");
-    const [xAxis, yAxis] = this.state.info.axes;
+    this.turnButton.element.hidden = !solid;
+    if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, this.state.info.axes));
+    const [xAxis, yAxis] = solid ? [] : this.state.info.axes;
     if (xAxis) parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
     if (yAxis) {
       const [x, y] = [left - 8, top + height / 2];

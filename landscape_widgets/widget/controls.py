@@ -17,6 +17,7 @@ from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.widget.worker import Worker
 
 SPACES = ("weights", "outputs")
+COMPONENTS = (2, 3)
 STANDARDISE = Control(
     "standardise", "standardise", "measure each parameter in its own standard deviation", "flag"
 )
@@ -38,7 +39,12 @@ class ControlledWidget(anywidget.AnyWidget):
     _worker: Worker
 
     def _begin_controls(
-        self, landscape: Landscape, sampler: Any, reducer: Any, space: str | None
+        self,
+        landscape: Landscape,
+        sampler: Any,
+        reducer: Any,
+        space: str | None,
+        n_components: int,
     ) -> None:
         """Take over what is chosen at first.
 
@@ -52,6 +58,7 @@ class ControlledWidget(anywidget.AnyWidget):
         self._reducer = reducers.resolve(reducer)
         self._space = space
         self._standardise = False
+        self._n_components = _checked_components(n_components)
         # What the samples and the map that are there were made with.
         self._drawn_by = None if landscape.cloud is None else self._sampler
         self._mapped_by = None if landscape.cloud is None else self._map_settings
@@ -126,22 +133,41 @@ class ControlledWidget(anywidget.AnyWidget):
         self._set_map(self._reducer, self._space, value)
 
     @property
+    def n_components(self) -> int:
+        """Dimensions of the map, 2 or 3; set it, and the map is made anew."""
+        return self._n_components
+
+    @n_components.setter
+    def n_components(self, value: int) -> None:
+        value = _checked_components(value)
+        self._set_map(self._reducer, self._space, self._standardise, value)
+
+    @property
     def _unfinished(self) -> bool:
         """Whether there is more to do for what is chosen."""
         drawn = self._drawn_by is self._sampler and bool(self.landscape.evaluated.all())
         return not drawn or self._mapped_by != self._map_settings
 
     @property
-    def _map_settings(self) -> tuple[Reducer, str | None, bool]:
-        return self._reducer, self._space, self._standardise
+    def _map_settings(self) -> tuple[Reducer, str | None, bool, int]:
+        return self._reducer, self._space, self._standardise, self._n_components
 
-    def _set_map(self, reducer: Reducer, space: str | None, standardise: bool) -> None:
-        if (reducer, space, standardise) == self._map_settings:
+    def _set_map(
+        self,
+        reducer: Reducer,
+        space: str | None,
+        standardise: bool,
+        n_components: int | None = None,
+    ) -> None:
+        if n_components is None:
+            n_components = self._n_components
+        if (reducer, space, standardise, n_components) == self._map_settings:
             return
         self._check_map(reducer, space)
         with self._lock:
             self._reducer = self._used_reducers[_key(reducer)] = reducer
             self._space, self._standardise = space, standardise
+            self._n_components = n_components
             underway = self._sampling and self._worker.busy
             if not underway and self._can_map(reducer):
                 self._replaced = self._worker.busy
@@ -194,6 +220,8 @@ class ControlledWidget(anywidget.AnyWidget):
                 self.sampler = self._used_samplers.get(key, key)
             elif what == "reducer":
                 self.reducer = self._used_reducers.get(key, key)
+            elif what == "dimensions":
+                self.n_components = int(key)
             else:
                 self.space = key
         except ValueError as error:
@@ -240,11 +268,13 @@ class ControlledWidget(anywidget.AnyWidget):
                 "sampler": _offered(known_samplers, self._used_samplers),
                 "reducer": _offered(known_reducers, self._used_reducers),
                 "space": [{"key": name, "label": name} for name in spaces],
+                "dimensions": [{"key": str(n), "label": f"{n}-D"} for n in COMPONENTS],
             }
             self._chosen = {
                 "sampler": _key(self._sampler),
                 "reducer": _key(self._reducer),
                 "space": self.space,
+                "dimensions": str(self._n_components),
             }
             self._settings = {
                 "sampler": fields(self._sampler),
@@ -253,6 +283,13 @@ class ControlledWidget(anywidget.AnyWidget):
                     STANDARDISE.field(self._standardise, False),
                 ],
             }
+
+
+def _checked_components(value: Any) -> int:
+    """Raise a ValueError unless a map may have so many dimensions."""
+    if value not in COMPONENTS or isinstance(value, bool):
+        raise ValueError(f"n_components={value!r}; 2 or 3 is expected.")
+    return int(value)
 
 
 def _key(thing: Sampler | Reducer) -> str:

@@ -30,7 +30,7 @@ class Film:
         self._count = 0
 
     def add(self, frame: Frame, coordinates: FloatArray) -> None:
-        """Take in a frame, with the coordinates of all samples, (N, 2)."""
+        """Take in a frame, with the coordinates of all samples, (N, 2 or 3)."""
         self._last = (frame, coordinates)
         if self._count % self._every == 0:
             self._kept.append(self._last)

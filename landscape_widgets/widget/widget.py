@@ -58,6 +58,8 @@ class LandscapeWidget(ControlledWidget):
         sampler's own space by default.
     start : bool
         Whether to start at once.
+    n_components : {2, 3}
+        Dimensions of the map. One of three is turned in the browser.
 
     Attributes
     ----------
@@ -65,10 +67,10 @@ class LandscapeWidget(ControlledWidget):
         Numbers of the selected samples. Set it, and the view follows; observe it.
     colour_by : str
         The column that colours stand for.
-    sampler, reducer, space, standardise
-        What is sampled, how it is laid out, what distances mean, and whether each parameter counts
-        in its own standard deviation. Set one, and what follows from it is done again: samples for
-        a new sampler, else only the map.
+    sampler, reducer, space, standardise, n_components
+        What is sampled, how it is laid out, what distances mean, whether each parameter counts in
+        its own standard deviation, and how many dimensions the map has. Set one, and what follows
+        from it is done again: samples for a new sampler, else only the map.
     landscape : Landscape
         What is behind the widget, for scripts.
 
@@ -117,6 +119,7 @@ class LandscapeWidget(ControlledWidget):
         seed: int = 0,
         client: Any = None,
         start: bool = True,
+        n_components: int = 2,
         **keywords: Any,
     ) -> None:
         known = inspect.signature(Landscape.__init__).parameters
@@ -136,19 +139,32 @@ class LandscapeWidget(ControlledWidget):
             client=client,
             **keywords,
         )
-        self._begin(landscape, sampler, reducer, space, start)
+        self._begin(landscape, sampler, reducer, space, start, n_components)
 
     @classmethod
     def from_landscape(cls, landscape: Landscape) -> LandscapeWidget:
         """Show a landscape that is there already, from a script or a file."""
         widget = cls.__new__(cls)
-        widget._begin(landscape, landscape.sampler, landscape.reducer, landscape.space, True)
+        widget._begin(
+            landscape,
+            landscape.sampler,
+            landscape.reducer,
+            landscape.space,
+            True,
+            landscape.coordinates.shape[1],
+        )
         return widget
 
     def _begin(
-        self, landscape: Landscape, sampler: Any, reducer: Any, space: str | None, start: bool
+        self,
+        landscape: Landscape,
+        sampler: Any,
+        reducer: Any,
+        space: str | None,
+        start: bool,
+        n_components: int,
     ) -> None:
-        self._begin_controls(landscape, sampler, reducer, space)
+        self._begin_controls(landscape, sampler, reducer, space, n_components)
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
@@ -366,7 +382,7 @@ class LandscapeWidget(ControlledWidget):
         assert land.cloud is not None
         with self._lock, self.hold_sync():
             self._sampling, self._replaced = False, False
-            settings = reducer, space, standardise = self._map_settings
+            settings = reducer, space, standardise, n_components = self._map_settings
             self._trust, self._distortion = {}, None
             self._lassos = []  # drawn in the coordinates of another map
             self._film = Film(reducer.objective)
@@ -379,6 +395,7 @@ class LandscapeWidget(ControlledWidget):
                 reducer,
                 space=space,  # type: ignore[arg-type]
                 standardise=standardise,
+                n_components=n_components,
                 progress=self._report,
                 cancelled=cancelled,
                 on_frame=self._show_frame,
@@ -455,8 +472,9 @@ class LandscapeWidget(ControlledWidget):
         self._serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
-        coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
-        coordinates[rows] = frame.coordinates[:, :2]
+        n_components = frame.coordinates.shape[1]
+        coordinates = np.full((len(self.landscape.evaluated), n_components), np.nan)
+        coordinates[rows] = frame.coordinates
         self._film.add(frame, coordinates)
         if self._may_publish():
             with self._lock, self.hold_sync():
@@ -524,9 +542,9 @@ class LandscapeWidget(ControlledWidget):
         if coordinates is None:
             coordinates = land.coordinates
             if not np.isfinite(coordinates).any():
-                coordinates = land.initial_coordinates()
+                coordinates = land.initial_coordinates(self._n_components)
         with self._lock, self.hold_sync():
-            self._points = wire.floats(coordinates[:, :2])
+            self._points = wire.floats(coordinates)
             self._columns = wire.columns(land, self._distortion)
             self._evaluated = wire.floats(land.evaluated)
             self._glide = glide

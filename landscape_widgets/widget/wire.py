@@ -144,7 +144,7 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
     axes: list[str] = []
     shares = told.get("explained_variance_ratio")
     if shares is not None:
-        axes = [f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares[:2])]
+        axes = [f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
     caption = [f"{objective.size:,} parameters"]
     if land.cloud is not None:
         caption.insert(0, f"{len(land.cloud):,} samples")
