@@ -123,6 +123,7 @@ class Landscape:
         self.space: Space | None = None
         self.cloud: Cloud | None = None
         self._placing: _Measure | None = None
+        self._from_file = False  # the map was read: its reducer has not seen the points yet
         self._reset(0)
 
     def _reset(self, n: int) -> None:
@@ -205,12 +206,6 @@ class Landscape:
         return self.evaluate_rest(
             progress=progress, cancelled=cancelled, on_chunk=on_chunk, path=path
         )
-
-    def forget(self) -> None:
-        """Let go of the samples and the map."""
-        self.cloud = None
-        self.sampler, self.space, self._placing = None, None, None
-        self._reset(0)
 
     def evaluate_rest(
         self,
@@ -365,6 +360,7 @@ class Landscape:
         coordinates[rows] = found
         self.coordinates = coordinates
         self.reducer, self.space, self._placing = reducer, measure.space, measure
+        self._from_file = False
         return self
 
     def refine(
@@ -396,9 +392,15 @@ class Landscape:
         Raises
         ------
         ValueError
-            If no samples are given, or n is not positive.
+            If no samples are given, n is not positive, or the map was read from a file that does
+            not tell how it was made.
         """
         cloud = self._sampled()
+        if self._placing is None and np.isfinite(self.coordinates).any():
+            raise ValueError(
+                "The file does not tell how its map was made, so nothing can be placed on it. "
+                "Call .embed() first."
+            )
         chosen = np.unique(np.atleast_1d(np.asarray(indices, dtype=np.int64)))
         if not len(chosen) or n < 1:
             raise ValueError(
@@ -432,6 +434,10 @@ class Landscape:
             return
         rows = np.asarray(indices)
         points = self._placing.points(self)
+        if self._from_file:
+            known = np.isfinite(self.coordinates).all(axis=1)
+            self.reducer.resume(points[known], self.coordinates[known], self.seed)
+            self._from_file = False
         rows = rows[self.evaluated[rows] & np.isfinite(points[rows]).all(axis=1)]
         if len(rows):
             self.coordinates[rows] = self.reducer.place(points[rows])
@@ -602,11 +608,14 @@ class Landscape:
         tensors, cloud = storage.pack_cloud(self._sampled())
         for name, values in {**self._results(), "coordinates": self.coordinates}.items():
             tensors[name] = torch.from_numpy(values)
+        if self._placing is not None and self._placing.scale is not None:
+            tensors["map_scale"] = torch.from_numpy(np.ascontiguousarray(self._placing.scale))
         storage.write(
             path,
             tensors,
             {
                 "cloud": cloud,
+                "map": self._map_origin(),
                 "model": fingerprint.of_model(self.objective),
                 "data": fingerprint.of_data(self.objective),
                 "sampler": repr(self.sampler),
@@ -616,6 +625,22 @@ class Landscape:
                 "torch": torch.__version__,
             },
         )
+
+    def _map_origin(self) -> dict[str, Any] | None:
+        """How the map was made, as JSON; None where there is none, or it cannot be told."""
+        kinds = {kind.__name__: kind for kind in reducers.BY_NAME.values()}
+        name = type(self.reducer).__name__
+        if self._placing is None or self.reducer is None or name not in kinds:
+            return None
+
+        def plain(values: dict[str, Any]) -> dict[str, Any]:
+            return {k: v.tolist() if hasattr(v, "tolist") else v for k, v in values.items()}
+
+        return {
+            "reducer": name,
+            "parameters": plain(self.reducer.parameters),
+            "info": plain(self.reducer.info),
+        }
 
     @classmethod
     def load(
@@ -671,3 +696,12 @@ class Landscape:
             values[...] = file.tensors[name].numpy()
         self.coordinates = file.tensors["coordinates"].numpy().copy()
         self.space = file.document["space"]
+        self.reducer, self._placing = None, None
+        origin = file.document.get("map")
+        if origin is not None and self.space is not None:
+            self.reducer = reducers.resolve(origin["reducer"])
+            self.reducer = type(self.reducer)(**origin["parameters"])
+            self.reducer.info = origin["info"]
+            scale = file.tensors.get("map_scale")
+            self._placing = _Measure(self.space, None if scale is None else scale.numpy())
+            self._from_file = True

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA
 from torch import nn
 
 from landscape_widgets import reducers, samplers
@@ -134,6 +135,33 @@ def test_refining_adds_samples_around_the_chosen_ones_and_moves_nothing(land):
     spread = np.linalg.norm(points[5] - points[6])
     nearest = np.linalg.norm(points[n:, None] - points[None, [5, 6]], axis=-1).min(axis=1)
     assert np.median(nearest) < spread
+
+
+@pytest.mark.parametrize("reducer", [reducers.TSNE(5), reducers.UMAP(n_epochs=20), "pca", "mds"])
+@pytest.mark.parametrize("components", [2, 3])
+def test_refining_a_map_read_from_a_file_places_samples_as_before_it_was_saved(
+    model, land, tmp_path, reducer, components
+):
+    land.sample(SAMPLER).embed(reducer, n_components=components, standardise=components == 3)
+    land.save(tmp_path / "land.safetensors")
+    again = Landscape.load(tmp_path / "land.safetensors", model, DATA, val_data=VAL)
+    assert repr(again.reducer) == repr(land.reducer)
+    n = len(land.losses)
+    for each in (land, again):
+        each.refine([5, 6], n=10)
+    assert np.array_equal(again.coordinates[:n], land.coordinates[:n], equal_nan=True)
+    np.testing.assert_allclose(again.coordinates[n:], land.coordinates[n:], rtol=1e-6, atol=1e-8)
+    assert again.faithfulness() is not None
+
+
+def test_refining_a_map_whose_making_the_file_does_not_tell_says_what_to_do(model, land, tmp_path):
+    land.sample(SAMPLER).embed(PCA(n_components=2))
+    land.save(tmp_path / "land.safetensors")
+    again = Landscape.load(tmp_path / "land.safetensors", model, DATA, val_data=VAL)
+    with pytest.raises(ValueError, match=r"Call \.embed\(\) first"):
+        again.refine([5, 6], n=10)
+    again.embed("pca").refine([5, 6], n=10)
+    assert np.isfinite(again.coordinates[-10:]).all()
 
 
 def test_refining_around_nothing_is_refused(land):

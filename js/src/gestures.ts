@@ -7,6 +7,9 @@ import { modeOf, type Mode } from "./selection";
 export interface Target {
   pixels: Float32Array;
   toData(x: number, y: number): Point;
+  /** Whether it can be turned, and whether the main button does that instead of drawing. */
+  solid: boolean;
+  turning: boolean;
 }
 
 export interface Handlers {
@@ -17,14 +20,19 @@ export interface Handlers {
   lasso(polygon: Point[], mode: Mode): void;
   clear(): void;
   undo(): void;
+  /** Turn by angles to the right and downwards; null turns it back. */
+  turn(by: Point | null): void;
 }
 
 const REACH = 14; // how far from a point, in px, it is still meant
+const PER_PIXEL = 0.008; // radians that the map turns
+const PER_KEY = Math.PI / 24;
 const DRAG = 5; // how far, in px, a press must move to be a lasso
 
 export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signal: AbortSignal): void {
   let path: Point[] | null = null;
   let dragging = false;
+  let held: Point | null = null; // where the map was last turned to
   let cursor = -1;
 
   const at = (event: MouseEvent): Point => {
@@ -36,6 +44,14 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
   layer.addEventListener(
     "pointerdown",
     (event) => {
+      if (target.solid && (event.button !== 0 || target.turning)) {
+        event.preventDefault(); // of the middle button, which would scroll
+        layer.focus({ preventScroll: true });
+        layer.setPointerCapture(event.pointerId);
+        held = at(event);
+        on.leave();
+        return;
+      }
       if (event.button !== 0) return;
       layer.focus({ preventScroll: true });
       layer.setPointerCapture(event.pointerId);
@@ -48,6 +64,11 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
     "pointermove",
     (event) => {
       const point = at(event);
+      if (held) {
+        on.turn([PER_PIXEL * (point[0] - held[0]), PER_PIXEL * (point[1] - held[1])]);
+        held = point;
+        return;
+      }
       if (!path) {
         const index = nearest(target.pixels, point[0], point[1], REACH);
         if (index >= 0) cursor = index;
@@ -64,6 +85,7 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
   layer.addEventListener(
     "pointerup",
     (event) => {
+      held = null;
       if (!path) return;
       const drawn = path;
       path = null;
@@ -84,12 +106,13 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
   layer.addEventListener(
     "pointercancel",
     () => {
-      path = null;
+      path = held = null;
       on.drag([]);
     },
     options,
   );
-  layer.addEventListener("pointerleave", () => !path && on.leave(), options);
+  layer.addEventListener("contextmenu", (event) => target.solid && stop(event), options);
+  layer.addEventListener("pointerleave", () => !path && !held && on.leave(), options);
 
   const arrows: Record<string, Point> = {
     ArrowRight: [1, 0],
@@ -101,7 +124,11 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
     "keydown",
     (event) => {
       const arrow = arrows[event.key];
-      if (arrow) {
+      if (target.solid && event.shiftKey && arrow) {
+        on.turn([PER_KEY * arrow[0], PER_KEY * arrow[1]]);
+      } else if (target.solid && event.key === "Home") {
+        on.turn(null);
+      } else if (arrow) {
         const from = cursor >= 0 && cursor * 2 < target.pixels.length ? cursor : 0;
         const next = cursor < 0 ? 0 : nextInDirection(target.pixels, from, arrow[0], arrow[1]);
         cursor = next >= 0 ? next : from;
@@ -116,10 +143,15 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       } else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
         on.undo();
       } else return;
-      event.preventDefault();
-      event.stopPropagation(); // JupyterLab has shortcuts on the same keys
+      stop(event);
     },
     options,
   );
   layer.addEventListener("blur", () => on.leave(), options);
+}
+
+/** JupyterLab has shortcuts on the same keys, and a menu on the same button. */
+function stop(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
 }

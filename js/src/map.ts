@@ -4,6 +4,7 @@ import { Figure } from "./bqplot";
 import { log, logTicks, linearTicks, short, VIRIDIS } from "./colours";
 import { fitDomain, quantile, type Point } from "./geometry";
 import type { State } from "./model";
+import { ballOf, project, START, turned, type Ball, type Rotation } from "./rotation";
 
 // The order in which Python lists the marks of the figure.
 const PATHS = 0;
@@ -29,6 +30,8 @@ export class MapView {
   points: Float32Array = new Float32Array(0);
   /** A frame of the replay that is shown instead of the map. */
   frame: Float32Array | null = null;
+  /** How a map of three dimensions is turned. */
+  rotation: Rotation = START;
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
 
@@ -40,7 +43,7 @@ export class MapView {
   /** Draw everything anew; points move to their places within `glide` ms. */
   draw(glide = 0): void {
     const { state, figure } = this;
-    this.points = this.frame ?? state.points;
+    this.place();
     figure.glide = glide;
     this.fit();
     const kinds = state.samples.kind;
@@ -61,11 +64,17 @@ export class MapView {
                 : HOLLOW;
       groups[group]!.push(i);
     }
+    const { depth } = this;
+    // What is nearer is drawn later, over what is behind it.
+    if (depth) for (const mark of [WAITING, POINTS, HOLLOW]) groups[mark]!.sort((a, b) => depth[a]! - depth[b]!);
     for (const [mark, indices] of Object.entries(groups)) {
       const values: Record<string, unknown> = {
         x: Float32Array.from(indices, (i) => this.points[2 * i]!),
         y: Float32Array.from(indices, (i) => this.points[2 * i + 1]!),
       };
+      if ([WAITING, POINTS, HOLLOW].includes(Number(mark))) {
+        values.size = Float32Array.from(depth ? indices : [], (i) => 0.9 + 0.5 * depth![i]!);
+      }
       if (Number(mark) === POINTS || Number(mark) === MINIMA) {
         const missing = this.scale ? this.scale.low : 0;
         values.color = Float32Array.from(indices, (i) => (Number.isFinite(colours[i]!) ? colours[i]! : missing));
@@ -85,6 +94,33 @@ export class MapView {
     this.emphasise(state.selected);
   }
 
+  private ball: Ball = ballOf(new Float32Array(0));
+  /** From −1, far, to 1, near; null on a map of two dimensions. */
+  private depth: Float32Array | null = null;
+
+  get solid(): boolean {
+    return this.depth !== null;
+  }
+
+  /** Turn a map of three dimensions by angles to the right and downwards; null turns it back. */
+  turn(by: readonly [number, number] | null): void {
+    if (!this.solid) return;
+    this.rotation = by ? turned(this.rotation, ...by) : START;
+    this.draw();
+  }
+
+  /** Where the samples are in the plane of the screen. */
+  private place(): void {
+    const raw = this.frame ?? this.state.points;
+    const n = this.state.samples.kind.length;
+    if (n === 0 || raw.length !== 3 * n) {
+      [this.points, this.depth] = [raw, null];
+      return;
+    }
+    this.ball = ballOf(raw);
+    ({ points: this.points, depth: this.depth } = project(raw, this.rotation, this.ball));
+  }
+
   private members: Record<number, number[]> = {};
 
   /** Dim what is not selected. */
@@ -92,8 +128,14 @@ export class MapView {
     const chosen = new Set(selected);
     for (const mark of [POINTS, HOLLOW, MINIMA]) {
       const indices = this.members[mark] ?? [];
+      const { depth } = this;
+      const plain = mark === POINTS ? 0.9 : 1;
       const opacities =
-        chosen.size === 0 ? [mark === POINTS ? 0.9 : 1] : indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : 0.18));
+        chosen.size > 0
+          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : 0.18))
+          : depth
+            ? indices.map((i) => plain * (0.7 + 0.3 * depth[i]!))
+            : [plain];
       this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
     }
   }
@@ -101,7 +143,10 @@ export class MapView {
   /** Show all samples, with one unit as long on both axes. */
   fit(): void {
     const { width, height } = this.figure.plot;
-    const { x, y } = fitDomain(this.points, width, height);
+    const { radius } = this.ball;
+    // The same from every side, so that nothing swells or shrinks when the map is turned.
+    const extent = this.solid ? new Float32Array([-radius, -radius, radius, radius]) : this.points;
+    const { x, y } = fitDomain(extent, width, height);
     this.figure.setDomain("x", x);
     this.figure.setDomain("y", y);
   }

@@ -8,8 +8,8 @@ export interface Model {
   set(name: string, value: unknown): void;
   save_changes(): void;
   send(content: unknown): void;
-  on(event: string, callback: () => void): void;
-  off(event: string, callback: () => void): void;
+  on(event: string, callback: (content?: any) => void): void;
+  off(event: string, callback: (content?: any) => void): void;
   widget_manager: { get_model(id: string): Promise<BackboneModel>; create_view(model: BackboneModel): Promise<any> };
 }
 
@@ -54,6 +54,19 @@ export interface Samples {
 export interface Choice {
   key: string;
   label: string;
+}
+
+/** A parameter that may be turned; see controls.py. */
+export interface Field {
+  name: string;
+  label: string;
+  help: string;
+  kind: "number" | "whole" | "numbers" | "choice" | "flag";
+  choices: string[];
+  range: string;
+  value: string | boolean;
+  default: string | boolean;
+  empty: string;
 }
 
 export interface MapInfo {
@@ -104,11 +117,14 @@ export class State {
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;
   }
-  choices(name: "sampler" | "space" | "reducer"): Choice[] {
+  choices(name: "sampler" | "space" | "reducer" | "dimensions"): Choice[] {
     return ((this.model.get("_choices") ?? {}) as Record<string, Choice[]>)[name] ?? [];
   }
-  chosen(name: "sampler" | "space" | "reducer"): string {
+  chosen(name: "sampler" | "space" | "reducer" | "dimensions"): string {
     return ((this.model.get("_chosen") ?? {}) as Record<string, string>)[name] ?? "";
+  }
+  settings(name: "sampler" | "reducer"): Field[] {
+    return ((this.model.get("_settings") ?? {}) as Record<string, Field[]>)[name] ?? [];
   }
   get colourBy(): string {
     return this.model.get("colour_by") as string;

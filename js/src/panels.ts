@@ -16,7 +16,7 @@ export const COLUMN_NAMES: Record<string, string> = {
 
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
 
-type Chooser = "sampler" | "space" | "reducer" | "colour-by";
+type Chooser = "sampler" | "space" | "reducer" | "dimensions" | "colour-by";
 
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
@@ -40,17 +40,21 @@ export class Bar {
   constructor(
     private readonly state: State,
     on: BarHandlers,
+    beside: Partial<Record<Chooser, HTMLElement>>,
   ) {
     for (const [what, label] of [
       ["sampler", "Samples"],
       ["space", "Distance"],
       ["reducer", "Map"],
+      ["dimensions", "in"],
       ["colour-by", "Colour"],
     ] as [Chooser, string][]) {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      this.element.append(h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select));
+      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
+      const more = beside[what];
+      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
@@ -58,7 +62,7 @@ export class Bar {
   }
 
   drawChoices(): void {
-    for (const what of ["sampler", "space", "reducer"] as const) {
+    for (const what of ["sampler", "space", "reducer", "dimensions"] as const) {
       options(this.selects.get(what)!, this.state.choices(what), this.state.chosen(what));
     }
     const columns = Object.keys(this.state.columns).map((key) => ({ key, label: nameOf(key) }));

@@ -35,6 +35,16 @@ export class History {
     if (this.steps.length > this.depth) this.steps.shift();
   }
 
+  /** The samples are others: there is no way back. */
+  clear(): void {
+    this.steps.length = 0;
+  }
+
+  /** The map is another: polygons that were drawn on the one before mean nothing on it. */
+  forgetLassos(): void {
+    this.steps.forEach((step, i) => (this.steps[i] = { ...step, lassos: [] }));
+  }
+
   pop(): Step | undefined {
     return this.steps.pop();
   }

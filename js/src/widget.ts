@@ -2,7 +2,8 @@
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
 // status (with data-state), map, slice, trust, selection, refine,
-// play, frames, objective, error. The root has data-ready once both
+// sampler-settings, reducer-settings, settings, apply, defaults, notice,
+// film, play, step-back, step-on, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
@@ -15,8 +16,11 @@ import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
 import { Replay, type Trace } from "./replay";
+import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
+import { Settings } from "./settings";
 import { SliceView } from "./slice";
+import { TurnButton, triadParts } from "./solid";
 import { Tooltip } from "./tooltip";
 
 const GLIDE = 700; // ms in which points move to their final places
@@ -40,6 +44,7 @@ function render({ model, el, signal: given }: RenderProps): () => void {
 class LandscapeView {
   private readonly state: State;
   private readonly bar: Bar;
+  private readonly settings: Settings;
   private readonly mapHost = h("div", { class: "lw-figure", "data-testid": "map" });
   private readonly sliceHost = h("div", { class: "lw-figure", "data-testid": "slice" });
   private readonly mapLayer = s("svg", {
@@ -50,11 +55,12 @@ class LandscapeView {
     // at the very element that has the focus.
     "data-lm-suppress-shortcuts": true,
     "aria-label":
-      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back.",
+      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back. In three dimensions Shift with arrows turns, Home turns back.",
   });
   private readonly sliceLayer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
   private readonly mapTip = new Tooltip();
   private readonly sliceTip = new Tooltip();
+  private readonly turnButton = new TurnButton();
   private readonly mapTitle = h("div", { class: "lw-title" });
   private readonly replay: Replay;
   private readonly sliceTitle = h("div", { class: "lw-title" });
@@ -70,6 +76,8 @@ class LandscapeView {
   private slice!: SliceView;
   private hovered = -1;
   private dragged: readonly Point[] = [];
+  private turning: Point = [0, 0]; // angles that are to be drawn in the next animation frame
+  private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
   private asked = new Set<number>();
 
   constructor(
@@ -78,27 +86,33 @@ class LandscapeView {
     private readonly signal: AbortSignal,
   ) {
     this.state = new State(model);
-    this.bar = new Bar(this.state, {
-      choose: (what, key) => this.choose(what, key),
-      start: () => model.send({ type: "start" }),
-      stop: () => model.send({ type: "stop" }),
-    });
-    this.replay = new Replay((points) => {
-      this.map.frame = points;
+    this.settings = new Settings(this.state, (what, values) => model.send({ type: "set", what, values }));
+    this.bar = new Bar(
+      this.state,
+      {
+        choose: (what, key) => this.choose(what, key),
+        start: () => model.send({ type: "start" }),
+        stop: () => model.send({ type: "stop" }),
+      },
+      this.settings.toggles,
+    );
+    this.replay = new Replay(() => {
+      this.map.frame = this.replay.shown;
       this.map.draw();
       this.drawMapLayer();
     }, signal);
-    this.mapHost.append(this.mapLayer, this.mapTip.element);
+    this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
       "div",
       { class: "lw-root" },
       this.bar.element,
+      this.settings.element,
       this.error,
       h(
         "div",
         { class: "lw-stage" },
-        h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.mapTitle, this.replay.element), this.mapHost, this.colourBar),
+        h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar, this.replay.element),
         h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
       ),
       h("div", { class: "lw-below" }, this.trust, this.selection),
@@ -130,10 +144,10 @@ class LandscapeView {
   }
 
   private listen(): void {
-    const { map, signal } = this;
+    const { map, signal, turnButton } = this;
     this.on("_trace", () => this.loadFrames());
     this.on("_frame", () => {
-      this.map.frame = null;
+      this.map.frame = this.replay.shown;
       this.map.draw(this.model.get("_glide") ? GLIDE : 0);
       this.draw();
       this.acknowledge();
@@ -148,7 +162,13 @@ class LandscapeView {
       this.map.draw();
       this.draw();
     });
-    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_samples"]) this.on(name, () => this.drawPanels());
+    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
+    this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
+    this.on("msg:custom", (content) => {
+      if (content.type !== "answer") return;
+      this.settings.answer(content.what, content.errors);
+      this.bar.drawChoices(); // what was refused is not chosen
+    });
     listen(
       this.mapLayer,
       {
@@ -156,6 +176,12 @@ class LandscapeView {
           return map.pixels;
         },
         toData: (x, y) => map.figure.toData(x, y),
+        get solid() {
+          return map.solid;
+        },
+        get turning() {
+          return turnButton.on;
+        },
       },
       {
         hover: (index, at) => this.hover(index, at),
@@ -168,6 +194,7 @@ class LandscapeView {
         lasso: (polygon, mode) => this.lasso(polygon, mode),
         clear: () => this.select([], []),
         undo: () => this.undo(),
+        turn: (by) => this.turn(by),
       },
       signal,
     );
@@ -176,11 +203,15 @@ class LandscapeView {
   }
 
   private loadFrames(): void {
-    this.replay.load(floats(this.model.get("_frames")), this.model.get("_trace") as Trace);
+    const trace = this.model.get("_trace") as Trace;
+    if (trace.live) {
+      this.history.forgetLassos();
+      this.replay.follow(trace);
+    } else this.replay.load(floats(this.model.get("_frames")), trace);
   }
 
-  private on(name: string, callback: () => void): void {
-    const event = `change:${name}`;
+  private on(name: string, callback: (content?: any) => void): void {
+    const event = name.includes(":") ? name : `change:${name}`;
     this.model.on(event, callback);
     this.signal.addEventListener("abort", () => this.model.off(event, callback));
   }
@@ -240,10 +271,35 @@ class LandscapeView {
   private lasso(polygon: Point[], mode: Mode): void {
     const started = performance.now();
     this.dragged = [];
+    this.lassoView = this.map.rotation;
     const { selected, lassos } = this.state;
     const inside = pointsInside(this.map.points, polygon);
-    this.select(combine(selected, inside, mode), mode === "replace" ? [polygon] : [...lassos, polygon]);
+    // What is drawn on a frame of the replay selects there, but means nothing on the map.
+    const drawn = this.replay.away ? [] : [polygon];
+    this.select(combine(selected, inside, mode), mode === "replace" ? drawn : [...lassos, ...drawn]);
     measure("landscape:lasso", started);
+  }
+
+  private turn(by: Point | null): void {
+    // Polygons were drawn on another view; what they selected stays.
+    this.history.forgetLassos();
+    if (this.state.lassos.length) {
+      this.model.set("_lassos", []);
+      this.model.save_changes();
+    }
+    if (!by) {
+      this.map.turn(null);
+      return this.drawMapLayer();
+    }
+    // Pointers move more often than the screen is drawn.
+    if (this.turning[0] === 0 && this.turning[1] === 0) {
+      requestAnimationFrame(() => {
+        this.map.turn(this.turning);
+        this.turning = [0, 0];
+        this.drawMapLayer();
+      });
+    }
+    this.turning = [this.turning[0] + by[0], this.turning[1] + by[1]];
   }
 
   private undo(): void {
@@ -283,9 +339,10 @@ class LandscapeView {
     const info = state.info;
     this.bar.drawChoices();
     this.bar.drawProgress();
+    this.settings.draw();
     drawTrust(this.trust, state.trust);
     drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
-    this.mapTitle.textContent = info.title;
+    this.mapTitle.textContent = this.mapTitle.title = info.title;
     this.caption.replaceChildren(
       ...info.caption.map((text) => h("span", {}, text)),
       ...info.notes.map((text) => h("span", { class: "lw-note" }, text)),
@@ -299,9 +356,11 @@ class LandscapeView {
   private drawMapLayer(): void {
     const { figure } = this.map;
     const { left, top, width, height } = figure.plot;
+    const { solid, rotation } = this.map;
+    const otherView = solid && this.lassoView !== rotation;
     const parts: SVGElement[] = [
       s("rect", { class: "lw-frame", x: left, y: top, width, height }),
-      ...this.state.lassos.map((polygon) =>
+      ...(this.replay.away || otherView ? [] : this.state.lassos).map((polygon) =>
         s("polygon", { class: "lw-lasso", points: this.map.polygonPixels(polygon).join(" ") }),
       ),
     ];
@@ -318,7 +377,9 @@ class LandscapeView {
     const { selected } = this.state;
     if (selected.length <= 12) selected.forEach((i) => ring(i, ""));
     if (this.hovered >= 0) ring(this.hovered, "lw-hovered");
-    const [xAxis, yAxis] = this.state.info.axes;
+    this.turnButton.element.hidden = !solid;
+    if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, this.state.info.axes));
+    const [xAxis, yAxis] = solid ? [] : this.state.info.axes;
     if (xAxis) parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
     if (yAxis) {
       const [x, y] = [left - 8, top + height / 2];

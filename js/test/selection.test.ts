@@ -15,3 +15,13 @@ it("steps are taken back one by one, and the oldest are forgotten", () => {
   expect(history.pop()?.selected).toEqual([2]);
   expect(history.pop()).toBeUndefined();
 });
+
+it("lassos of another map are not drawn again, and samples that are gone are not selected again", () => {
+  const history = new History();
+  history.push({ selected: [1], lassos: [[[0, 0], [1, 0], [0, 1]]] });
+  history.push({ selected: [1, 2], lassos: [[[0, 0], [1, 0], [0, 1]]] });
+  history.forgetLassos();
+  expect(history.pop()).toEqual({ selected: [1, 2], lassos: [] });
+  history.clear();
+  expect(history.pop()).toBeUndefined();
+});

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 
 
@@ -37,15 +39,35 @@ class Reducer(ABC):
         What the last fit has to tell (final KL divergence, explained variances, ...).
     objective : str
         What is minimised, where frames tell of it.
+    controls : tuple of Control
+        Parameters that may be turned by hand.
     """
 
     info: dict[str, Any]
     objective: ClassVar[str] = ""
+    controls: ClassVar[tuple[Control, ...]] = ()
 
     @property
     def name(self) -> str:
         """What the map is called after it."""
         return type(self).__name__
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The keywords that make such a reducer."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        known = inspect.signature(type(self)).parameters
+        set_ = {n: v for n, v in self.parameters.items() if v != known[n].default}
+        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in set_.items())})"
+
+    def _check_controls(self, *unset: str) -> None:
+        """Raise where a parameter is not what its control expects; `unset` ones are left out."""
+        for control in self.controls:
+            if control.name not in unset:
+                control.check(type(self).__name__, getattr(self, control.name))
 
     def check(self, n: int, d: int) -> None:  # noqa: B027
         """Raise a ValueError where n points in d dimensions are too few."""
@@ -82,6 +104,23 @@ class Reducer(ABC):
         ------
         ValueError
             If there are too few points, or some are not finite, huge, or all the same.
+        """
+
+    @abstractmethod
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        """Take up a map (N, c) of points (N, d) that was made before, to place more points on it.
+
+        Parameters
+        ----------
+        points, coordinates
+            Those of the map, which stays as it is.
+        seed : int
+            The one that it was made with.
+
+        Raises
+        ------
+        ValueError
+            If that cannot be done.
         """
 
     @abstractmethod

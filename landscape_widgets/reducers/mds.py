@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 from landscape_widgets.reducers.pca import PCA
@@ -25,15 +26,15 @@ class MDS(Reducer):
     """
 
     objective = "stress"
+    controls = (
+        Control("max_iterations", "iterations", "at most", "whole", least=1),
+        Control("tolerance", "tolerance", "stop where stress falls by a smaller share", least=0),
+    )
 
     def __init__(self, max_iterations: int = 300, tolerance: float = 1e-5) -> None:
-        if max_iterations < 1:
-            raise ValueError(f"max_iterations={max_iterations!r}; 1 or more is expected.")
         self.max_iterations = max_iterations
         self.tolerance = tolerance
-
-    def __repr__(self) -> str:
-        return "MDS()"
+        self._check_controls()
 
     def fit(
         self,
@@ -66,6 +67,10 @@ class MDS(Reducer):
         self.info = {"stress": stress, "stress_1": float(np.sqrt(stress / total))}
         progress(Progress("map", self.max_iterations, self.max_iterations))
         return current
+
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        check_points(points)
+        self._points, self._coordinates = points, coordinates
 
     def place(self, points: FloatArray) -> FloatArray:
         target = cdist(points, self._points)

@@ -17,9 +17,6 @@ class PCA(Reducer):
     the variance along each.
     """
 
-    def __repr__(self) -> str:
-        return "PCA()"
-
     def fit(
         self,
         points: FloatArray,
@@ -31,7 +28,7 @@ class PCA(Reducer):
         on_frame: FrameCallback | None = None,
     ) -> FloatArray:
         check_points(points)
-        self._mean = points.mean(axis=0)
+        self._mean, self._origin = points.mean(axis=0), np.zeros(n_components)
         _, singular, axes = np.linalg.svd(points - self._mean, full_matrices=False)
         # A component's sign is arbitrary: the largest loading is made positive.
         signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
@@ -46,6 +43,13 @@ class PCA(Reducer):
             on_frame(Frame(1, 1, coordinates, None, "map"))
         return coordinates
 
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        # The map is affine in the points, so that it is found again from them exactly.
+        check_points(points)
+        self._mean, self._origin = points.mean(axis=0), coordinates.mean(axis=0)
+        axes, *_ = np.linalg.lstsq(points - self._mean, coordinates - self._origin, rcond=None)
+        self._axes = axes.T
+
     def place(self, points: FloatArray) -> FloatArray:
-        coordinates: FloatArray = (points - self._mean) @ self._axes.T
+        coordinates: FloatArray = (points - self._mean) @ self._axes.T + self._origin
         return coordinates

@@ -63,6 +63,12 @@ class Transformer(Reducer):
             on_frame(Frame(1, 1, coordinates, None, self.name))
         return coordinates
 
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        raise ValueError(
+            f"A map by {self.name} cannot be taken up again. Embed anew, or take t-SNE, UMAP, PCA "
+            "or MDS."
+        )
+
     def place(self, points: FloatArray) -> FloatArray:
         if not hasattr(self.transformer, "transform"):
             raise ValueError(

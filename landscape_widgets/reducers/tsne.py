@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 
@@ -29,17 +30,42 @@ class TSNE(Reducer):
     early_exaggeration : float
         Factor on the attraction in the first iterations, which lets groups form.
     early_iterations, iterations : int
-        With and without that factor. 100 + 250 reach the divergence of openTSNE's own
-        250 + 500 on clouds of this kind.
+        With and without that factor. 100 + 250 come within 3% of the divergence that openTSNE's
+        own 250 + 500 reach on clouds of this kind (``benchmarks/reducers.py``).
     learning_rate : float or "auto"
         "auto" is N / exaggeration (Belkina et al. 2019).
     initialization : {"pca", "random"}
     min_improvement : float
         Stop when the relative fall of the divergence over 25 iterations is smaller; 0 never stops
         early.
+    min_grad_norm : float
+        Stop when the gradient of the divergence, as one long vector, is shorter (scikit-learn
+        stops at 1e-7); 0 never stops early.
     """
 
     objective = "KL divergence"
+    controls = (
+        Control("perplexity", "perplexity", "how many neighbours of a sample count", above=1),
+        Control("early_exaggeration", "early exaggeration", "attraction at first", least=1),
+        Control("early_iterations", "early iterations", "with exaggeration", "whole", least=0),
+        Control("iterations", "iterations", "after them, without", "whole", least=1),
+        Control("learning_rate", "learning rate", "how far a step goes", above=0, empty="auto"),
+        Control(
+            "initialization",
+            "initialisation",
+            "where samples start",
+            "choice",
+            choices=("pca", "random"),
+        ),
+        Control(
+            "min_improvement",
+            "min. improvement",
+            "stop where the divergence falls by a smaller share in 25 iterations",
+            least=0,
+            most=1,
+        ),
+        Control("min_grad_norm", "min. gradient norm", "stop where it is smaller", least=0),
+    )
 
     def __init__(
         self,
@@ -51,11 +77,8 @@ class TSNE(Reducer):
         learning_rate: float | Literal["auto"] = "auto",
         initialization: Literal["pca", "random"] = "pca",
         min_improvement: float = 0.0,
+        min_grad_norm: float = 0.0,
     ) -> None:
-        if not perplexity > 1:
-            raise ValueError(f"perplexity={perplexity!r}; a number above 1 is expected.")
-        if initialization not in ("pca", "random"):
-            raise ValueError(f"initialization={initialization!r}; expected is 'pca' or 'random'.")
         self.perplexity = perplexity
         self.early_exaggeration = early_exaggeration
         self.early_iterations = early_iterations
@@ -63,13 +86,12 @@ class TSNE(Reducer):
         self.learning_rate = learning_rate
         self.initialization = initialization
         self.min_improvement = min_improvement
+        self.min_grad_norm = min_grad_norm
+        self._check_controls(*(["learning_rate"] if learning_rate == "auto" else []))
 
     @property
     def name(self) -> str:
         return "t-SNE"
-
-    def __repr__(self) -> str:
-        return f"TSNE(perplexity={self.perplexity:g})"
 
     def check(self, n: int, d: int) -> None:
         if n - 1 < 3 * self.perplexity:
@@ -93,30 +115,21 @@ class TSNE(Reducer):
         cancelled: CancelCallback = never,
         on_frame: FrameCallback | None = None,
     ) -> FloatArray:
-        from openTSNE import TSNEEmbedding, affinity, initialization
+        from openTSNE import initialization
 
         self.check(*points.shape)
         check_points(points)
-        n = len(points)
         total = self.early_iterations + self.iterations
-        neighbours = "exact" if n <= EXACT_NEIGHBOURS else "approx"
         progress(Progress("map", 0, total))
-        affinities = affinity.PerplexityBasedNN(
-            points, perplexity=self.perplexity, method=neighbours, random_state=seed, n_jobs=1
-        )
         start = (
             initialization.pca(points, n_components, random_state=seed)
             if self.initialization == "pca"
             else initialization.random(points, n_components, random_state=seed)
         )
-        embedding: Any = TSNEEmbedding(
-            np.ascontiguousarray(start),
-            affinities,
-            negative_gradient_method="bh" if n <= EXACT_NEIGHBOURS or n_components > 2 else "fft",
-            random_state=seed,
-            n_jobs=1,
+        embedding = self._begin(points, start, seed)
+        watch = _Watch(
+            total, self.min_improvement, self.min_grad_norm, progress, cancelled, on_frame
         )
-        watch = _Watch(total, self.min_improvement, progress, cancelled, on_frame)
         for count, options in (
             (self.early_iterations, {"exaggeration": self.early_exaggeration, "momentum": 0.5}),
             (self.iterations, {"exaggeration": None, "momentum": 0.8}),
@@ -137,8 +150,35 @@ class TSNE(Reducer):
             "iterations": watch.iteration,
             "perplexity": self.perplexity,
         }
+        if self.min_grad_norm > 0:
+            self.info["gradient_norm"] = gradient_norm(embedding)
         coordinates: FloatArray = np.array(embedding, dtype=np.float64)
         return coordinates
+
+    def _begin(self, points: FloatArray, start: FloatArray, seed: int) -> Any:
+        """A map of the points, as it is at the start."""
+        from openTSNE import TSNEEmbedding, affinity
+
+        few = len(points) <= EXACT_NEIGHBOURS
+        affinities = affinity.PerplexityBasedNN(
+            points,
+            perplexity=self.perplexity,
+            method="exact" if few else "approx",
+            random_state=seed,
+            n_jobs=1,
+        )
+        return TSNEEmbedding(
+            np.ascontiguousarray(start),
+            affinities,
+            negative_gradient_method="bh" if few or start.shape[1] > 2 else "fft",
+            random_state=seed,
+            n_jobs=1,
+        )
+
+    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        self.check(*points.shape)
+        check_points(points)
+        self._embedding = self._begin(points, coordinates, seed)
 
     def place(self, points: FloatArray) -> FloatArray:
         # Each point between its nearest neighbours, then moved by its own forces alone.
@@ -148,6 +188,32 @@ class TSNE(Reducer):
         return coordinates
 
 
+def gradient_norm(embedding: Any) -> float:
+    """Length of the gradient of the divergence with respect to a whole map of openTSNE.
+
+    openTSNE's own gradient leaves out the factor 4 of van der Maaten and Hinton (2008, eq. 5).
+    """
+    from openTSNE.tsne import kl_divergence_bh, kl_divergence_fft
+
+    options = embedding.gradient_descent_params
+    fft = options["negative_gradient_method"] == "fft"
+    _, gradient = (kl_divergence_fft if fft else kl_divergence_bh)(
+        embedding,
+        embedding.affinities.P,
+        # What is not set is openTSNE's default.
+        dof=options.get("dof", 1),
+        bh_params={"theta": options.get("theta", 0.5)},
+        fft_params={
+            "n_interpolation_points": options.get("n_interpolation_points", 3),
+            "min_num_intervals": options.get("min_num_intervals", 50),
+            "ints_in_interval": options.get("ints_in_interval", 1),
+        },
+        reference_embedding=None,
+        n_jobs=1,
+    )
+    return 4 * float(np.linalg.norm(gradient))
+
+
 class _Watch:
     """Tells of the map as it moves, and when to stop."""
 
@@ -155,11 +221,13 @@ class _Watch:
         self,
         total: int,
         min_improvement: float,
+        min_grad_norm: float,
         progress: ProgressCallback,
         cancelled: CancelCallback,
         on_frame: FrameCallback | None,
     ) -> None:
-        self.total, self.min_improvement = total, min_improvement
+        self.total = total
+        self.min_improvement, self.min_grad_norm = min_improvement, min_grad_norm
         self.progress, self.cancelled, self.on_frame = progress, cancelled, on_frame
         self.iteration = 0
         self.stopped = False
@@ -176,6 +244,12 @@ class _Watch:
             phase == "t-SNE"
             and self.min_improvement > 0
             and self._divergence - divergence < self.min_improvement * self._divergence
+        )
+        # One more gradient in 25, and only where somebody asks for it.
+        settled = settled or (
+            phase == "t-SNE"
+            and self.min_grad_norm > 0
+            and gradient_norm(embedding) < self.min_grad_norm
         )
         self._divergence = divergence if phase == "t-SNE" else np.inf
         self.stopped = settled or self.cancelled()

@@ -16,6 +16,7 @@ import torch
 
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.cloud import Cloud, Space, combine
+from landscape_widgets.controls import Control
 from landscape_widgets.directions import Directions
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.objective import Objective
@@ -26,6 +27,17 @@ from landscape_widgets.progress import (
     ProgressCallback,
     ignore,
     never,
+)
+
+# Controls that several samplers have.
+SAMPLES = Control("n", "samples", "how many are drawn", "whole", least=1)
+RADIUS = Control("radius", "radius", "how far from θ* at most", above=0, empty="from the loss")
+EVERY = Control("every", "keep each", "how many steps from sample to sample", "whole", least=1)
+OPTIMISER = Control(
+    "optimiser", "optimiser", "what goes downhill", "choice", choices=("adam", "sgd")
+)
+FILTER_NORMALISED = Control(
+    "filter_normalised", "filter-normalised", "each filter by its own norm", "flag"
 )
 
 
@@ -89,9 +101,12 @@ class Sampler(ABC):
     ----------
     space : {"weights", "outputs"}
         What distances its samples are best seen in.
+    controls : tuple of Control
+        Parameters that may be turned by hand.
     """
 
     space: ClassVar[Space] = "weights"
+    controls: ClassVar[tuple[Control, ...]] = ()
 
     def __new__(cls, *positional: Any, **keywords: Any) -> Any:
         # Python's own message names no near ones before 3.13.
@@ -264,6 +279,16 @@ def check_positive(sampler: Sampler, *names: str, optional: bool = False) -> Non
             raise ValueError(
                 f"{sampler.name}({name}={value!r}): a number above 0 is expected{or_none}."
             )
+
+
+def check_range(sampler: Sampler, name: str) -> None:
+    """Raise unless the named parameter is a pair of numbers (low, high) with low < high."""
+    value = getattr(sampler, name)
+    pair = isinstance(value, Sequence) and len(value) == 2
+    if not (pair and all(isinstance(end, numbers.Real) for end in value) and value[0] < value[1]):
+        raise ValueError(
+            f"{sampler.name}({name}={value!r}): a pair (low, high) with low < high is expected."
+        )
 
 
 def check_directions(sampler: Sampler, k: int, objective: Objective, name: str = "k") -> None:

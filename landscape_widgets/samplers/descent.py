@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    EVERY,
+    OPTIMISER,
+    RADIUS,
     Sampler,
     Work,
     assemble_paths,
@@ -60,6 +65,15 @@ class Descent(Sampler):
         Where the samples are kept that take more than half of the free memory, or all if it is
         given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("runs", "runs", "each a path", "whole", least=1),
+        Control("steps", "steps", "of each run", "whole", least=1),
+        EVERY,
+        RADIUS,
+        OPTIMISER,
+        Control("learning_rate", "learning rate", "of the first step", above=0, empty="by radius"),
+    )
 
     runs: int = 12
     steps: int = 60

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from landscape_widgets.basis import Basis, DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    RADIUS,
     Sampler,
     Work,
     assemble,
     check_count,
     check_positive,
+    check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.random_directions import (
@@ -59,6 +63,11 @@ class Grid(Sampler):
     The table has columns ``row`` and ``column`` besides the usual ones.
     """
 
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("points", "points", "along each side", "whole", least=2),
+        RADIUS,
+    )
+
     points: int = 25
     radius: float | None = None
     through: Sequence[Weights] | None = None
@@ -69,11 +78,7 @@ class Grid(Sampler):
         check_count(self, "points", least=2)
         check_positive(self, "radius", optional=True)
         check_kind(self)
-        low, high = self.extent
-        if not low < high:
-            raise ValueError(
-                f"Grid(extent={self.extent!r}): a pair (low, high) with low < high is expected."
-            )
+        check_range(self, "extent")
         if self.through is not None:
             if not isinstance(self.through, Sequence) or len(self.through) != 2:
                 raise ValueError(

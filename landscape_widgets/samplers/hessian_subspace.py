@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    SAMPLES,
     Sampler,
     Work,
     assemble,
@@ -47,6 +50,12 @@ class HessianSubspace(Sampler):
     tolerance : float
         Residual at which an eigenvector is good enough, as a share of the largest eigenvalue.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("top", "sharpest", "eigenvectors from the top", "whole", least=0),
+        Control("bottom", "flattest", "eigenvectors from the bottom", "whole", least=0),
+        SAMPLES,
+    )
 
     top: int = 2
     bottom: int = 1

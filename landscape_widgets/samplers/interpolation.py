@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.permutations import apply, match, symmetries
 from landscape_widgets.samplers.base import (
@@ -63,6 +64,12 @@ class Interpolation(Sampler):
     The table has the columns ``model`` (0, 1, ...), ``route`` and ``t`` (0 at θ*, 1 at the other
     model).
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("points", "points", "on each way", "whole", least=2),
+        Control("align", "aligned", "after matching hidden units", "flag"),
+        Control("curve", "curve", "of low loss", "flag"),
+    )
 
     models: Weights | Sequence[Weights]
     points: int = 25

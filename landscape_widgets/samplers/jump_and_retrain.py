@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from torch import Tensor
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_direction
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    EVERY,
+    OPTIMISER,
     Sampler,
     Work,
     assemble_paths,
@@ -63,6 +67,14 @@ class JumpAndRetrain(Sampler):
     -----
     The table has a column ``jump``, the size.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("jumps", "directions", "that are jumped along", "whole", least=1),
+        Control("sizes", "sizes", "1 moves a filter by its own norm", "numbers", above=0),
+        Control("steps", "steps", "of training after a jump", "whole", least=1),
+        EVERY,
+        OPTIMISER,
+    )
 
     jumps: int = 4
     sizes: Sequence[float] = (0.25, 0.5, 0.75, 1.0)

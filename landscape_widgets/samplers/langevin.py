@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.directions import Directions
 from landscape_widgets.lanczos import extreme_eigenpairs
 from landscape_widgets.objective import Objective
@@ -100,6 +102,19 @@ class Langevin(Sampler):
     -----
     The table has a column ``batch_loss``: the loss on the examples of the step after each draw.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("chains", "chains", "each a path", "whole", least=1),
+        Control("draws", "draws", "samples of each chain", "whole", least=1),
+        Control("every", "steps", "from draw to draw", "whole", least=1),
+        Control(
+            "temperature",
+            "temperature",
+            "how much it wanders",
+            above=0,
+            empty="log(n)/n",
+        ),
+    )
 
     chains: int = 6
     draws: int = 100

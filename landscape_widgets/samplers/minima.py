@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,14 +12,18 @@ from torch import Tensor
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    RADIUS,
+    SAMPLES,
     Sampler,
     Work,
     assemble,
     check_count,
     check_directions,
     check_positive,
+    check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.descents import descend, learning_rate_for, perturbed_start
@@ -81,6 +86,14 @@ class Minima(Sampler):
     tears a volume apart where it finds gaps, and an even one has none.
     """
 
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("k", "minima", "dimensions of the slice; 3 can be shown truly", "whole", least=1),
+        SAMPLES,
+        RADIUS,
+        Control("steps", "steps", "of each descent", "whole", least=1),
+        Control("extent", "extent", "0 is θ*, 1 a minimum", "numbers"),
+    )
+
     k: int = 3
     n: int = 1000
     radius: float | None = None
@@ -91,11 +104,7 @@ class Minima(Sampler):
     def __post_init__(self) -> None:
         check_count(self, "k", "n", "steps", "batch_size")
         check_positive(self, "radius", optional=True)
-        low, high = self.extent
-        if not low < high:
-            raise ValueError(
-                f"Minima(extent={self.extent!r}): a pair (low, high) with low < high is expected."
-            )
+        check_range(self, "extent")
 
     def check(self, objective: Objective) -> None:
         check_directions(self, self.k, objective)

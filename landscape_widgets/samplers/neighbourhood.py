@@ -9,9 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from landscape_widgets.cloud import Cloud, Space
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    RADIUS,
     Sampler,
     Work,
     assemble,
@@ -53,6 +55,11 @@ class Neighbourhood(Sampler):
     """
 
     space: ClassVar[Space] = "outputs"
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("arms", "arms", "each is 8 samples", "whole", least=1),
+        RADIUS,
+    )
 
     arms: int = 75
     radius: float | None = None

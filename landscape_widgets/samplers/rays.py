@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    FILTER_NORMALISED,
+    RADIUS,
     Sampler,
     Work,
     assemble,
@@ -47,6 +51,13 @@ class Rays(Sampler):
     basis : {"auto", "dense", "seeded"}
         Whether directions are held in memory, or drawn again from their seed, as for `Subspace`.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("rays", "rays", "random directions", "whole", least=1),
+        Control("points", "points", "on each ray", "whole", least=1),
+        RADIUS,
+        FILTER_NORMALISED,
+    )
 
     rays: int = 30
     points: int = 20

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
+    FILTER_NORMALISED,
+    RADIUS,
+    SAMPLES,
     Sampler,
     Work,
     assemble,
@@ -50,6 +55,13 @@ class Subspace(Sampler):
         wherever they are needed: the same ones, at no memory and some more time for each sample.
         "auto" holds what is less than 1 GiB.
     """
+
+    controls: ClassVar[tuple[Control, ...]] = (
+        Control("k", "directions", "3 can be shown truly", "whole", least=1),
+        SAMPLES,
+        RADIUS,
+        FILTER_NORMALISED,
+    )
 
     k: int = 3
     n: int = 600

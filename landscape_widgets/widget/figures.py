@@ -47,7 +47,9 @@ def map_figure() -> bqplot.Figure:
     The last is a dot: bqplot has no star, the browser draws one over it.
     """
     scales = _plane((-1.0, 1.0), (-1.0, 1.0))
-    coloured = {**scales, "color": bqplot.ColorScale(colors=VIRIDIS, min=0.0, max=1.0)}
+    # Nearer samples of a map in three dimensions are larger; 1 is the usual area.
+    sized = {**scales, "size": bqplot.LinearScale(min=0.0, max=1.0, allow_padding=False)}
+    coloured = {**sized, "color": bqplot.ColorScale(colors=VIRIDIS, min=0.0, max=1.0)}
 
     def scatter(mark_scales: dict[str, Any], **look: Any) -> bqplot.Scatter:
         x = {"x": NOTHING, "y": NOTHING, "scales": mark_scales, "interactions": {}}
@@ -56,11 +58,11 @@ def map_figure() -> bqplot.Figure:
     paths = bqplot.Lines(
         x=NOTHING, y=NOTHING, scales=scales, colors=["#888888"], stroke_width=0.8, opacities=[0.5]
     )
-    waiting = scatter(scales, fill=False, colors=["#999999"], stroke_width=1.0, default_size=28)
+    waiting = scatter(sized, fill=False, colors=["#999999"], stroke_width=1.0, default_size=28)
     points = scatter(
         coloured, color=NOTHING, stroke="rgba(150,150,150,0.6)", stroke_width=0.7, default_size=42
     )
-    hollow = scatter(scales, fill=False, colors=["#c62828"], stroke_width=1.5, default_size=36)
+    hollow = scatter(sized, fill=False, colors=["#c62828"], stroke_width=1.5, default_size=36)
     minima = scatter(
         coloured,
         color=NOTHING,

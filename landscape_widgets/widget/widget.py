@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import anywidget
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -18,16 +17,17 @@ import traitlets
 from ipywidgets import widget_serialization
 from torch import nn
 
-from landscape_widgets import reducers, samplers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.progress import Progress, never
+from landscape_widgets.progress import Cancelled, Progress, never
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS, slice_along
 from landscape_widgets.widget import wire
+from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
@@ -37,7 +37,7 @@ AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 
-class LandscapeWidget(anywidget.AnyWidget):
+class LandscapeWidget(ControlledWidget):
     """Sample the loss around a trained model, and look at it: a map beside a slice.
 
     >>> w = LandscapeWidget(model, (X, y), val_data=(Xv, yv))  # doctest: +SKIP
@@ -58,6 +58,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         sampler's own space by default.
     start : bool
         Whether to start at once.
+    n_components : {2, 3}
+        Dimensions of the map. One of three is turned in the browser.
 
     Attributes
     ----------
@@ -65,6 +67,10 @@ class LandscapeWidget(anywidget.AnyWidget):
         Numbers of the selected samples. Set it, and the view follows; observe it.
     colour_by : str
         The column that colours stand for.
+    sampler, reducer, space, standardise, n_components
+        What is sampled, how it is laid out, what distances mean, whether each parameter counts in
+        its own standard deviation, and how many dimensions the map has. Set one, and what follows
+        from it is done again: samples for a new sampler, else only the map.
     landscape : Landscape
         What is behind the widget, for scripts.
 
@@ -95,8 +101,6 @@ class LandscapeWidget(anywidget.AnyWidget):
     _progress: Any = traitlets.Dict().tag(sync=True)
     _trust: Any = traitlets.Dict().tag(sync=True)
     _info: Any = traitlets.Dict().tag(sync=True)
-    _choices: Any = traitlets.Dict().tag(sync=True)
-    _chosen: Any = traitlets.Dict().tag(sync=True)
     _frames: Any = traitlets.Bytes().tag(sync=True)
     _trace: Any = traitlets.Dict().tag(sync=True)
     _lassos: Any = traitlets.List().tag(sync=True)
@@ -115,6 +119,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         seed: int = 0,
         client: Any = None,
         start: bool = True,
+        n_components: int = 2,
         **keywords: Any,
     ) -> None:
         known = inspect.signature(Landscape.__init__).parameters
@@ -134,23 +139,32 @@ class LandscapeWidget(anywidget.AnyWidget):
             client=client,
             **keywords,
         )
-        self._begin(landscape, sampler, reducer, space, start)
+        self._begin(landscape, sampler, reducer, space, start, n_components)
 
     @classmethod
     def from_landscape(cls, landscape: Landscape) -> LandscapeWidget:
         """Show a landscape that is there already, from a script or a file."""
         widget = cls.__new__(cls)
-        widget._begin(landscape, landscape.sampler, landscape.reducer, landscape.space, True)
+        widget._begin(
+            landscape,
+            landscape.sampler,
+            landscape.reducer,
+            landscape.space,
+            True,
+            landscape.coordinates.shape[1],
+        )
         return widget
 
     def _begin(
-        self, landscape: Landscape, sampler: Any, reducer: Any, space: str | None, start: bool
+        self,
+        landscape: Landscape,
+        sampler: Any,
+        reducer: Any,
+        space: str | None,
+        start: bool,
+        n_components: int,
     ) -> None:
-        self._landscape: Landscape | None = landscape
-        self._sampler = samplers.resolve(sampler)
-        self._reducer = reducers.resolve(reducer)
-        self._space = space
-        self._check()
+        self._begin_controls(landscape, sampler, reducer, space, n_components)
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
@@ -160,39 +174,23 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._published = 0.0
         self._phase = ("", 0.0)
         self._evaluating_since = 0.0
-        self._film: list[tuple[Frame, npt.NDArray[np.float64]]] = []
+        self._film = Film()
         self._distortion: npt.NDArray[np.float64] | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
             _samples=wire.samples(None),
             _alphas=ALPHAS.tolist(),
-            _trace=wire.film([], self._reducer)[1],
             _progress=wire.progress("idle"),
-            _info=wire.info(landscape, self._sampler, self._reducer, self._space),
         )
+        self._publish_film()
+        self._publish_info()
         self._publish_choices()
         self.on_msg(self._receive)
         if start:
             self.start()
 
-    def _check(self) -> None:
-        """Refuse what cannot work before any work starts."""
-        self._sampler.check(self.landscape.objective)
-        if self._space not in (None, "weights", "outputs"):
-            raise ValueError(f"space={self._space!r}; expected is 'weights' or 'outputs'.")
-        n = getattr(self._sampler, "n", None)
-        if isinstance(n, int):
-            self._reducer.check(n, 1)
-
     # The user's hand on it, from Python
-
-    @property
-    def landscape(self) -> Landscape:
-        """The headless `Landscape` behind the widget."""
-        if self._landscape is None:
-            raise RuntimeError("This widget is closed. Make a new one.")
-        return self._landscape
 
     @property
     def selection(self) -> pd.DataFrame:
@@ -209,6 +207,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         if self._worker.busy:
             return
         self._error = None
+        self._sampling = True
         self._worker.submit(self._run)
 
     def refine(self, n: int = 100) -> None:
@@ -233,7 +232,11 @@ class LandscapeWidget(anywidget.AnyWidget):
 
     def stop(self) -> None:
         """Stop the work, and keep what is done."""
-        self._worker.stop()
+        with self._lock:
+            self._replaced = False
+            self._worker.stop()
+            if self._worker.busy:  # what was to come and was dropped cannot tell of it
+                self._worker.submit(self._end_stopped)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the running work is done.
@@ -314,58 +317,48 @@ class LandscapeWidget(anywidget.AnyWidget):
                 self._fail(error)
         elif kind == "choose":
             self._choose(content["what"], content["key"])
-
-    def _choose(self, what: str, key: str) -> None:
-        """Change the sampler, the space or the reducer, and do again what that asks for."""
-        try:
-            if what == "sampler":
-                sampler, self._sampler = self._sampler, samplers.resolve(key)
-                self._space = None
-                try:
-                    self._check()
-                except ValueError:
-                    self._sampler = sampler
-                    raise
-                self._worker.submit(self._resample, instead=True)
-            else:
-                if what == "reducer":
-                    self._reducer = reducers.resolve(key)
-                else:
-                    self._space = key
-                self._worker.submit(self._remap, instead=True)
-        except ValueError as error:
-            self._fail(error)
-        self._publish_choices()
+        elif kind == "set":
+            self._set(content["what"], content["values"])
 
     # The work, on the worker's thread
 
     def _run(self, cancelled: Callable[[], bool]) -> None:
-        land = self.landscape
-        known = int(land.evaluated.sum())
+        land, sampler = self.landscape, self._sampler
+        with self._lock:
+            self._sampling, self._replaced = True, False
+        known = int(land.evaluated.sum()) if self._drawn_by is sampler else 0
         warm = threading.Thread(target=self._reducer.warm_up, daemon=True)
         warm.start()
-        if land.cloud is None:
-            land.sample(
-                self._sampler,
-                progress=self._report,
-                cancelled=cancelled,
-                on_drawn=lambda cloud: self._drawn_cloud(),
-                on_chunk=self._evaluated_chunk,
-            )
-        else:
-            self._drawn_cloud()
+        if self._drawn_by is sampler:
+            self._evaluating_since = time.monotonic()
+            if self._profile.n != len(land.evaluated):  # it came with the landscape
+                self._drawn_cloud()
             land.evaluate_rest(
                 progress=self._report, cancelled=cancelled, on_chunk=self._evaluated_chunk
             )
+        else:
+            try:
+                land.sample(
+                    sampler,
+                    progress=self._report,
+                    cancelled=cancelled,
+                    on_drawn=lambda cloud: self._new_cloud(sampler),
+                    on_chunk=self._evaluated_chunk,
+                )
+            except Cancelled:  # there is no cloud yet: what was there before is kept
+                return self._publish_stopped()
         self._publish_points()
         if cancelled():
             return self._publish_stopped()
         self._fit_profiles(len(land.evaluated) - known)
         warm.join()
-        if not np.isfinite(land.coordinates).any():
-            self._remap(cancelled)
-        else:
+        with self._lock:
+            self._sampling = False
+            mapped = self._mapped_by == self._map_settings
+        if mapped and np.isfinite(land.coordinates).any():
             self._finish_map(cancelled)
+        else:
+            self._remap(cancelled)
 
     def _refine(self, chosen: list[int], n: int, cancelled: Callable[[], bool]) -> None:
         land = self.landscape
@@ -384,34 +377,47 @@ class LandscapeWidget(anywidget.AnyWidget):
             return self._publish_stopped()
         self._finish_map(cancelled)
 
-    def _resample(self, cancelled: Callable[[], bool]) -> None:
-        with self._lock:
-            self.landscape.forget()
-            self._trust = {}
-        self._run(cancelled)
-
     def _remap(self, cancelled: Callable[[], bool]) -> None:
-        self._trust = {}
-        self._distortion = None
         land = self.landscape
-        land.embed(
-            self._reducer,
-            space=self._space,  # type: ignore[arg-type]
-            progress=self._report,
-            cancelled=cancelled,
-            on_frame=self._show_frame,
-        )
-        self._publish_points(glide=True)
-        self._publish_film()
+        assert land.cloud is not None
+        with self._lock, self.hold_sync():
+            self._sampling, self._replaced = False, False
+            settings = reducer, space, standardise, n_components = self._map_settings
+            self._trust, self._distortion = {}, None
+            self._lassos = []  # drawn in the coordinates of another map
+            self._film = Film(reducer.objective)
+            self._frames, self._trace = b"", self._film.trace(live=True)
+            name = wire.map_name(reducer, space or land.cloud.space, standardise)
+            self._info = {**self._info, "title": f"{name}, being laid out", "axes": []}
+        stopped = ""
+        try:
+            land.embed(
+                reducer,
+                space=space,  # type: ignore[arg-type]
+                standardise=standardise,
+                n_components=n_components,
+                progress=self._report,
+                cancelled=cancelled,
+                on_frame=self._show_frame,
+            )
+            self._mapped_by = settings
+            last = self._film.last
+            if cancelled() and last is not None and last.iteration < last.total:
+                stopped = f"stopped at iteration {last.iteration:,}"
+        finally:
+            with self._lock, self.hold_sync():
+                self._publish_points(glide=True)
+                self._publish_film()
+                self._publish_info(stopped)
         if cancelled():
             return self._publish_stopped()
         self._finish_map(cancelled)
 
     def _finish_map(self, cancelled: Callable[[], bool]) -> None:
-        self._publish_info()
         self._report(Progress("trust", 0, 1))
-        trust = wire.trust(self.landscape.faithfulness())
-        self._distortion = self.landscape.distortion()
+        land = self.landscape
+        trust = wire.trust(land.faithfulness())
+        self._distortion = land.distortion()
         with self._lock, self.hold_sync():
             self._trust = trust
             self._publish_points()
@@ -420,7 +426,13 @@ class LandscapeWidget(anywidget.AnyWidget):
         if cancelled():
             return self._publish_stopped()
         with self._lock:
-            self._progress = wire.progress("done")
+            self._progress = wire.progress("stopped" if self._unfinished else "done")
+
+    def _new_cloud(self, sampler: Sampler) -> None:
+        self._drawn_by = sampler
+        with self._lock, self.hold_sync():
+            self._trust, self._distortion = {}, None
+            self._drawn_cloud()
 
     def _drawn_cloud(self) -> None:
         self._evaluating_since = time.monotonic()
@@ -460,17 +472,20 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
-        coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
-        coordinates[rows] = frame.coordinates[:, :2]
-        self._film.append((frame, coordinates))
+        n_components = frame.coordinates.shape[1]
+        coordinates = np.full((len(self.landscape.evaluated), n_components), np.nan)
+        coordinates[rows] = frame.coordinates
+        self._film.add(frame, coordinates)
         if self._may_publish():
-            self._publish_points(coordinates)
+            with self._lock, self.hold_sync():
+                self._publish_points(coordinates)
+                self._trace = self._film.trace(live=True)
         self._serve()
 
     def _publish_film(self) -> None:
         with self._lock, self.hold_sync():
-            self._frames, self._trace = wire.film(self._film, self._reducer)
-        self._film = []
+            self._frames, self._trace = self._film.pictures(), self._film.trace(live=False)
+        self._film = Film()
 
     def _serve(self, cancelled: Callable[[], bool] = never) -> None:
         """Compute the slices that were asked for, the latest first."""
@@ -527,9 +542,9 @@ class LandscapeWidget(anywidget.AnyWidget):
         if coordinates is None:
             coordinates = land.coordinates
             if not np.isfinite(coordinates).any():
-                coordinates = land.initial_coordinates()
+                coordinates = land.initial_coordinates(self._n_components)
         with self._lock, self.hold_sync():
-            self._points = wire.floats(coordinates[:, :2])
+            self._points = wire.floats(coordinates)
             self._columns = wire.columns(land, self._distortion)
             self._evaluated = wire.floats(land.evaluated)
             self._glide = glide
@@ -540,19 +555,20 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._profiles = wire.floats(self._profile.losses)
         self._val_profiles = wire.floats(self._profile.val_losses)
 
-    def _publish_choices(self) -> None:
-        with self._lock, self.hold_sync():
-            self._choices, self._chosen = wire.choices(
-                self.landscape, self._sampler, self._reducer, self._space
-            )
-
-    def _publish_info(self) -> None:
+    def _publish_info(self, note: str = "") -> None:
         with self._lock:
-            self._info = wire.info(self.landscape, self._sampler, self._reducer, self._space)
+            standardised = self._mapped_by is not None and self._mapped_by[2]
+            self._info = wire.info(self.landscape, standardised, note)
 
     def _publish_stopped(self) -> None:
         with self._lock:
-            self._progress = wire.progress("stopped")
+            if not self._replaced:  # else other work goes on at once
+                self._sampling = False
+                self._progress = wire.progress("stopped")
+
+    def _end_stopped(self, cancelled: Callable[[], bool]) -> None:
+        if self._unfinished:
+            self._publish_stopped()
 
     def _report(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -570,4 +586,5 @@ class LandscapeWidget(anywidget.AnyWidget):
     def _fail(self, error: BaseException) -> None:
         self._error = error
         with self._lock:
+            self._sampling = False
             self._progress = wire.progress("error", message=f"{type(error).__name__}: {error}")

@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landscape_widgets import reducers, samplers
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress
-from landscape_widgets.reducers.base import Frame, Reducer
-from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.slices import Slice
 
 PHASES = {
@@ -23,8 +21,6 @@ PHASES = {
     "trust": "judging the map",
     "slices": "taking slices",
 }
-MOST_FRAMES = 60  # of a map's making that are kept
-SPACES = {"weights": "weights", "outputs": "outputs"}
 
 
 def floats(values: npt.ArrayLike | None) -> bytes:
@@ -125,68 +121,30 @@ def trust(found: Faithfulness) -> dict[str, Any]:
     }
 
 
-def film(frames: list[tuple[Frame, FloatArray]], reducer: Reducer) -> tuple[bytes, dict[str, Any]]:
-    """The intermediate maps, one after the other, and what was minimised at each."""
-    kept = frames[:: max(1, len(frames) // MOST_FRAMES)]
-    values = [frame.objective for frame, _ in kept]
-    trace = {
-        "name": reducer.objective,
-        "iterations": [frame.iteration for frame, _ in kept],
-        "values": [v if v is not None and np.isfinite(v) else None for v in values],
-    }
-    return b"".join(floats(coordinates) for _, coordinates in kept), trace
+def map_name(reducer: Reducer, space: str, standardised: bool) -> str:
+    """What a map is called: "t-SNE of standardised weights"."""
+    return f"{reducer.name} of {'standardised ' * standardised}{space}"
 
 
-def choices(
-    land: Landscape, sampler: Sampler, reducer: Reducer, space: str | None
-) -> tuple[dict[str, list[dict[str, str]]], dict[str, str]]:
-    """What the bar offers, and what is chosen."""
-
-    def listed(known: dict[str, str], key: str, label: str) -> list[dict[str, str]]:
-        offered = dict(known)
-        offered.setdefault(key, label)
-        return [{"key": k, "label": v} for k, v in offered.items()]
-
-    sampler_key = type(sampler).__name__.lower()
-    reducer_key = type(reducer).__name__.lower()
-    cloud_space = sampler.space if land.cloud is None else land.cloud.space
-    spaces = dict(SPACES)
-    if land.objective.outputs_shape is None:
-        del spaces["outputs"]
-    known_samplers = {name: kind.__name__ for name, kind in samplers.BY_NAME.items()}
-    known_reducers = {name: kind().name for name, kind in reducers.BY_NAME.items()}
-    offered = {
-        "sampler": listed(known_samplers, sampler_key, sampler.name),
-        "reducer": listed(known_reducers, reducer_key, reducer.name),
-        "space": listed(spaces, cloud_space, cloud_space),
-    }
-    chosen = {
-        "sampler": sampler_key,
-        "reducer": reducer_key,
-        "space": cloud_space if space is None else space,
-    }
-    return offered, chosen
-
-
-def info(land: Landscape, sampler: Sampler, reducer: Reducer, space: str | None) -> dict[str, Any]:
-    """Title, axes and caption of the map."""
-    objective = land.objective
-    mapped = land.reducer is reducer and bool(np.isfinite(land.coordinates).any())
-    named = "weights" if land.cloud is None else land.cloud.space
-    space = space or named
-    if mapped:
-        title = f"{reducer.name} of {land.space}"
-        settings = reducer.info.get("perplexity"), reducer.info.get("n_neighbors")
-        if settings[0] is not None:
-            title += f" · perplexity {settings[0]:g}"
-        elif settings[1] is not None:
-            title += f" · {settings[1]} neighbours"
+def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
+    """Title, axes and caption of the map that is there; `note` ends its title."""
+    objective, reducer = land.objective, land.reducer
+    mapped = reducer is not None and bool(np.isfinite(land.coordinates).any())
+    told = reducer.info if mapped and reducer is not None else {}
+    if mapped and reducer is not None:
+        title = map_name(reducer, land.space or "weights", standardised)
+        if "perplexity" in told:
+            title += f" · perplexity {told['perplexity']:g}"
+        elif "n_neighbors" in told:
+            title += f" · {told['n_neighbors']} neighbours"
+        if note:
+            title += f" · {note}"
     else:
         title = "Principal components of the weights, until the map is there"
     axes: list[str] = []
-    shares = reducer.info.get("explained_variance_ratio") if mapped else None
+    shares = told.get("explained_variance_ratio")
     if shares is not None:
-        axes = [f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares[:2])]
+        axes = [f"PC {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
     caption = [f"{objective.size:,} parameters"]
     if land.cloud is not None:
         caption.insert(0, f"{len(land.cloud):,} samples")

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
@@ -43,6 +45,67 @@ def test_umap_frames_end_in_the_very_map_and_their_cross_entropy_falls(points):
     np.testing.assert_array_equal(with_frames, UMAP().fit(points, seed=4))
     np.testing.assert_array_equal(frames[-1].coordinates, with_frames)
     assert frames[-1].objective < frames[0].objective
+
+
+@pytest.mark.parametrize(("components", "init"), [(3, "pca"), (2, "random"), (2, "spectral")])
+def test_watched_umap_is_umap_learns_own_from_every_start(points, components, init):
+    import umap
+
+    theirs = umap.UMAP(
+        init=init, n_components=components, random_state=4, n_jobs=1, n_epochs=30
+    ).fit_transform(points)
+    ours = UMAP(init=init, n_epochs=30).fit(points, n_components=components, seed=4)
+    np.testing.assert_array_equal(ours, theirs.astype(np.float64))
+
+
+def test_umap_frames_come_while_it_is_at_work_and_stopping_keeps_the_last(points):
+    frames = []
+    ours = UMAP()
+    stopped = ours.fit(points, on_frame=frames.append, cancelled=lambda: len(frames) >= 3)
+    assert frames[-1].iteration < frames[-1].total == 500
+    assert ours.info["iterations"] == frames[-1].iteration
+    np.testing.assert_array_equal(stopped, frames[-1].coordinates)
+    whole = []
+    UMAP().fit(points, on_frame=whole.append)
+    np.testing.assert_array_equal(frames[2].coordinates, whole[2].coordinates)
+    assert ours.place(points[:2]).shape == (2, 2)
+
+
+def test_the_cross_entropy_of_some_points_stands_for_that_of_all(points):
+    ours = UMAP(n_epochs=50)
+    coordinates = ours.fit(points)
+    graph, near = ours._model.graph_.toarray(), squareform(pdist(coordinates, "sqeuclidean"))
+    near = np.clip(1 / (1 + ours._model._a * near**ours._model._b), 1e-4, 1 - 1e-4)
+    degrees = graph.sum(axis=1)
+    whole = sum(
+        -graph[i, j] * np.log(near[i, j])
+        - 5 * (degrees[i] + degrees[j]) / 400 * np.log(1 - near[i, j])
+        for i in range(200)
+        for j in range(i)
+    )
+    assert ours._cross_entropy(coordinates, np.arange(200)) == pytest.approx(whole, rel=1e-5)
+    half = [ours._cross_entropy(coordinates, np.arange(200)[start::2]) for start in (0, 1)]
+    assert np.mean(half) == pytest.approx(whole, rel=1e-5)
+    assert half[0] == pytest.approx(whole, rel=0.1)
+
+
+def test_umap_with_exact_neighbours_is_as_good_and_places_new_points(points, monkeypatch):
+    umap_file = importlib.import_module("landscape_widgets.reducers.umap")
+    usual = UMAP().fit(points)
+    monkeypatch.setattr(umap_file, "EXACT_ALREADY", 100)
+    ours = UMAP()
+    exact = ours.fit(points)
+    assert trustworthiness(points, exact) > trustworthiness(points, usual) - 0.01
+    off = np.linalg.norm(ours.place(points[:20] + 1e-3) - exact[:20], axis=1)
+    assert np.median(off) < 0.1 * np.ptp(exact)
+
+
+def test_umap_knows_every_metric_that_it_is_offered(points):
+    import umap.distances
+
+    for metric in importlib.import_module("landscape_widgets.reducers.umap").METRICS:
+        assert metric in umap.distances.named_distances
+        assert np.isfinite(UMAP(metric=metric, n_epochs=2).fit(points)).all()
 
 
 def test_tsne_frames_tell_the_divergence_of_opentsne(points):
@@ -101,6 +164,21 @@ class TestEveryReducer:
         typical = np.median(squareform(pdist(coordinates)))
         assert np.median(off) < 0.2 * typical
 
+    @pytest.mark.parametrize("components", [2, 3])
+    def test_a_map_taken_up_again_places_new_points_where_the_one_that_made_it_does(
+        self, make, points, components
+    ):
+        first, later = make(), make()
+        coordinates = first.fit(points, n_components=components)
+        later.resume(points, coordinates)
+        new = points[::10] + 1e-3
+        placed = later.place(new)
+        assert placed.shape == (20, components)
+        np.testing.assert_allclose(placed, first.place(new), rtol=1e-6, atol=1e-8)
+
+    def test_its_repr_makes_its_like(self, make):
+        assert eval(repr(make())).parameters == make().parameters
+
     def test_three_components_are_to_be_had(self, make, points):
         assert make().fit(points, n_components=3).shape == (200, 3)
 
@@ -133,6 +211,55 @@ def test_tsne_stops_when_it_no_longer_improves(points):
     patient.fit(points)
     hasty.fit(points)
     assert hasty.info["iterations"] < patient.info["iterations"] == 1100
+
+
+def test_the_gradient_norm_is_that_of_the_divergence_by_finite_differences(points):
+    ours = TSNE(10, iterations=30)
+    y = ours.fit(points[:40])
+    p = ours._embedding.affinities.P.toarray()
+
+    def divergence(place):
+        q = 1 / (1 + squareform(pdist(place, "sqeuclidean")))
+        np.fill_diagonal(q, 0)
+        q /= q.sum()
+        return (p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum()
+
+    gradient = np.zeros(y.size)
+    for i in range(y.size):
+        step = np.zeros(y.size)
+        step[i] = 1e-5
+        step = step.reshape(y.shape)
+        gradient[i] = (divergence(y + step) - divergence(y - step)) / 2e-5
+    found = importlib.import_module("landscape_widgets.reducers.tsne").gradient_norm(
+        ours._embedding
+    )
+    assert found == pytest.approx(np.linalg.norm(gradient), rel=0.1)  # Barnes-Hut
+
+
+def test_tsne_stops_where_the_gradient_is_short(points):
+    hasty = TSNE(20, iterations=1000, min_grad_norm=1e-2)
+    hasty.fit(points)
+    assert hasty.info["gradient_norm"] < 1e-2
+    assert hasty.info["iterations"] < 1100
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TSNE(learning_rate=-1), r"learning_rate=-1\): a number above 0"),
+        (lambda: TSNE(early_exaggeration=0.5), "a number of 1 or more"),
+        (lambda: TSNE(iterations=2.5), "a whole number"),
+        (lambda: TSNE(min_grad_norm=-1e-3), "a number of 0 or more"),
+        (lambda: UMAP(metric="euclid"), "'euclidean' or 'manhattan'"),
+        (lambda: UMAP(min_dist=2), "0 to 1"),
+        (lambda: UMAP(n_epochs=0), "1 or more"),
+        (lambda: UMAP(init="tsne"), "'pca' or 'spectral'"),
+        (lambda: MDS(tolerance=-1), "0 or more"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_with_what_is_expected(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
 
 
 def test_too_few_points_for_the_perplexity_are_refused_with_a_perplexity_that_fits(points):

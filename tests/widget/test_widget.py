@@ -150,6 +150,32 @@ def test_a_changed_map_evaluates_no_loss_again(widget, monkeypatch):
     assert widget._info["title"] == "PCA of outputs"
 
 
+def test_a_map_of_three_dimensions_evaluates_no_loss_again_and_has_frames_of_three(
+    widget, monkeypatch
+):
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("a loss was evaluated")
+
+    monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
+    widget._receive(widget, {"type": "choose", "what": "dimensions", "key": "3"}, [])
+    widget.wait(60)
+    assert widget.n_components == 3
+    assert widget._chosen["dimensions"] == "3"
+    n = len(widget.landscape.cloud)
+    assert widget.landscape.coordinates.shape == (n, 3)
+    sent = floats(widget._points).reshape(n, 3)
+    np.testing.assert_allclose(sent, widget.landscape.coordinates, rtol=1e-5)
+    frames = floats(widget._frames).reshape(len(widget._trace["iterations"]), n, 3)
+    np.testing.assert_array_equal(frames[-1], sent)
+    monkeypatch.undo()  # slices are taken anew for another widget
+    again = lw.LandscapeWidget.from_landscape(widget.landscape)
+    again.wait(60)
+    assert again.n_components == 3
+    again.close()
+    with pytest.raises(ValueError, match="n_components=4; 2 or 3 is expected"):
+        widget.n_components = 4
+
+
 def test_a_changed_sampler_samples_anew(widget):
     widget._receive(widget, {"type": "choose", "what": "sampler", "key": "rays"}, [])
     widget.wait(120)
