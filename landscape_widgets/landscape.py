@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from landscape_widgets import fingerprint, reducers, samplers, storage
+from landscape_widgets import fingerprint, nulls, reducers, samplers, storage
 from landscape_widgets.basis import DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
@@ -654,6 +654,67 @@ class Landscape:
                 raise Cancelled
             maps.append(found)
         return scores.agreement(maps)
+
+    def null(
+        self,
+        kind: str = "isotropic",
+        *,
+        seed: int | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Landscape:
+        """The same picture of samples without structure, to lay beside this one.
+
+        Its losses are real, unless they are shuffled; its map is made as this one was.
+
+        Parameters
+        ----------
+        kind : {"shuffled", "isotropic", "walk"}
+            "shuffled": this map, with losses and metrics dealt out anew among its samples.
+            "isotropic": samples as far from θ*, in random directions. "walk": random walks with
+            steps as long as those of this cloud's paths. See `nulls.like`.
+        seed : int, optional
+            Of the null; that of the landscape by default.
+
+        Returns
+        -------
+        Landscape
+            With coordinates, losses, `faithfulness()` and all else of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such null, or its samples do not fit in memory.
+        RuntimeError
+            If there is no map yet.
+        Cancelled
+        """
+        nulls.check_kind(kind)
+        cloud = self._sampled()
+        if self._placing is None or self.reducer is None:
+            raise RuntimeError("There is no map yet. Call .embed() first.")
+        null = copy.copy(self)
+        null.seed = self.seed if seed is None else seed
+        if kind == "shuffled":
+            order = nulls.shuffled(cloud, null.seed)
+            null.losses = self.losses[order]
+            null.val_losses = None if self.val_losses is None else self.val_losses[order]
+            null.metrics = {name: values[order] for name, values in self.metrics.items()}
+            return null
+        null.sample(nulls.like(cloud, kind, null.seed), progress=progress, cancelled=cancelled)
+        if cancelled():
+            raise Cancelled
+        null.embed(
+            copy.deepcopy(self.reducer),
+            space=self._placing.space,
+            standardise=self._placing.standardise,
+            n_components=self.coordinates.shape[1],
+            progress=progress,
+            cancelled=cancelled,
+        )
+        if cancelled():
+            raise Cancelled
+        return null
 
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample."""
