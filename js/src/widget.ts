@@ -2,7 +2,7 @@
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
 // status (with data-state), map, slice, trust, selection, refine,
-// play, frames, objective, error. The root has data-ready once both
+// play, frames, objective, error, compare-with, null. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
@@ -13,11 +13,13 @@ import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
 import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
-import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
+import { NullView } from "./null";
+import { Bar, drawColourBar, drawSelection, label, nameOf, starPath } from "./panels";
 import { Replay, type Trace } from "./replay";
 import { combine, History, type Mode } from "./selection";
 import { SliceView } from "./slice";
 import { Tooltip } from "./tooltip";
+import { TrustPanel } from "./trust";
 
 const GLIDE = 700; // ms in which points move to their final places
 
@@ -60,7 +62,8 @@ class LandscapeView {
   private readonly sliceTitle = h("div", { class: "lw-title" });
   private readonly colourBar = h("div", { class: "lw-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
-  private readonly trust = h("section", { class: "lw-panel lw-trust", "data-testid": "trust" });
+  private readonly trust: TrustPanel;
+  private readonly beside: NullView;
   private readonly selection = h("section", { class: "lw-panel lw-selection", "data-testid": "selection" });
   private readonly caption = h("div", { class: "lw-caption" });
   private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
@@ -88,6 +91,11 @@ class LandscapeView {
       this.map.draw();
       this.drawMapLayer();
     }, signal);
+    this.trust = new TrustPanel(this.state, (kind) => {
+      model.set("compare_with", kind);
+      model.save_changes();
+    });
+    this.beside = new NullView(this.state, () => this.map?.scale ?? null, signal);
     this.mapHost.append(this.mapLayer, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
@@ -99,9 +107,10 @@ class LandscapeView {
         "div",
         { class: "lw-stage" },
         h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.mapTitle, this.replay.element), this.mapHost, this.colourBar),
-        h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
+        // The null lies over the slice, which keeps its size below it.
+        h("div", { class: "lw-right" }, h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend), this.beside.element),
       ),
-      h("div", { class: "lw-below" }, this.trust, this.selection),
+      h("div", { class: "lw-below" }, this.trust.element, this.selection),
       this.caption,
     );
     el.replaceChildren(this.root);
@@ -121,6 +130,7 @@ class LandscapeView {
     this.slice.load();
     this.loadFrames();
     this.map.draw();
+    this.beside.draw();
     this.draw();
     this.listen();
     map.onLayout(() => this.relayout(), signal);
@@ -135,6 +145,7 @@ class LandscapeView {
     this.on("_frame", () => {
       this.map.frame = null;
       this.map.draw(this.model.get("_glide") ? GLIDE : 0);
+      this.beside.draw();
       this.draw();
       this.acknowledge();
     });
@@ -146,8 +157,15 @@ class LandscapeView {
     this.on("selected", () => this.draw());
     this.on("colour_by", () => {
       this.map.draw();
+      this.beside.draw();
       this.draw();
     });
+    for (const name of ["_null", "compare_with"]) {
+      this.on(name, () => {
+        this.beside.draw();
+        this.trust.draw();
+      });
+    }
     for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_samples"]) this.on(name, () => this.drawPanels());
     listen(
       this.mapLayer,
@@ -283,7 +301,7 @@ class LandscapeView {
     const info = state.info;
     this.bar.drawChoices();
     this.bar.drawProgress();
-    drawTrust(this.trust, state.trust);
+    this.trust.draw();
     drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
     this.mapTitle.textContent = info.title;
     this.caption.replaceChildren(

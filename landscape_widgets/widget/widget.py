@@ -21,6 +21,7 @@ from torch import nn
 from landscape_widgets import reducers, samplers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
+from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress, never
 from landscape_widgets.reducers.base import Frame
@@ -28,6 +29,7 @@ from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS, slice_along
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.nulls import Comparison
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
@@ -37,7 +39,7 @@ AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 
-class LandscapeWidget(anywidget.AnyWidget):
+class LandscapeWidget(Comparison, anywidget.AnyWidget):
     """Sample the loss around a trained model, and look at it: a map beside a slice.
 
     >>> w = LandscapeWidget(model, (X, y), val_data=(Xv, yv))  # doctest: +SKIP
@@ -65,6 +67,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         Numbers of the selected samples. Set it, and the view follows; observe it.
     colour_by : str
         The column that colours stand for.
+    compare_with : {"nothing", "shuffled", "isotropic", "walk"}
+        A null whose map is laid beside this one: a picture of samples without structure.
     landscape : Landscape
         What is behind the widget, for scripts.
 
@@ -162,6 +166,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._evaluating_since = 0.0
         self._film: list[tuple[Frame, npt.NDArray[np.float64]]] = []
         self._distortion: npt.NDArray[np.float64] | None = None
+        self._judged: Faithfulness | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
@@ -378,6 +383,8 @@ class LandscapeWidget(anywidget.AnyWidget):
                 self._publish_profiles()
                 self._publish_points()
 
+        with self._lock:
+            self._null = {}
         land.refine(chosen, n, progress=self._report, cancelled=cancelled, on_drawn=drawn)
         self._publish_points()
         if cancelled():
@@ -387,11 +394,11 @@ class LandscapeWidget(anywidget.AnyWidget):
     def _resample(self, cancelled: Callable[[], bool]) -> None:
         with self._lock:
             self.landscape.forget()
-            self._trust = {}
+            self._forget_comparison()
         self._run(cancelled)
 
     def _remap(self, cancelled: Callable[[], bool]) -> None:
-        self._trust = {}
+        self._forget_comparison()
         self._distortion = None
         land = self.landscape
         land.embed(
@@ -410,13 +417,14 @@ class LandscapeWidget(anywidget.AnyWidget):
     def _finish_map(self, cancelled: Callable[[], bool]) -> None:
         self._publish_info()
         self._report(Progress("trust", 0, 1))
-        trust = wire.trust(self.landscape.faithfulness())
+        self._judged = self.landscape.faithfulness(seeds=1)
         self._distortion = self.landscape.distortion()
         with self._lock, self.hold_sync():
-            self._trust = trust
+            self._trust = wire.trust(self._judged, more=True)
             self._publish_points()
         self._publish_choices()
         self._compute_profiles(cancelled)
+        self._compare_map(cancelled)
         if cancelled():
             return self._publish_stopped()
         with self._lock:
