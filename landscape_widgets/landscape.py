@@ -609,11 +609,11 @@ class Landscape:
     ) -> tuple[float, float]:
         """How alike this map and others of the same cloud are.
 
-        Each of the others is made by another seed, of four fifths of the samples. By another seed
-        alone, maps that start from principal components hardly differ, and PCA's not at all:
-        that they agree says where they started, not what the samples are like. Whether the
-        picture would have been the same had other samples been drawn is what a reader wants to
-        know.
+        Each of the others is made by another seed, of four fifths of the samples (of all, where
+        those would be too few for the reducer). By another seed alone, maps that start from
+        principal components hardly differ, and PCA's not at all: that they agree says where they
+        started, not what the samples are like. Whether the picture would have been the same had
+        other samples been drawn is what a reader wants to know.
 
         Parameters
         ----------
@@ -639,9 +639,15 @@ class Landscape:
         if seeds < 2:
             raise ValueError(f"seeds={seeds} was given; at least 2 maps can be compared.")
         other = copy.deepcopy(self.reducer)
+        size = math.ceil(0.8 * len(points))
+        try:
+            other.check(size, points.shape[1])
+        except ValueError:
+            size = len(points)
         maps = [self.coordinates[rows]]
         for number in range(1, seeds):
-            part = scores.most_of(len(points), self.seed + number)
+            rng = np.random.default_rng(self.seed + number)
+            part = np.sort(rng.choice(len(points), size, replace=False))
             found = np.full_like(maps[0], np.nan)
             found[part] = other.fit(
                 points[part],

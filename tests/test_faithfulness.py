@@ -245,3 +245,9 @@ def test_other_maps_are_made_only_where_they_are_asked_for_and_can_be_stopped():
         land.faithfulness(cancelled=lambda: True)
     with pytest.raises(ValueError, match="at least 2 maps"):
         land.agreement(1)
+
+
+def test_a_cloud_that_just_suffices_for_the_reducer_can_be_compared_too():
+    reducer = TSNE(30, early_iterations=10, iterations=10)
+    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=91)).embed(reducer)
+    assert 0 < land.agreement(2)[1] < 1

@@ -117,7 +117,7 @@ export class State {
   }
   get beside(): Null | null {
     const raw = this.model.get("_null") as Partial<Null>;
-    if (!raw.samples) return null;
+    if (!raw.samples || raw.kind !== this.compareWith) return null; // of another, until the kernel hears
     return { ...(raw as Null), points: floats(raw.points), columns: decoded(raw.columns) };
   }
   get info(): MapInfo {

@@ -139,8 +139,8 @@ def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
 def directedness(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray) -> float:
     """Median over paths of ‖end − start‖² / Σ ‖step‖²; NaN where no path has five points.
 
-    1 for a random walk in many dimensions, the number of steps for a straight line; training
-    gives 17 and more.
+    1 for a random walk in many dimensions, the number of steps for a straight line, training in
+    between: the more checkpoints of it there are, the more.
     """
     found = []
     for path in np.unique(paths[paths >= 0]):
@@ -163,13 +163,6 @@ def distortion(points: FloatArray, coordinates: FloatArray, k: int = 15) -> Floa
     ]
     shared = [len(np.intersect1d(a, b)) for a, b in zip(*near, strict=True)]
     return 1 - np.asarray(shared, dtype=np.float64) / k
-
-
-def most_of(n: int, seed: int) -> npt.NDArray[np.int64]:
-    """Four fifths of n, drawn at random, in order."""
-    part = np.random.default_rng(seed).choice(n, size=-(-4 * n // 5), replace=False)
-    part.sort()
-    return part
 
 
 def agreement(maps: Sequence[FloatArray], k: int = 15) -> tuple[float, float]:

@@ -367,7 +367,8 @@ class LandscapeWidget(Comparison, anywidget.AnyWidget):
             return self._publish_stopped()
         self._fit_profiles(len(land.evaluated) - known)
         warm.join()
-        if not np.isfinite(land.coordinates).any():
+        # A file holds a map, but not what made it and could add to it.
+        if land.reducer is None or not np.isfinite(land.coordinates).any():
             self._remap(cancelled)
         else:
             self._finish_map(cancelled)
