@@ -16,10 +16,9 @@ Level = Literal["good", "weak", "bad", "info"]
 TRUST = (0.7, 0.9)
 READABLE = (0.1, 0.5)
 READABLE_OF_PATHS = (0.3, 0.5)
-GAIN = (0.05, 0.10)
-GAIN_OF_PATHS = (0.3, 0.4)
-SHARED = (0.4, 0.6)
-ALIGNED = (0.5, 0.8)
+GAIN = (0.2, 0.3)
+SHARED = (0.3, 0.6)
+ALIGNED = (0.6, 0.8)
 CONTRAST = 0.1
 DIRECTED = 2.0
 TRAINING = 3  # what training with 40 checkpoints gives at least
@@ -91,14 +90,13 @@ class Scores:
 
 def judge(scores: Scores) -> Faithfulness:
     """Put scores in words."""
-    gain = GAIN_OF_PATHS if scores.has_paths else GAIN
     readouts = [
         _trust_readout(scores.trust),
         _readable_readout(scores.honest, scores.has_paths),
         _alone_readout("distance from θ* alone", scores.by_radius),
         _alone_readout("change of predictions alone", scores.by_change),
-        _gain_readout("what the map adds to the distance", scores.beyond_radius, gain),
-        _gain_readout("what the map adds to both", scores.beyond_both, gain),
+        _gain_readout("what the map adds to the distance", scores.beyond_radius),
+        _gain_readout("what the map adds to both", scores.beyond_both),
         _contrast_readout(scores.contrast),
         _dimension_readout(scores.dimension),
         _directedness_readout(scores.directedness),
@@ -157,8 +155,8 @@ def _alone_readout(name: str, value: float) -> Readout:
     )
 
 
-def _gain_readout(name: str, value: float, steps: tuple[float, float]) -> Readout:
-    word, level = _graded(value, steps, "real", "doubtful", "nothing")
+def _gain_readout(name: str, value: float) -> Readout:
+    word, level = _graded(value, GAIN, "real", "doubtful", "nothing")
     return Readout(
         name,
         value,
@@ -166,7 +164,7 @@ def _gain_readout(name: str, value: float, steps: tuple[float, float]) -> Readou
         word,
         level,
         "Share of the error in guessing the loss that the map removes, beyond what is known "
-        f"without it. Maps without structure reach {steps[0]:g} at most.",
+        f"without it. Maps without structure reach {GAIN[0]:g} at most.",
     )
 
 
@@ -239,7 +237,6 @@ def _directedness_readout(value: float) -> Readout:
 
 def _verdict(scores: Scores) -> tuple[str, Level]:
     """The first thing that a reader must know. Comparisons with what is not known are false."""
-    gain = GAIN_OF_PATHS if scores.has_paths else GAIN
     if scores.contrast < CONTRAST:
         return "These samples are all equally far apart: no map of them means anything.", "bad"
     if scores.directedness < DIRECTED:
@@ -250,7 +247,7 @@ def _verdict(scores: Scores) -> tuple[str, Level]:
         )
     if scores.trust < TRUST[0]:
         gains = [g for g in (scores.beyond_radius, scores.beyond_both) if math.isfinite(g)]
-        if scores.honest >= READABLE[1] and min(gains, default=0.0) >= gain[1]:
+        if scores.honest >= READABLE[1] and min(gains, default=0.0) >= GAIN[1]:
             return (
                 "The loss can be read from this map, but neighbours on it are often not "
                 "neighbours in truth.",
@@ -261,13 +258,13 @@ def _verdict(scores: Scores) -> tuple[str, Level]:
         return "Points group by path, not by loss.", "bad"
     if scores.honest < READABLE[0]:
         return "The loss cannot be read from this map.", "bad"
-    if scores.beyond_radius < gain[0]:
+    if scores.beyond_radius < GAIN[0]:
         return "This map shows nothing but distance from the trained weights.", "bad"
-    if scores.beyond_both < gain[0]:
+    if scores.beyond_both < GAIN[0]:
         return (
             "This map shows nothing but distance from the trained weights and change of "
             "predictions.",
-            "bad",
+            "weak",
         )
     if scores.trust >= TRUST[1]:
         return "Neighbourhoods are faithful; sizes and gaps are not.", "good"
