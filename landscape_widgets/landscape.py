@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from landscape_widgets import fingerprint, reducers, samplers, storage
+from landscape_widgets import fingerprint, nulls, reducers, samplers, storage
 from landscape_widgets.basis import DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
@@ -26,7 +26,14 @@ from landscape_widgets.faithfulness import Faithfulness, assess, scores
 from landscape_widgets.metrics import Metric
 from landscape_widgets.objective import Evaluation, Objective
 from landscape_widgets.planes import EXTENT, Plane, plane_along
-from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
+from landscape_widgets.progress import (
+    CancelCallback,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore,
+    never,
+)
 from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import Slice, slice_along
@@ -41,6 +48,7 @@ class _Measure:
 
     space: Space
     scale: FloatArray | None
+    standardise: bool = False
 
     def points(self, land: Landscape) -> FloatArray:
         cloud = land._sampled()
@@ -50,6 +58,15 @@ class _Measure:
         assert land.outputs is not None
         features = land.objective.output_features(land.outputs)
         return features if self.scale is None else features * self.scale
+
+
+def _stage(progress: ProgressCallback, phase: str, number: int, stages: int) -> ProgressCallback:
+    """Tell of one of several like pieces of work as a part of all of them."""
+
+    def tell(part: Progress) -> None:
+        progress(Progress(phase, number * part.total + part.done, stages * part.total))
+
+    return tell
 
 
 class Landscape:
@@ -287,7 +304,7 @@ class Landscape:
         cloud = self._sampled()
         space = cloud.space if space is None else space
         if space == "weights":
-            return _Measure(space, cloud.isometry(standardise))
+            return _Measure(space, cloud.isometry(standardise), standardise)
         if space != "outputs":
             raise ValueError(f"space={space!r}; expected is 'weights' or 'outputs'.")
         if self.outputs is None:
@@ -295,7 +312,7 @@ class Landscape:
         if not standardise:
             return _Measure(space, None)
         spread = np.nanstd(self.objective.output_features(self.outputs), axis=0)
-        return _Measure(space, 1.0 / np.where(spread > 0, spread, 1.0))
+        return _Measure(space, 1.0 / np.where(spread > 0, spread, 1.0), standardise)
 
     def _why_no_outputs(self, n: int) -> str:
         shape = self.objective.outputs_shape
@@ -529,49 +546,187 @@ class Landscape:
             cancelled=cancelled,
         )
 
-    def faithfulness(self) -> Faithfulness:
-        """How far the map can be trusted; see `landscape_widgets.faithfulness`."""
+    def faithfulness(
+        self,
+        seeds: int = 3,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Faithfulness:
+        """How far the map can be trusted; see `landscape_widgets.faithfulness`.
+
+        Parameters
+        ----------
+        seeds : int
+            Maps that are compared, this one among them (see `agreement`); 1 makes no others,
+            which saves their time and leaves the agreement out.
+        progress, cancelled
+            As for `agreement`.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no map yet.
+        Cancelled
+            If other maps were asked for and not finished.
+        """
         cloud = self._sampled()
-        if self._placing is None:
-            raise RuntimeError("There is no map yet. Call .embed() first.")
-        points = self._placing.points(self)
-        rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
+        points, rows = self._mapped()
         changes = None
         if self.outputs is not None:
             features = self.objective.output_features(self.outputs[rows])
             changes = np.linalg.norm(features - features[0], axis=1)
             changes = np.nan_to_num(changes, nan=np.nanmax(changes))
-        return assess(
-            points[rows],
+        found = assess(
+            points,
             self.coordinates[rows],
             self.losses[rows],
             cloud.table["path"].to_numpy()[rows],
             cloud.table["radius"].to_numpy()[rows],
             changes,
             cloud.table["step"].to_numpy(dtype=np.float64)[rows],
-            self.seed,
+            positions=cloud.isometric()[rows],
+            seed=self.seed,
         )
+        if seeds < 2:
+            return found
+        return found.agreeing(*self.agreement(seeds, progress=progress, cancelled=cancelled))
 
-    def distortion(self) -> FloatArray:
-        """Share of each sample's neighbours that the map does not show as such, (N,)."""
+    def _mapped(self) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+        """What was mapped (n, d), and which samples these are (n,)."""
         if self._placing is None:
             raise RuntimeError("There is no map yet. Call .embed() first.")
         rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
+        return self._placing.points(self)[rows], rows
+
+    def distortion(self) -> FloatArray:
+        """Share of each sample's neighbours that the map does not show as such, (N,)."""
+        points, rows = self._mapped()
         found: FloatArray = np.full(len(self.coordinates), np.nan)
-        found[rows] = scores.distortion(self._placing.points(self)[rows], self.coordinates[rows])
+        found[rows] = scores.distortion(points, self.coordinates[rows])
         return found
 
-    def agreement(self, seeds: int = 3) -> tuple[float, float]:
-        """How alike maps by other seeds are; see `faithfulness.scores.agreement`."""
-        if self.reducer is None or self._placing is None:
+    def agreement(
+        self,
+        seeds: int = 3,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> tuple[float, float]:
+        """How alike this map and others of the same cloud are.
+
+        Each of the others is made by another seed, of four fifths of the samples (of all, where
+        those would be too few for the reducer). By another seed alone, maps that start from
+        principal components hardly differ, and PCA's not at all: that they agree says where they
+        started, not what the samples are like. Whether the picture would have been the same had
+        other samples been drawn is what a reader wants to know.
+
+        Parameters
+        ----------
+        seeds : int
+            How many maps are compared, this one among them: at least 2.
+        progress, cancelled
+            As for `embed`.
+
+        Returns
+        -------
+        aligned, shared : float
+            See `faithfulness.scores.agreement`.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no map yet.
+        Cancelled
+        """
+        points, rows = self._mapped()
+        if self.reducer is None:
             raise RuntimeError("There is no map yet. Call .embed() first.")
-        rows = np.flatnonzero(np.isfinite(self.coordinates).all(axis=1))
-        points = self._placing.points(self)[rows]
+        if seeds < 2:
+            raise ValueError(f"seeds={seeds} was given; at least 2 maps can be compared.")
         other = copy.deepcopy(self.reducer)
+        size = math.ceil(0.8 * len(points))
+        try:
+            other.check(size, points.shape[1])
+        except ValueError:
+            size = len(points)
         maps = [self.coordinates[rows]]
         for number in range(1, seeds):
-            maps.append(other.fit(points, n_components=maps[0].shape[1], seed=self.seed + number))
+            rng = np.random.default_rng(self.seed + number)
+            part = np.sort(rng.choice(len(points), size, replace=False))
+            found = np.full_like(maps[0], np.nan)
+            found[part] = other.fit(
+                points[part],
+                n_components=found.shape[1],
+                seed=self.seed + number,
+                progress=_stage(progress, "agreement", number - 1, seeds - 1),
+                cancelled=cancelled,
+            )
+            if cancelled():
+                raise Cancelled
+            maps.append(found)
         return scores.agreement(maps)
+
+    def null(
+        self,
+        kind: str = "isotropic",
+        *,
+        seed: int | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Landscape:
+        """The same picture of samples without structure, to lay beside this one.
+
+        Its losses are real, unless they are shuffled; its map is made as this one was.
+
+        Parameters
+        ----------
+        kind : {"shuffled", "isotropic", "walk"}
+            "shuffled": this map, with losses and metrics dealt out anew among its samples.
+            "isotropic": samples as far from θ*, in random directions. "walk": random walks with
+            steps as long as those of this cloud's paths. See `nulls.like`.
+        seed : int, optional
+            Of the null; that of the landscape by default.
+
+        Returns
+        -------
+        Landscape
+            With coordinates, losses, `faithfulness()` and all else of its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such null, or its samples do not fit in memory.
+        RuntimeError
+            If there is no map yet.
+        Cancelled
+        """
+        nulls.check_kind(kind)
+        cloud = self._sampled()
+        if self._placing is None or self.reducer is None:
+            raise RuntimeError("There is no map yet. Call .embed() first.")
+        null = copy.copy(self)
+        null.seed = self.seed if seed is None else seed
+        if kind == "shuffled":
+            order = nulls.shuffled(cloud, null.seed)
+            null.losses = self.losses[order]
+            null.val_losses = None if self.val_losses is None else self.val_losses[order]
+            null.metrics = {name: values[order] for name, values in self.metrics.items()}
+            return null
+        null.sample(nulls.like(cloud, kind, null.seed), progress=progress, cancelled=cancelled)
+        if cancelled():
+            raise Cancelled
+        null.embed(
+            copy.deepcopy(self.reducer),
+            space=self._placing.space,
+            standardise=self._placing.standardise,
+            n_components=self.coordinates.shape[1],
+            progress=progress,
+            cancelled=cancelled,
+        )
+        if cancelled():
+            raise Cancelled
+        return null
 
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample."""

@@ -1,9 +1,14 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 from sklearn.manifold import trustworthiness
 
+import landscape_widgets as lw
 from landscape_widgets.faithfulness import assess, scores
+from landscape_widgets.faithfulness.words import AGREEMENT
+from landscape_widgets.progress import Cancelled
 from landscape_widgets.reducers import PCA, TSNE
+from tests.models import digits, mlp, train
 
 N = 400
 NONE = np.full(N, -1)
@@ -59,6 +64,7 @@ def test_a_map_of_a_plane_is_all_but_perfect(rng):
     assert found["loss readable from the map"] > 0.9
     assert found["what the map adds to the distance"] > 0.5
     assert found["intrinsic dimension"] == pytest.approx(2, abs=0.3)
+    assert found.sentence == "Neighbourhoods are faithful; sizes and gaps are not."
     assert found.level == "good"
 
 
@@ -92,6 +98,58 @@ def test_a_loss_of_the_distance_alone_is_said_to_be_nothing_more(rng):
     assert found["distance from θ* alone"] > 0.95
     assert found["what the map adds to the distance"] < 0.05
     assert found.sentence == "This map shows nothing but distance from the trained weights."
+
+
+def test_a_loss_of_the_predictions_alone_is_said_to_be_nothing_more(rng):
+    points, losses = plane(rng)
+    coordinates = PCA().fit(points)
+    radii, changes = np.linalg.norm(points, axis=1), np.log10(losses) + 3
+    found = assess(points, coordinates, losses, NONE, radii, changes)
+    assert found["change of predictions alone"] > 0.95
+    assert found["what the map adds to the distance"] > 0.5
+    assert found["what the map adds to both"] < 0.05
+    assert found.sentence.endswith("distance from the trained weights and change of predictions.")
+
+
+def test_a_map_that_scatters_neighbours_is_not_to_be_read(rng):
+    points, losses = plane(rng)
+    scattered = rng.permutation(PCA().fit(points))
+    found = assess(points, scattered, losses, NONE, np.linalg.norm(points, axis=1))
+    assert found["neighbourhoods (trustworthiness)"] == pytest.approx(0.5, abs=0.06)
+    assert found.sentence == "Neighbours on this map are not neighbours in truth: do not read it."
+
+
+def test_a_map_that_scatters_neighbours_may_still_tell_the_loss(rng):
+    """Of ten dimensions it shows the one that counts, and one of the others."""
+    points = rng.normal(size=(N, 10))
+    found = assess(points, points[:, :2], 10 ** points[:, 0], NONE, np.linalg.norm(points, axis=1))
+    assert found["neighbourhoods (trustworthiness)"] < 0.7
+    assert found["loss readable from the map"] > 0.9
+    assert found.sentence.startswith("The loss can be read from this map, but neighbours on it")
+    assert found.level == "weak"
+
+
+def test_a_map_that_leaves_two_of_four_dimensions_out_is_roughly_right(rng):
+    points = rng.uniform(-1, 1, size=(N, 4)) * [2, 2, 1.6, 1.6]
+    losses = 10 ** points[:, 0]
+    found, _ = judged(points, losses, reducer=PCA())
+    assert 0.7 < found["neighbourhoods (trustworthiness)"] < 0.9
+    assert found.sentence == "Neighbourhoods are roughly right; sizes and gaps are not."
+    assert found.level == "weak"
+
+
+def test_whether_paths_walk_at_random_is_told_from_their_weights(rng):
+    """Predictions of a path that goes out and comes back have not moved; its weights have."""
+    paths, length = np.repeat(np.arange(40), 10), 10
+    weights = np.cumsum(rng.normal(size=(40, 1, 200)) + np.zeros((40, length, 200)), axis=1)
+    angle = np.tile(np.linspace(0, 2 * np.pi, length), 40)[:, None]
+    outputs = np.hstack([np.cos(angle), np.sin(angle)]) + 0.01 * rng.normal(size=(N, 2))
+    losses, radii = 10 ** outputs[:, 0], np.linalg.norm(weights, axis=2).ravel()
+    closed = assess(outputs, outputs, losses, paths, radii)
+    assert closed.sentence.startswith("This looks like a random walk")
+    found = assess(outputs, outputs, losses, paths, radii, positions=weights.reshape(N, 200))
+    assert found["directedness of paths"] == pytest.approx(length - 1)
+    assert found["loss readable from the map"] > 0.9
 
 
 def test_shuffled_losses_cannot_be_read_from_the_map(rng):
@@ -135,3 +193,61 @@ def test_maps_that_are_turned_and_scaled_agree(rng):
     assert aligned == pytest.approx(1)
     assert shared == 1
     assert scores.agreement([first, rng.normal(size=(100, 2))])[0] < 0.2
+
+
+def test_points_that_one_map_leaves_out_are_compared_on_neither(rng):
+    first = rng.normal(size=(100, 2))
+    second = first.copy()
+    second[::5] = np.nan
+    assert scores.agreement([first, second]) == (pytest.approx(1), 1)
+
+
+def test_the_dimension_of_a_walk_of_equal_steps_is_bounded_by_its_coordinates():
+    walk = np.cumsum(np.eye(30), axis=0)
+    assert scores.intrinsic_dimension(walk) == 30
+
+
+MODEL = train(mlp(), digits(200), 60)
+
+
+@pytest.mark.parametrize("space", ["weights", "outputs"])
+def test_a_map_is_scored_in_the_space_that_it_was_made_in(space):
+    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Neighbourhood(arms=20))
+    found = land.embed("pca", space=space).faithfulness()
+    points, radii = land.points(space), land.cloud.table["radius"].to_numpy()
+    assert found["neighbourhoods (trustworthiness)"] == pytest.approx(
+        trustworthiness(points, land.coordinates, n_neighbors=15)
+    )
+    assert found["contrast of distances"] == pytest.approx(
+        pdist(points).std() / pdist(points).mean()
+    )
+    paths = land.cloud.table["path"].to_numpy()
+    # In outputs space the change of predictions is the distance from θ* on the very map.
+    outputs = land.points("outputs")
+    for name, alone in (
+        ("distance from θ* alone", radii),
+        ("change of predictions alone", np.linalg.norm(outputs - outputs[0], axis=1)),
+    ):
+        assert found[name] == pytest.approx(scores.readable(alone[:, None], land.losses, paths))
+    # Arms go out and come down again, wherever the map is of.
+    assert found["directedness of paths"] > 2
+    assert {readout.name for readout in found.readouts} >= {*AGREEMENT, "what the map adds to both"}
+
+
+def test_other_maps_are_made_only_where_they_are_asked_for_and_can_be_stopped():
+    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=60)).embed("pca")
+    alone = land.faithfulness(seeds=1)
+    assert not {readout.name for readout in alone.readouts} & set(AGREEMENT)
+    again = alone.agreeing(*land.agreement())
+    assert again.readouts == land.faithfulness().readouts
+    assert 0.5 < again["neighbours on other maps"] < 1
+    with pytest.raises(Cancelled):
+        land.faithfulness(cancelled=lambda: True)
+    with pytest.raises(ValueError, match="at least 2 maps"):
+        land.agreement(1)
+
+
+def test_a_cloud_that_just_suffices_for_the_reducer_can_be_compared_too():
+    reducer = TSNE(30, early_iterations=10, iterations=10)
+    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=91)).embed(reducer)
+    assert 0 < land.agreement(2)[1] < 1

@@ -6,6 +6,17 @@ export const VIRIDIS = [
   "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
 ];
 
+/** The colour at a share of the scale; beyond its ends, that of the end. */
+export function viridis(share: number): string {
+  const at = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
+  const below = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  const channels = [1, 3, 5].map((start) => {
+    const [low, high] = [below, below + 1].map((i) => parseInt(VIRIDIS[i]!.slice(start, start + 2), 16)) as [number, number];
+    return Math.round(low + (high - low) * (at - below));
+  });
+  return `rgb(${channels.join(", ")})`;
+}
+
 // Okabe and Ito's palette, without its black and yellow: lines that all can tell apart.
 export const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 

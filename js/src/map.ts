@@ -82,6 +82,7 @@ export class MapView {
       if (Number(mark) === MINIMA) values.names = indices.map((_, n) => `M${n + 1}`);
       figure.marks[Number(mark)]!.set(values);
     }
+    if (this.scale) this.rescale(this.scale);
     this.members = groups;
     this.counts = {
       hollow: groups[HOLLOW]!.length,
@@ -175,11 +176,15 @@ export class MapView {
       ? logTicks(low, high, 6)
       : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
     this.scale = { label: by, low, high, ticks, logarithmic };
+    return values;
+  }
+
+  /** Take up the scale of colours: after the values, as bqplot colours what it has when a scale changes. */
+  private rescale({ low, high }: ColourScale): void {
     for (const mark of [POINTS, MINIMA]) {
       const scale = this.figure.marks[mark]!.get("scales").color;
       if (scale.get("min") !== low || scale.get("max") !== high) scale.set({ min: low, max: high, colors: VIRIDIS });
     }
-    return values;
   }
 
   private drawPaths(): void {

@@ -44,6 +44,15 @@ export interface Trust {
   readouts: Readout[];
 }
 
+/** A map of samples without structure, and what is to be said of it once it is judged. */
+export interface Null {
+  kind: string;
+  points: Float32Array;
+  columns: Record<string, Float32Array>;
+  samples: Samples;
+  trust: Trust | null;
+}
+
 export interface Samples {
   sampler: string[];
   kind: string[];
@@ -82,6 +91,9 @@ export function floats(value: unknown): Float32Array {
   return new Float32Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
 }
 
+const decoded = (columns: unknown): Record<string, Float32Array> =>
+  Object.fromEntries(Object.entries(columns ?? {}).map(([name, value]) => [name, floats(value)]));
+
 export class State {
   constructor(readonly model: Model) {}
 
@@ -89,8 +101,7 @@ export class State {
     return floats(this.model.get("_points"));
   }
   get columns(): Record<string, Float32Array> {
-    const raw = (this.model.get("_columns") ?? {}) as Record<string, unknown>;
-    return Object.fromEntries(Object.entries(raw).map(([name, value]) => [name, floats(value)]));
+    return decoded(this.model.get("_columns"));
   }
   get evaluated(): Float32Array {
     return floats(this.model.get("_evaluated"));
@@ -113,6 +124,14 @@ export class State {
   get trust(): Trust | null {
     const trust = this.model.get("_trust") as Partial<Trust>;
     return trust.readouts ? (trust as Trust) : null;
+  }
+  get compareWith(): string {
+    return this.model.get("compare_with") as string;
+  }
+  get beside(): Null | null {
+    const raw = this.model.get("_null") as Partial<Null>;
+    if (!raw.samples || raw.kind !== this.compareWith) return null; // of another, until the kernel hears
+    return { ...(raw as Null), points: floats(raw.points), columns: decoded(raw.columns) };
   }
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;

@@ -3,7 +3,7 @@
 import { short, VIRIDIS } from "./colours";
 import { h, s } from "./dom";
 import type { ColourScale } from "./map";
-import type { State, Trust } from "./model";
+import type { State } from "./model";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
@@ -146,31 +146,6 @@ export function starPath(radius: number): string {
     return `${(r * Math.cos(angle)).toFixed(2)},${(r * Math.sin(angle)).toFixed(2)}`;
   });
   return `M${corners.join("L")}Z`;
-}
-
-const ICONS = { good: "✓", weak: "~", bad: "✕", info: "·" };
-
-export function drawTrust(host: HTMLElement, trust: Trust | null): void {
-  const title = h("h3", { class: "lw-heading" }, "How far can I trust this map?");
-  if (!trust) {
-    host.replaceChildren(title, h("p", { class: "lw-quiet" }, "Known once the map is there."));
-    return;
-  }
-  const rows = trust.readouts.map((readout) =>
-    h(
-      "tr",
-      { class: `lw-${readout.level}`, title: readout.sentence },
-      h("td", { class: "lw-icon", "aria-hidden": "true" }, ICONS[readout.level]),
-      h("th", { scope: "row" }, readout.name),
-      h("td", { class: "lw-number" }, readout.value),
-      h("td", { class: "lw-word" }, readout.word),
-    ),
-  );
-  host.replaceChildren(
-    title,
-    h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence),
-    h("table", { class: "lw-readouts" }, h("tbody", {}, ...rows)),
-  );
 }
 
 const SHOWN = 5;

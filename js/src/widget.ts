@@ -2,7 +2,7 @@
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
 // status (with data-state), map, slice, trust, selection, refine,
-// sampler-settings, reducer-settings, settings, apply, defaults, notice,
+// sampler-settings, reducer-settings, settings, apply, defaults, notice, compare-with, null,
 // film, play, step-back, step-on, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
@@ -14,7 +14,8 @@ import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
 import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
-import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
+import { NullView } from "./null";
+import { Bar, drawColourBar, drawSelection, label, nameOf, starPath } from "./panels";
 import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
@@ -22,6 +23,7 @@ import { Settings } from "./settings";
 import { SliceView } from "./slice";
 import { TurnButton, triadParts } from "./solid";
 import { Tooltip } from "./tooltip";
+import { TrustPanel } from "./trust";
 
 const GLIDE = 700; // ms in which points move to their final places
 
@@ -66,7 +68,8 @@ class LandscapeView {
   private readonly sliceTitle = h("div", { class: "lw-title" });
   private readonly colourBar = h("div", { class: "lw-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
-  private readonly trust = h("section", { class: "lw-panel lw-trust", "data-testid": "trust" });
+  private readonly trust: TrustPanel;
+  private readonly beside: NullView;
   private readonly selection = h("section", { class: "lw-panel lw-selection", "data-testid": "selection" });
   private readonly caption = h("div", { class: "lw-caption" });
   private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
@@ -101,6 +104,11 @@ class LandscapeView {
       this.map.draw();
       this.drawMapLayer();
     }, signal);
+    this.trust = new TrustPanel(this.state, (kind) => {
+      model.set("compare_with", kind);
+      model.save_changes();
+    });
+    this.beside = new NullView(this.state, () => this.map?.scale ?? null, signal);
     this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
     this.root = h(
@@ -113,9 +121,10 @@ class LandscapeView {
         "div",
         { class: "lw-stage" },
         h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar, this.replay.element),
-        h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
+        // The null lies over the slice, which keeps its size below it.
+        h("div", { class: "lw-right" }, h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend), this.beside.element),
       ),
-      h("div", { class: "lw-below" }, this.trust, this.selection),
+      h("div", { class: "lw-below" }, this.trust.element, this.selection),
       this.caption,
     );
     el.replaceChildren(this.root);
@@ -135,6 +144,7 @@ class LandscapeView {
     this.slice.load();
     this.loadFrames();
     this.map.draw();
+    this.beside.draw();
     this.draw();
     this.listen();
     map.onLayout(() => this.relayout(), signal);
@@ -149,6 +159,7 @@ class LandscapeView {
     this.on("_frame", () => {
       this.map.frame = this.replay.shown;
       this.map.draw(this.model.get("_glide") ? GLIDE : 0);
+      this.beside.draw();
       this.draw();
       this.acknowledge();
     });
@@ -160,8 +171,15 @@ class LandscapeView {
     this.on("selected", () => this.draw());
     this.on("colour_by", () => {
       this.map.draw();
+      this.beside.draw();
       this.draw();
     });
+    for (const name of ["_null", "compare_with"]) {
+      this.on(name, () => {
+        this.beside.draw();
+        this.trust.draw();
+      });
+    }
     for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
     this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
     this.on("msg:custom", (content) => {
@@ -340,7 +358,7 @@ class LandscapeView {
     this.bar.drawChoices();
     this.bar.drawProgress();
     this.settings.draw();
-    drawTrust(this.trust, state.trust);
+    this.trust.draw();
     drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
     this.mapTitle.textContent = this.mapTitle.title = info.title;
     this.caption.replaceChildren(

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { linearTicks, log, logTicks, short } from "../src/colours";
+import { linearTicks, log, logTicks, short, viridis, VIRIDIS } from "../src/colours";
 
 it("numbers are short enough for an axis", () => {
   expect([0, 1, 0.01234, 12345, 1.5e-7, 2e7, -0.5, NaN, Infinity].map((v) => short(v))).toEqual([
@@ -34,4 +34,11 @@ it("losses of nothing and below are drawn at the floor", () => {
   expect(log(0)).toBe(-8);
   expect(log(1e-12)).toBe(-8);
   expect(log(0.1)).toBeCloseTo(-1);
+});
+
+it("colours are those of the scale's stops, halfway between them, and of its ends beyond", () => {
+  const hex = (colour: string) => "#" + colour.match(/\d+/g)!.map((v) => Number(v).toString(16).padStart(2, "0")).join("");
+  VIRIDIS.forEach((stop, i) => expect(hex(viridis(i / 10))).toBe(stop));
+  expect(viridis(0.05)).toBe("rgb(70, 19, 101)"); // between #440154 and #482475
+  expect([viridis(-3), viridis(7)].map(hex)).toEqual([VIRIDIS[0], VIRIDIS[10]]);
 });

@@ -22,6 +22,8 @@ def assess(
     radii: FloatArray,
     changes: FloatArray | None = None,
     steps: FloatArray | None = None,
+    *,
+    positions: FloatArray | None = None,
     seed: int = 0,
 ) -> Faithfulness:
     """Judge a map.
@@ -41,6 +43,10 @@ def assess(
         Hellinger distance between the predictions of θ and θ*.
     steps : array (N,), optional
         The order of the samples within their paths; by default as they stand.
+    positions : array (N, p), optional
+        The samples in weights space, by default `points`: it is there that random walks are told
+        from training. Predictions of a long walk stay within bounds, as those of a run do that
+        goes out and comes back.
     """
     has_paths = len(np.unique(paths[paths >= 0])) > 1
     order = np.arange(len(points), dtype=np.float64) if steps is None else steps
@@ -51,7 +57,7 @@ def assess(
         beyond_radius=scores.gain(coordinates, losses, radii[:, None], paths, seed),
         contrast=scores.contrast(points, seed),
         dimension=scores.intrinsic_dimension(points, seed),
-        directedness=scores.directedness(points, paths, order),
+        directedness=scores.directedness(points if positions is None else positions, paths, order),
         has_paths=has_paths,
     )
     if changes is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import procrustes
@@ -116,7 +118,8 @@ def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
     """Number of dimensions that the points fill, from the two nearest neighbours of each.
 
     The TwoNN estimator (Facco et al. 2017): −Σ log(1 − F) log μ / Σ log² μ with μ = r₂/r₁, over
-    the smaller nine tenths of the ratios.
+    the smaller nine tenths of the ratios. At most as many as the points have coordinates: where
+    the two neighbours are equally far, as along a walk of equal steps, it has no bound of its own.
     """
     unique = np.unique(points, axis=0)
     if len(unique) < 10:
@@ -128,14 +131,16 @@ def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
     kept = ratios[: int(0.9 * len(ratios))]
     x = np.log(kept)
     y = -np.log(1 - np.arange(1, len(kept) + 1) / len(ratios))
-    return float((x * y).sum() / (x * x).sum())
+    if not (x * x).sum() > 0:
+        return float(points.shape[1])
+    return float(min((x * y).sum() / (x * x).sum(), points.shape[1]))
 
 
 def directedness(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray) -> float:
     """Median over paths of ‖end − start‖² / Σ ‖step‖²; NaN where no path has five points.
 
-    1 for a random walk in many dimensions, the number of steps for a straight line; training
-    gives 17 and more.
+    1 for a random walk in many dimensions, the number of steps for a straight line, training in
+    between: the more checkpoints of it there are, the more.
     """
     found = []
     for path in np.unique(paths[paths >= 0]):
@@ -160,8 +165,10 @@ def distortion(points: FloatArray, coordinates: FloatArray, k: int = 15) -> Floa
     return 1 - np.asarray(shared, dtype=np.float64) / k
 
 
-def agreement(maps: list[FloatArray], k: int = 15) -> tuple[float, float]:
-    """How alike maps of the same points by several seeds are, on average over their pairs.
+def agreement(maps: Sequence[FloatArray], k: int = 15) -> tuple[float, float]:
+    """How alike several maps (N, c) of the same points are, on average over their pairs.
+
+    Points that one of two maps leaves out (NaN) are left out of both.
 
     Returns
     -------
@@ -173,6 +180,7 @@ def agreement(maps: list[FloatArray], k: int = 15) -> tuple[float, float]:
     aligned, shared = [], []
     for i, first in enumerate(maps):
         for second in maps[i + 1 :]:
-            aligned.append(1 - procrustes(first, second)[2])
-            shared.append(1 - distortion(first, second, k).mean())
+            both = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
+            aligned.append(1 - procrustes(first[both], second[both])[2])
+            shared.append(1 - distortion(first[both], second[both], k).mean())
     return float(np.mean(aligned)), float(np.mean(shared))

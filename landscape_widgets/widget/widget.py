@@ -19,6 +19,7 @@ from torch import nn
 
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
+from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Cancelled, Progress, never
 from landscape_widgets.reducers.base import Frame
@@ -28,6 +29,7 @@ from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
 from landscape_widgets.widget.film import Film
+from landscape_widgets.widget.nulls import Comparison
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
@@ -37,7 +39,7 @@ AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 
-class LandscapeWidget(ControlledWidget):
+class LandscapeWidget(ControlledWidget, Comparison):
     """Sample the loss around a trained model, and look at it: a map beside a slice.
 
     >>> w = LandscapeWidget(model, (X, y), val_data=(Xv, yv))  # doctest: +SKIP
@@ -71,6 +73,8 @@ class LandscapeWidget(ControlledWidget):
         What is sampled, how it is laid out, what distances mean, whether each parameter counts in
         its own standard deviation, and how many dimensions the map has. Set one, and what follows
         from it is done again: samples for a new sampler, else only the map.
+    compare_with : {"nothing", "shuffled", "isotropic", "walk"}
+        A null whose map is laid beside this one: a picture of samples without structure.
     landscape : Landscape
         What is behind the widget, for scripts.
 
@@ -176,6 +180,7 @@ class LandscapeWidget(ControlledWidget):
         self._evaluating_since = 0.0
         self._film = Film()
         self._distortion: npt.NDArray[np.float64] | None = None
+        self._judged: Faithfulness | None = None
         super().__init__(
             _map=map_figure(),
             _slice=slice_figure(),
@@ -355,6 +360,8 @@ class LandscapeWidget(ControlledWidget):
         with self._lock:
             self._sampling = False
             mapped = self._mapped_by == self._map_settings
+        # A file may hold a map, but not what made it and could add to it.
+        mapped = mapped and land.reducer is not None
         if mapped and np.isfinite(land.coordinates).any():
             self._finish_map(cancelled)
         else:
@@ -371,6 +378,8 @@ class LandscapeWidget(ControlledWidget):
                 self._publish_profiles()
                 self._publish_points()
 
+        with self._lock:
+            self._null = {}
         land.refine(chosen, n, progress=self._report, cancelled=cancelled, on_drawn=drawn)
         self._publish_points()
         if cancelled():
@@ -383,7 +392,8 @@ class LandscapeWidget(ControlledWidget):
         with self._lock, self.hold_sync():
             self._sampling, self._replaced = False, False
             settings = reducer, space, standardise, n_components = self._map_settings
-            self._trust, self._distortion = {}, None
+            self._forget_comparison()
+            self._distortion = None
             self._lassos = []  # drawn in the coordinates of another map
             self._film = Film(reducer.objective)
             self._frames, self._trace = b"", self._film.trace(live=True)
@@ -415,14 +425,14 @@ class LandscapeWidget(ControlledWidget):
 
     def _finish_map(self, cancelled: Callable[[], bool]) -> None:
         self._report(Progress("trust", 0, 1))
-        land = self.landscape
-        trust = wire.trust(land.faithfulness())
-        self._distortion = land.distortion()
+        self._judged = self.landscape.faithfulness(seeds=1)
+        self._distortion = self.landscape.distortion()
         with self._lock, self.hold_sync():
-            self._trust = trust
+            self._trust = wire.trust(self._judged, more=True)
             self._publish_points()
         self._publish_choices()
         self._compute_profiles(cancelled)
+        self._compare_map(cancelled)
         if cancelled():
             return self._publish_stopped()
         with self._lock:
@@ -431,7 +441,8 @@ class LandscapeWidget(ControlledWidget):
     def _new_cloud(self, sampler: Sampler) -> None:
         self._drawn_by = sampler
         with self._lock, self.hold_sync():
-            self._trust, self._distortion = {}, None
+            self._forget_comparison()
+            self._distortion = None
             self._drawn_cloud()
 
     def _drawn_cloud(self) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.faithfulness import Faithfulness
+from landscape_widgets.faithfulness.words import AGREEMENT
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Reducer
@@ -20,6 +21,8 @@ PHASES = {
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
+    "agreement": "comparing with other maps",
+    "null": "mapping the null",
 }
 
 
@@ -103,22 +106,22 @@ def progress(
     }
 
 
-def trust(found: Faithfulness) -> dict[str, Any]:
-    """The readouts below the map."""
-    return {
-        "sentence": found.sentence,
-        "level": found.level,
-        "readouts": [
-            {
-                "name": readout.name,
-                "value": readout.text,
-                "word": readout.word,
-                "level": readout.level,
-                "sentence": readout.sentence,
-            }
-            for readout in found.readouts
-        ],
-    }
+def trust(found: Faithfulness, more: bool = False) -> dict[str, Any]:
+    """The readouts below the map; with `more`, those of the agreement are still to come."""
+    readouts = [
+        {
+            "name": readout.name,
+            "value": readout.text.replace("-", "−"),
+            "word": readout.word,
+            "level": readout.level,
+            "sentence": readout.sentence,
+        }
+        for readout in found.readouts
+    ]
+    if more:  # they have their rows already, so that nothing jumps when they come
+        waiting = {"value": "…", "word": "", "level": "info", "sentence": "Takes two more maps."}
+        readouts += [{"name": name, **waiting} for name in AGREEMENT]
+    return {"sentence": found.sentence, "level": found.level, "readouts": readouts}
 
 
 def map_name(reducer: Reducer, space: str, standardised: bool) -> str:

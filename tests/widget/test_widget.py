@@ -252,6 +252,20 @@ def test_a_finished_landscape_can_be_shown(model):
     widget.close()
 
 
+def test_a_landscape_from_a_file_can_be_shown(model, tmp_path):
+    land = lw.Landscape(model, DATA).sample(SAMPLER).embed()
+    land.save(tmp_path / "a.safetensors")
+    loaded = lw.Landscape.load(tmp_path / "a.safetensors", model, DATA)
+    widget = lw.LandscapeWidget.from_landscape(loaded)
+    widget.wait(60)
+    np.testing.assert_array_equal(widget.landscape.losses, land.losses)
+    np.testing.assert_allclose(
+        floats(widget._points).reshape(-1, 2), land.coordinates, rtol=1e-4, atol=1e-4
+    )
+    assert widget._trust["readouts"]
+    widget.close()
+
+
 def test_a_widget_that_does_not_start_waits_for_its_button(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, start=False)
     assert widget._progress["state"] == "idle"

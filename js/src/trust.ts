@@ -1,0 +1,118 @@
+// The readouts below the map, and beside them those of the null it is compared with.
+
+import { h } from "./dom";
+import type { Null, Readout, State, Trust } from "./model";
+
+/** What the map may be compared with, as the kernel knows it and as a reader does. */
+export const NULLS: Record<string, string> = {
+  nothing: "nothing",
+  shuffled: "shuffled losses",
+  isotropic: "isotropic noise",
+  walk: "random walks",
+};
+
+const ICONS = { good: "✓", weak: "~", bad: "✕", info: "·" };
+
+export interface Line {
+  name: string;
+  map: Readout | null;
+  other: Readout | null;
+}
+
+/** The readouts of two maps line by line; those that only the other has come last. */
+export function sideBySide(map: readonly Readout[], other: readonly Readout[]): Line[] {
+  const find = (readouts: readonly Readout[], name: string) => readouts.find((r) => r.name === name) ?? null;
+  const names = new Set([...map, ...other].map((readout) => readout.name));
+  return [...names].map((name) => ({ name, map: find(map, name), other: find(other, name) }));
+}
+
+export class TrustPanel {
+  private readonly select = h(
+    "select",
+    { class: "lw-select lw-small", "data-testid": "compare-with" },
+    ...Object.entries(NULLS).map(([key, label]) => h("option", { value: key }, label)),
+  );
+  // Only this is drawn anew: the select keeps the focus and stays open while the work goes on.
+  private readonly body = h("div");
+  readonly element = h(
+    "section",
+    { class: "lw-panel lw-trust", "data-testid": "trust" },
+    h(
+      "div",
+      { class: "lw-heading-row" },
+      h("h3", { class: "lw-heading" }, "How far can I trust this map?"),
+      h(
+        "label",
+        {
+          class: "lw-field lw-compare",
+          title: "The same picture of samples without structure, beside this one. It looks no less tidy.",
+        },
+        h("span", { class: "lw-field-name" }, "Compare with"),
+        this.select,
+      ),
+    ),
+    this.body,
+  );
+
+  constructor(
+    private readonly state: State,
+    compare: (kind: string) => void,
+  ) {
+    this.select.addEventListener("change", () => compare(this.select.value));
+  }
+
+  draw(): void {
+    const { trust, compareWith, beside } = this.state;
+    this.select.value = compareWith;
+    this.select.disabled = !trust && compareWith === "nothing";
+    if (!trust) {
+      this.body.replaceChildren(h("p", { class: "lw-quiet" }, "Known once the map is there."));
+      return;
+    }
+    this.body.replaceChildren(
+      h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence),
+      compareWith === "nothing" ? plain(trust) : compared(trust, beside, NULLS[compareWith]!),
+    );
+  }
+}
+
+function plain(trust: Trust): HTMLElement {
+  const rows = trust.readouts.map((readout) =>
+    h(
+      "tr",
+      { class: `lw-${readout.level}`, title: readout.sentence },
+      icon(readout),
+      h("th", { scope: "row" }, readout.name),
+      h("td", { class: "lw-number" }, readout.value),
+      h("td", { class: "lw-word" }, readout.word),
+    ),
+  );
+  return h("table", { class: "lw-readouts" }, h("tbody", {}, ...rows));
+}
+
+function compared(trust: Trust, beside: Null | null, label: string): HTMLElement {
+  const cells = (readout: Readout | null, pending: string) =>
+    readout
+      ? [icon(readout), h("td", { class: "lw-number", title: readout.word }, readout.value)]
+      : [h("td", { class: "lw-icon" }), h("td", { class: "lw-number lw-quiet" }, pending)];
+  const rows = sideBySide(trust.readouts, beside?.trust?.readouts ?? []).map(({ name, map, other }) =>
+    h(
+      "tr",
+      { title: (map ?? other)!.sentence },
+      h("th", { scope: "row" }, name),
+      ...cells(map, "–"),
+      ...cells(other, beside?.trust ? "–" : "…"),
+    ),
+  );
+  const head = h(
+    "tr",
+    {},
+    h("th", {}, ""),
+    h("th", { colspan: 2 }, "this map"),
+    h("th", { colspan: 2, "data-testid": "compared" }, label),
+  );
+  return h("table", { class: "lw-readouts lw-beside" }, h("thead", {}, head), h("tbody", {}, ...rows));
+}
+
+const icon = (readout: Readout) =>
+  h("td", { class: `lw-icon lw-${readout.level}`, "aria-label": readout.word }, ICONS[readout.level]);

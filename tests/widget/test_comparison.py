@@ -1,0 +1,145 @@
+import time
+
+import numpy as np
+import pytest
+import traitlets
+from torch import nn
+
+import landscape_widgets as lw
+from tests.models import digits, mlp, train
+
+DATA = digits(200)
+SAMPLER = lw.samplers.Subspace(n=100)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return train(mlp(), DATA, 60)
+
+
+@pytest.fixture
+def widget(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca")
+    widget.wait(120)
+    yield widget
+    widget.close()
+
+
+def floats(raw: bytes) -> np.ndarray:
+    return np.frombuffer(raw, dtype=np.float32)
+
+
+def values(trust: dict) -> dict[str, str]:
+    return {readout["name"]: readout["value"] for readout in trust["readouts"]}
+
+
+def test_the_agreement_of_other_maps_comes_after_the_other_readouts(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca", start=False)
+    seen = []
+    widget.observe(lambda change: seen.append(change.new), "_trust")
+    widget.start()
+    widget.wait(120)
+    first, last = (values(trust) for trust in seen[-2:])
+    aligned, shared = widget.landscape.agreement()
+    assert list(first) == list(last)
+    assert first["neighbours on other maps"] == first["layout of other maps"] == "…"
+    assert last["neighbours on other maps"] == f"{shared:.2f}"
+    assert last["layout of other maps"] == f"{aligned:.2f}"
+    widget.close()
+
+
+def test_a_null_is_laid_beside_the_map_and_taken_away_again(widget):
+    widget.selected = (3, 4)
+    before = widget._points, widget._columns, widget._trust
+    widget.compare_with = "shuffled"
+    widget.wait(60)
+    null = widget._null
+    assert null["points"] == widget._points
+    shown, real = floats(null["columns"]["loss"]), floats(widget._columns["loss"])
+    np.testing.assert_array_equal(np.sort(shown), np.sort(real))
+    assert (shown != real).mean() > 0.9
+    assert null["trust"]["sentence"] == "The loss cannot be read from this map."
+    assert values(null["trust"]).keys() == values(widget._trust).keys()
+    widget.compare_with = "nothing"
+    assert widget._null == {}
+    assert (widget._points, widget._columns, widget._trust) == before
+    assert widget.selected == (3, 4)
+    assert widget._progress["state"] == "done"
+
+
+def test_the_null_is_made_anew_with_the_map(widget):
+    widget.compare_with = "isotropic"
+    widget.wait(60)
+    first = floats(widget._null["points"]).reshape(-1, 2)
+    assert len(first) == 101
+    widget._receive(widget, {"type": "choose", "what": "space", "key": "outputs"}, [])
+    widget.wait(60)
+    expected = widget.landscape.null("isotropic")
+    assert expected.space == "outputs"
+    np.testing.assert_allclose(
+        floats(widget._null["points"]).reshape(-1, 2), expected.coordinates, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_null_that_is_asked_for_before_there_is_a_map_waits_for_it(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca", start=False)
+    widget.compare_with = "walk"
+    widget.wait(30)
+    assert widget._null == {}
+    widget.start()
+    widget.wait(120)
+    assert widget._null["kind"] == "walk"
+    assert widget._null["trust"]["sentence"].startswith("This looks like a random walk")
+    widget.close()
+
+
+def slow_down(widget: lw.LandscapeWidget, monkeypatch) -> None:
+    """Let each loss take so long that a null is in the making for a while."""
+    evaluate = widget.landscape.objective.evaluate
+
+    def slowly(basis, coefficients, **options):
+        asked = options["cancelled"]
+        deadline = time.monotonic() + 10
+        while not asked() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return evaluate(basis, coefficients, **options)
+
+    monkeypatch.setattr(widget.landscape.objective, "evaluate", slowly)
+
+
+def test_stop_ends_the_null_alone(widget, monkeypatch):
+    slow_down(widget, monkeypatch)
+    before, started = widget._points, time.monotonic()
+    widget.compare_with = "isotropic"
+    while widget._progress["state"] != "running" and time.monotonic() < started + 5:
+        time.sleep(0.01)
+    assert widget._progress["phase"] == "mapping the null"
+    widget.stop()
+    widget.wait(5)
+    assert widget.compare_with == "nothing"
+    assert widget._null == {}
+    assert widget._points == before
+    assert widget._progress["state"] == "done"
+
+
+def test_another_null_takes_the_place_of_one_in_the_making(widget, monkeypatch):
+    slow_down(widget, monkeypatch)
+    widget.compare_with = "isotropic"
+    time.sleep(0.2)
+    widget.compare_with = "shuffled"
+    widget.wait(8)  # the first would have taken longer
+    assert widget._null["kind"] == "shuffled"
+
+
+def test_a_null_that_cannot_be_made_says_why_and_is_let_go(widget, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.samplers.base.free_memory", lambda device: 1000)
+    widget.compare_with = "walk"
+    with pytest.raises(ValueError, match="Ask for fewer samples"):
+        widget.wait(30)
+    assert widget.compare_with == "nothing"
+    assert "Ask for fewer samples" in widget._progress["message"]
+
+
+def test_an_unknown_null_names_the_near_one(widget):
+    with pytest.raises(traitlets.TraitError, match="Did you mean 'isotropic'"):
+        widget.compare_with = "isotropc"
