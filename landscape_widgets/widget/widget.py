@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -22,18 +22,17 @@ from landscape_widgets import reducers, samplers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.progress import Progress, never
+from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
-from landscape_widgets.slices import ALPHAS, slice_along
+from landscape_widgets.slices import ALPHAS
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
 
-PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
-AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 
@@ -92,6 +91,7 @@ class LandscapeWidget(anywidget.AnyWidget):
     _alphas: Any = traitlets.List().tag(sync=True)
     _profiles: Any = traitlets.Bytes().tag(sync=True)
     _val_profiles: Any = traitlets.Bytes().tag(sync=True)
+    _estimates: Any = traitlets.Dict().tag(sync=True)
     _progress: Any = traitlets.Dict().tag(sync=True)
     _trust: Any = traitlets.Dict().tag(sync=True)
     _info: Any = traitlets.Dict().tag(sync=True)
@@ -154,8 +154,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
-        self._profile = wire.Profiles(0, ALPHAS, False)
-        self._wanted: list[int] = []
+        self._slices = Slices(self._send_traits, self._report)
         self._drawn = 0
         self._published = 0.0
         self._phase = ("", 0.0)
@@ -269,7 +268,7 @@ class LandscapeWidget(anywidget.AnyWidget):
         self.on_msg(self._receive, remove=True)
         super().close()
         self._landscape = None
-        self._profile = wire.Profiles(0, ALPHAS, False)
+        self._slices.end()
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Any) -> tuple[int, ...]:
@@ -304,9 +303,11 @@ class LandscapeWidget(anywidget.AnyWidget):
         elif kind == "stop":
             self.stop()
         elif kind == "slices":
-            with self._lock:
-                self._wanted.extend(int(i) for i in content["indices"])
-            self._worker.submit(self._serve)
+            self._slices.ask(int(i) for i in content["indices"])
+            self._worker.submit(self._slices.serve)
+        elif kind == "doubted":
+            self._slices.doubt(int(i) for i in content["indices"])
+            self._worker.submit(self._slices.improve)
         elif kind == "refine":
             try:
                 self.refine()
@@ -360,7 +361,9 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._publish_points()
         if cancelled():
             return self._publish_stopped()
-        self._fit_profiles(len(land.evaluated) - known)
+        evaluated = len(land.evaluated) - known
+        took = time.monotonic() - self._evaluating_since
+        self._slices.fit(took / evaluated if evaluated else None)
         warm.join()
         if not np.isfinite(land.coordinates).any():
             self._remap(cancelled)
@@ -373,9 +376,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         def drawn(cloud: Cloud) -> None:
             with self._lock, self.hold_sync():
                 self._publish_film()  # its frames know nothing of the new samples
-                self._profile.grow(len(cloud))
                 self._samples = wire.samples(cloud)
-                self._publish_profiles()
+                self._slices.follow(cloud)
                 self._publish_points()
 
         land.refine(chosen, n, progress=self._report, cancelled=cancelled, on_drawn=drawn)
@@ -416,7 +418,7 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._trust = trust
             self._publish_points()
         self._publish_choices()
-        self._compute_profiles(cancelled)
+        self._slices.compute(cancelled)
         if cancelled():
             return self._publish_stopped()
         with self._lock:
@@ -429,35 +431,15 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._lassos = []
             self._samples = wire.samples(self.landscape.cloud)
             self._publish_film()
-            self._renew_profiles(ALPHAS)
+            self._slices.begin(self.landscape)
             self._publish_points()
         self._publish_choices()
         self._publish_info()
 
-    def _renew_profiles(self, alphas: npt.NDArray[np.float64]) -> None:
-        """Begin slices anew, over other values of α."""
-        land = self.landscape
-        assert land.cloud is not None
-        with self._lock, self.hold_sync():
-            self._profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
-            self._alphas = alphas.tolist()
-            self._publish_profiles()
-
-    def _fit_profiles(self, evaluated: int) -> None:
-        """Take fewer values of α where losses take so long that all of them would not be in time.
-
-        Where there is no time for the slices of all samples, as many values as one that is asked
-        for can have at once.
-        """
-        cost = (time.monotonic() - self._evaluating_since) / max(1, evaluated)
-        if self._profile.n * len(ALPHAS) * cost > 2 * PROFILE_SECONDS:
-            step = 2 if len(ALPHAS[::2]) * cost < AT_ONCE else 4
-            self._renew_profiles(np.unique(np.append(ALPHAS[::step], [0.0, 1.0])))
-
     def _evaluated_chunk(self, rows: npt.NDArray[np.int64]) -> None:
         if self._may_publish():
             self._publish_points()
-        self._serve()
+        self._slices.serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
         coordinates = np.full((len(self.landscape.evaluated), 2), np.nan)
@@ -465,56 +447,20 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._film.append((frame, coordinates))
         if self._may_publish():
             self._publish_points(coordinates)
-        self._serve()
+        self._slices.serve()
 
     def _publish_film(self) -> None:
         with self._lock, self.hold_sync():
             self._frames, self._trace = wire.film(self._film, self._reducer)
         self._film = []
 
-    def _serve(self, cancelled: Callable[[], bool] = never) -> None:
-        """Compute the slices that were asked for, the latest first."""
-        while self._wanted and not cancelled():
-            with self._lock:
-                block, self._wanted = self._wanted[-16:][::-1], self._wanted[:-16]
-            n = self._profile.n
-            block = [i for i in dict.fromkeys(block) if i < n and not self._profile.has(i)]
-            if block:
-                self._take_slices(block)
-                with self._lock, self.hold_sync():
-                    self._publish_profiles()
-
-    def _take_slices(self, indices: Iterable[int]) -> None:
-        land = self.landscape
-        assert land.cloud is not None
-        found = slice_along(land.objective, land.cloud, list(indices), self._profile.alphas)
-        self._profile.put(found)
-
-    def _compute_profiles(self, cancelled: Callable[[], bool]) -> None:
-        """The slices of all samples, so that the browser needs the kernel no more.
-
-        Those that are not there in time come when they are asked for.
-        """
-        missing = [i for i in range(self._profile.n) if not self._profile.has(i)]
-        total, done, size = len(missing), 0, 4
-        start = shown = time.monotonic()
-        while missing and not cancelled() and time.monotonic() - start < PROFILE_SECONDS:
-            self._serve()
-            block, missing = missing[:size], missing[size:]
-            begun = time.perf_counter()
-            self._take_slices(block)
-            done += len(block)
-            took = time.perf_counter() - begun
-            size = int(np.clip(size * 0.2 / max(took, 1e-3), 1, 64))
-            self._report(Progress("slices", done, total))
-            if time.monotonic() - shown > PUBLISH_EVERY:
-                shown = time.monotonic()
-                with self._lock, self.hold_sync():
-                    self._publish_profiles()
-        with self._lock, self.hold_sync():
-            self._publish_profiles()
-
     # To the browser
+
+    def _send_traits(self, values: dict[str, Any]) -> None:
+        """Set several traits in one message."""
+        with self._lock, self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
 
     def _may_publish(self) -> bool:
         """Whether what was sent last is on the screen, or nobody looks and a while has passed."""
@@ -535,10 +481,6 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._glide = glide
             self._published = time.monotonic()
             self._frame += 1
-
-    def _publish_profiles(self) -> None:
-        self._profiles = wire.floats(self._profile.losses)
-        self._val_profiles = wire.floats(self._profile.val_losses)
 
     def _publish_choices(self) -> None:
         with self._lock, self.hold_sync():

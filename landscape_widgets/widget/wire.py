@@ -10,6 +10,7 @@ import numpy.typing as npt
 from landscape_widgets import reducers, samplers
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.estimate import EstimatedSlice
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import Progress
@@ -22,6 +23,7 @@ PHASES = {
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
+    "estimates": "refining slices",
 }
 MOST_FRAMES = 60  # of a map's making that are kept
 SPACES = {"weights": "weights", "outputs": "outputs"}
@@ -42,14 +44,20 @@ class Profiles:
         self.alphas = alphas
         self.losses = np.full((n, len(alphas)), np.nan, dtype=np.float32)
         self.val_losses = np.full_like(self.losses, np.nan) if with_val else None
+        self.errors = np.zeros_like(self.losses)
+        self.val_errors = np.zeros_like(self.losses) if with_val else None
+        self.examples = np.zeros(n, dtype=np.float32)
         self._known = np.zeros(n, dtype=bool)
 
     def grow(self, n: int) -> None:
         """Make room for samples behind those that are there."""
         more = ((0, n - self.n), (0, 0))
         self.losses = np.pad(self.losses, more, constant_values=np.nan)
-        if self.val_losses is not None:
+        self.errors = np.pad(self.errors, more)
+        if self.val_losses is not None and self.val_errors is not None:
             self.val_losses = np.pad(self.val_losses, more, constant_values=np.nan)
+            self.val_errors = np.pad(self.val_errors, more)
+        self.examples = np.pad(self.examples, more[0])
         self._known = np.pad(self._known, more[0])
         self.n = n
 
@@ -65,7 +73,23 @@ class Profiles:
             self.val_losses[found.indices] = np.nan_to_num(
                 found.val_losses, nan=np.inf, posinf=np.inf
             )
+        if isinstance(found, EstimatedSlice):
+            self.errors[found.indices] = np.nan_to_num(found.errors, nan=0.0)
+            if self.val_errors is not None and found.val_errors is not None:
+                self.val_errors[found.indices] = np.nan_to_num(found.val_errors, nan=0.0)
+            self.examples[found.indices] = found.examples
         self._known[found.indices] = True
+
+
+def estimates(profile: Profiles, n_examples: int, tolerance: float) -> dict[str, Any]:
+    """How sure slices are that are from a part of the examples."""
+    return {
+        "errors": floats(profile.errors),
+        "val_errors": floats(profile.val_errors),
+        "examples": floats(profile.examples),
+        "of": n_examples,
+        "tolerance": tolerance,
+    }
 
 
 def samples(cloud: Cloud | None) -> dict[str, list[Any]]:
