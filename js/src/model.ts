@@ -1,6 +1,7 @@
 // What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
 // loaded again shows the widget as it was.
 
+import type { Estimates } from "./band";
 import type { Point } from "./geometry";
 
 export interface Model {
@@ -93,6 +94,18 @@ export class State {
   }
   get valProfiles(): Float32Array {
     return floats(this.model.get("_val_profiles"));
+  }
+  /** Null where slices are from all of the data. */
+  get estimates(): Estimates | null {
+    const raw = (this.model.get("_estimates") ?? {}) as Record<string, unknown>;
+    if (!raw.errors) return null;
+    return {
+      errors: floats(raw.errors),
+      valErrors: floats(raw.val_errors),
+      examples: floats(raw.examples),
+      of: raw.of as number,
+      tolerance: raw.tolerance as number,
+    };
   }
   get progress(): Progress {
     return this.model.get("_progress") as Progress;

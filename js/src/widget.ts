@@ -1,11 +1,12 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, trust, selection, refine,
+// status (with data-state), map, slice, estimate, trust, selection, refine,
 // play, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
+import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
 import { short } from "./colours";
 import { h, s } from "./dom";
@@ -71,6 +72,7 @@ class LandscapeView {
   private hovered = -1;
   private dragged: readonly Point[] = [];
   private asked = new Set<number>();
+  private doubted = "";
 
   constructor(
     private readonly model: Model,
@@ -141,6 +143,7 @@ class LandscapeView {
     this.on("_profiles", () => {
       this.slice.load();
       this.asked.clear();
+      this.doubted = "";
       this.drawSlice();
     });
     this.on("selected", () => this.draw());
@@ -334,6 +337,11 @@ class LandscapeView {
       missing.forEach((i) => this.asked.add(i));
       this.model.send({ type: "slices", indices: missing });
     }
+    const doubted = this.slice.doubted;
+    if (doubted.length && String(doubted) !== this.doubted) {
+      this.doubted = String(doubted);
+      this.model.send({ type: "doubted", indices: doubted });
+    }
     this.drawSliceLayer();
     const shown = this.slice.legend;
     this.sliceTitle.textContent =
@@ -350,6 +358,7 @@ class LandscapeView {
         );
         return h("span", { class: "lw-legend-entry" }, icon, line.label);
       }),
+      ...(this.slice.note ? [h("span", { class: "lw-note", "data-testid": "estimate" }, this.slice.note)] : []),
     );
   }
 
@@ -368,6 +377,7 @@ class LandscapeView {
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
+    parts.push(...this.slice.bands().map(({ colour, path }) => s("path", { class: "lw-band", d: path, fill: colour })));
     if (this.slice.legend.length === 0) {
       parts.push(
         s(
@@ -390,7 +400,9 @@ class LandscapeView {
     const { alpha, values } = this.slice.read(this.slice.figure.toData(x, y)[0]);
     if (!values.length) return;
     this.drawSliceLayer({ alpha });
-    const lines = values.slice(0, 8).map(({ line, value }) => `${line.label}: ${short(value)}`);
+    const lines = values
+      .slice(0, 8)
+      .map(({ line, value, error }) => `${line.label}: ${short(value)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`);
     this.sliceTip.show([`α = ${short(alpha)}`, ...lines], x, y, this.sliceHost);
   }
 
