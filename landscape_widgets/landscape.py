@@ -487,6 +487,7 @@ class Landscape:
         max_evaluations: int | None = None,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
+        on_plane: Callable[[Plane], None] | None = None,
     ) -> Plane:
         """The loss on the plane through θ* and two samples, at a few hundred evaluations.
 
@@ -496,7 +497,7 @@ class Landscape:
         ----------
         a, b : int
             Numbers of the samples.
-        extent, resolution, tolerance, max_evaluations, progress, cancelled
+        extent, resolution, tolerance, max_evaluations, progress, cancelled, on_plane
             As for `planes.plane_along`.
 
         Raises
@@ -521,6 +522,7 @@ class Landscape:
             max_evaluations=max_evaluations,
             progress=progress,
             cancelled=cancelled,
+            on_plane=on_plane,
         )
 
     def faithfulness(self) -> Faithfulness:

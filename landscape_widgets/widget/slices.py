@@ -35,10 +35,18 @@ class Slices:
     send : callable
         Gets the widget's traits that are to change, all at once.
     report : callable
+    first : callable
+        Work that comes before slices that nobody has asked for.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], None], report: ProgressCallback) -> None:
-        self._send, self._report = send, report
+    def __init__(
+        self,
+        send: Callable[[dict[str, Any]], None],
+        report: ProgressCallback,
+        first: Callable[[CancelCallback], None],
+    ) -> None:
+        self._send, self._report, self._first = send, report, first
+        self._until = 0.0
         self._lock = threading.Lock()
         self.end()
 
@@ -174,9 +182,9 @@ class Slices:
 
         Those that are not there in time come when they are asked for.
         """
-        start = time.monotonic()
+        self._until = time.monotonic() + PROFILE_SECONDS
         missing = [i for i in range(self.profile.n) if self._is_missing(i)]
-        self._work_through("slices", missing, len(missing), start, cancelled)
+        self._work_through("slices", missing, len(missing), cancelled)
         growing = self._growing
         for part in SHARES if growing is not None else ():
             assert growing is not None
@@ -185,7 +193,12 @@ class Slices:
                 for i in range(self.profile.n)
                 if SHARES[growing.parts[i]] == part and self._is_rough(i)
             ]
-            self._work_through("estimates", waiting, self.profile.n, start, cancelled)
+            self._work_through("estimates", waiting, self.profile.n, cancelled)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long slices may yet be taken that nobody has asked for."""
+        return max(0.0, self._until - time.monotonic())
 
     def _is_rough(self, index: int) -> bool:
         growing = self._growing
@@ -197,12 +210,12 @@ class Slices:
         phase: str,
         waiting: list[int],
         total: int,
-        start: float,
         cancelled: CancelCallback,
     ) -> None:
         """Take slices block by block, as long as there is time."""
         size, shown = 4 if self._growing is None else 1, time.monotonic()
-        while waiting and not cancelled() and time.monotonic() - start < PROFILE_SECONDS:
+        while waiting and not cancelled() and self.seconds_left:
+            self._first(cancelled)
             self.improve(cancelled)
             begun = time.perf_counter()
             done = self._take(waiting[:size], lambda: self._is_asked or cancelled())

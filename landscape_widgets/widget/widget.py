@@ -28,6 +28,7 @@ from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.figures import map_figure, slice_figure
+from landscape_widgets.widget.planes import Planes
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker
 
@@ -92,6 +93,8 @@ class LandscapeWidget(anywidget.AnyWidget):
     _profiles: Any = traitlets.Bytes().tag(sync=True)
     _val_profiles: Any = traitlets.Bytes().tag(sync=True)
     _estimates: Any = traitlets.Dict().tag(sync=True)
+    _plane: Any = traitlets.Dict().tag(sync=True)
+    _plane_state: Any = traitlets.Dict().tag(sync=True)
     _progress: Any = traitlets.Dict().tag(sync=True)
     _trust: Any = traitlets.Dict().tag(sync=True)
     _info: Any = traitlets.Dict().tag(sync=True)
@@ -154,7 +157,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
-        self._slices = Slices(self._send_traits, self._report)
+        self._slices = Slices(self._send_traits, self._report, self._draw_plane)
+        self._planes = Planes(self._send_traits, self._slices.serve)
         self._drawn = 0
         self._published = 0.0
         self._phase = ("", 0.0)
@@ -308,6 +312,11 @@ class LandscapeWidget(anywidget.AnyWidget):
         elif kind == "doubted":
             self._slices.doubt(int(i) for i in content["indices"])
             self._worker.submit(self._slices.improve)
+        elif kind == "plane":
+            self._planes.ask(*(int(i) for i in content["pair"]))
+            self._worker.submit(self._draw_plane)
+        elif kind == "no plane":
+            self._planes.stop()
         elif kind == "refine":
             try:
                 self.refine()
@@ -432,9 +441,13 @@ class LandscapeWidget(anywidget.AnyWidget):
             self._samples = wire.samples(self.landscape.cloud)
             self._publish_film()
             self._slices.begin(self.landscape)
+            self._planes.forget()
             self._publish_points()
         self._publish_choices()
         self._publish_info()
+
+    def _draw_plane(self, cancelled: Callable[[], bool]) -> None:
+        self._planes.draw(self.landscape, cancelled)
 
     def _evaluated_chunk(self, rows: npt.NDArray[np.int64]) -> None:
         if self._may_publish():
@@ -504,6 +517,8 @@ class LandscapeWidget(anywidget.AnyWidget):
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
+            if progress.phase in ("slices", "estimates"):
+                left = min(left, self._slices.seconds_left)
         if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:
