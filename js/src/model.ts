@@ -3,6 +3,7 @@
 
 import type { Estimates } from "./band";
 import type { Point } from "./geometry";
+import type { PlaneData, PlaneState } from "./planeview";
 
 export interface Model {
   get(name: string): unknown;
@@ -106,6 +107,15 @@ export class State {
       of: raw.of as number,
       tolerance: raw.tolerance as number,
     };
+  }
+  get plane(): PlaneData | null {
+    const raw = (this.model.get("_plane") ?? {}) as Record<string, unknown>;
+    if (!raw.pair) return null;
+    return { ...raw, losses: floats(raw.losses), valLosses: floats(raw.val_losses) } as PlaneData;
+  }
+  get planeState(): PlaneState | null {
+    const raw = (this.model.get("_plane_state") ?? {}) as Partial<PlaneState>;
+    return raw.pair ? (raw as PlaneState) : null;
   }
   get progress(): Progress {
     return this.model.get("_progress") as Progress;

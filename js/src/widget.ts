@@ -1,7 +1,8 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, estimate, trust, selection, refine,
+// status (with data-state), map, slice, estimate, plane-toggle, plane,
+// plane-error, plane-status, plane-stop, trust, selection, refine,
 // play, frames, objective, error. The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
@@ -15,6 +16,7 @@ import { listen } from "./gestures";
 import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { Bar, drawColourBar, drawSelection, drawTrust, label, nameOf, starPath } from "./panels";
+import { PlaneView } from "./planeview";
 import { Replay, type Trace } from "./replay";
 import { combine, History, type Mode } from "./selection";
 import { SliceView } from "./slice";
@@ -58,6 +60,7 @@ class LandscapeView {
   private readonly sliceTip = new Tooltip();
   private readonly mapTitle = h("div", { class: "lw-title" });
   private readonly replay: Replay;
+  private readonly plane: PlaneView;
   private readonly sliceTitle = h("div", { class: "lw-title" });
   private readonly colourBar = h("div", { class: "lw-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
@@ -90,8 +93,14 @@ class LandscapeView {
       this.map.draw();
       this.drawMapLayer();
     }, signal);
+    this.plane = new PlaneView(
+      this.state,
+      () => this.drawPlane(),
+      () => this.map.lossRange(),
+      signal,
+    );
     this.mapHost.append(this.mapLayer, this.mapTip.element);
-    this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
+    this.sliceHost.append(this.sliceLayer, this.sliceTip.element, this.plane.element);
     this.root = h(
       "div",
       { class: "lw-root" },
@@ -101,7 +110,7 @@ class LandscapeView {
         "div",
         { class: "lw-stage" },
         h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.mapTitle, this.replay.element), this.mapHost, this.colourBar),
-        h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend),
+        h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.sliceTitle, this.plane.button), this.sliceHost, this.sliceLegend),
       ),
       h("div", { class: "lw-below" }, this.trust, this.selection),
       this.caption,
@@ -146,6 +155,8 @@ class LandscapeView {
       this.doubted = "";
       this.drawSlice();
     });
+    this.on("_plane", () => this.drawPlane());
+    this.on("_plane_state", () => this.drawPlane());
     this.on("selected", () => this.draw());
     this.on("colour_by", () => {
       this.map.draw();
@@ -271,8 +282,13 @@ class LandscapeView {
   private draw(): void {
     this.map.emphasise(this.state.selected);
     this.drawMapLayer();
-    this.drawSlice();
+    this.drawPlane();
     this.drawPanels();
+  }
+
+  private drawPlane(): void {
+    this.plane.update();
+    this.drawSlice();
   }
 
   private relayout(): void {
@@ -343,6 +359,11 @@ class LandscapeView {
       this.model.send({ type: "doubted", indices: doubted });
     }
     this.drawSliceLayer();
+    if (this.plane.on) {
+      this.sliceTitle.textContent = this.plane.title;
+      this.sliceLegend.replaceChildren(...this.plane.legend());
+      return;
+    }
     const shown = this.slice.legend;
     this.sliceTitle.textContent =
       this.hovered >= 0
