@@ -54,12 +54,13 @@ export function bandPath(
   return pieces.join("");
 }
 
-/** What the lines of some samples are from, in words; "" where it is all of the data. */
+/** What the lines of some samples are from, in words; "" where there are none. */
 export function describe(indices: readonly number[], { examples, of }: Estimates, banded: boolean): string {
   const counts = indices.map((i) => examples[i]!).filter((count) => count > 0);
   const [low, high] = [Math.min(...counts), Math.max(...counts)];
-  if (!counts.length || low >= of) return "";
+  if (!counts.length) return "";
   const count = (n: number) => n.toLocaleString("en-US");
+  if (low >= of) return `from all ${count(of)} examples`;
   const part = low === high ? count(low) : `${count(low)} to ${count(high)}`;
   return `from ${part} of ${count(of)} examples${banded ? `, ±${WIDTH} standard errors` : ""}`;
 }

@@ -3,7 +3,7 @@
 import { log, logTicks, short } from "./colours";
 import { h, s } from "./dom";
 import type { State } from "./model";
-import { label, starPath } from "./panels";
+import { starPath } from "./panels";
 import { between, contour, paint, trueShape, type Frame } from "./plane";
 import { Tooltip } from "./tooltip";
 
@@ -19,7 +19,7 @@ export interface PlaneData {
   losses: Float32Array;
   valLosses: Float32Array;
   gram: number[];
-  text: string;
+  text: string[];
 }
 
 export interface PlaneState {
@@ -44,6 +44,7 @@ export class PlaneView {
   on = false;
   private frame: Frame | null = null;
   private heights: number[] = [];
+  private levels: string[] = [];
 
   /** `changed` is called when the plane has come or gone; `range` tells the map's colours of losses. */
   constructor(
@@ -104,15 +105,24 @@ export class PlaneView {
   }
 
   get title(): string {
+    return this.pair ? `Loss on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}` : "";
+  }
+
+  /** What a sample is called on the map. */
+  private nameOf(index: number): string {
     const { kind } = this.state.samples;
-    return this.pair ? `Loss on the plane through θ*, ${this.pair.map((i) => label(i, kind[i])).join(" and ")}` : "";
+    if (kind[index] !== "minimum") return `#${index}`;
+    return `M${kind.slice(0, index + 1).filter((other) => other === "minimum").length}`;
   }
 
   /** What stands below the plane: how good it is, and how far its drawing is. */
   legend(): HTMLElement[] {
     const { data, work } = this;
     const parts: HTMLElement[] = [];
-    if (data) parts.push(h("span", { "data-testid": "plane-error" }, data.text));
+    if (data) {
+      parts.push(h("span", { "data-testid": "plane-error" }, ...data.text.map((text) => h("span", { class: "lw-part" }, text))));
+      if (this.levels.length) parts.push(h("span", {}, `contours at ${this.levels.join(", ")}`));
+    }
     const status = this.status(work);
     if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
     if (work?.state === "running" || work?.state === "waiting") {
@@ -177,11 +187,12 @@ export class PlaneView {
 
   private rule(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, frame: Frame): void {
     const known = this.heights.filter(Number.isFinite);
+    this.levels = [];
     if (!known.length) return;
     const [dark, bright] = this.range();
     const step = (high - low) / (size - 1);
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
-    for (const { at: level } of logTicks(Math.min(...known), Math.max(...known), LINES)) {
+    for (const { at: level, text } of logTicks(Math.min(...known), Math.max(...known), LINES)) {
       context.strokeStyle = (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
       context.beginPath();
       for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
@@ -189,6 +200,7 @@ export class PlaneView {
         context.lineTo(...at(i1, j1));
       }
       context.stroke();
+      this.levels.push(text);
     }
   }
 
@@ -210,9 +222,8 @@ export class PlaneView {
       s("text", { class: "lw-place-name", x, y: above ? y - 12 : y + 24 }, text);
     parts.push(name("θ*", origin, false));
     [first, second].forEach((place, n) => {
-      const kind = this.state.samples.kind[pair[n]!];
       parts.push(s("circle", { class: "lw-place", cx: place[0], cy: place[1], r: 6 }));
-      parts.push(name(label(pair[n]!, kind), place, n === 1));
+      parts.push(name(this.nameOf(pair[n]!), place, n === 1));
     });
     this.layer.replaceChildren(...parts);
   }
@@ -234,7 +245,7 @@ export class PlaneView {
     if (data.valLosses.length) {
       lines.push(`validation loss ${value(data.valLosses.map((loss) => (Number.isFinite(loss) ? log(loss) : NaN)))}`);
     }
-    lines.push(`${short(a, 2)} of the way to #${data.pair[0]}, ${short(b, 2)} to #${data.pair[1]}`);
+    lines.push(`${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`);
     this.tip.show(lines, x, y, this.element);
   }
 }

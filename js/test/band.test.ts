@@ -31,9 +31,10 @@ it("a slice is rough while an error exceeds its share of a finite loss", () => {
   expect(isRough([Infinity, 1], [5, 0], 0.01)).toBe(false);
 });
 
-it("it is said what lines are from, unless it is all of the data", () => {
+it("it is said what lines are from", () => {
   const estimates = { errors: new Float32Array(0), valErrors: new Float32Array(0), examples: Float32Array.of(1000, 2000, 10000, 0), of: 10000, tolerance: 0.01 };
   expect(describe([0], estimates, true)).toBe("from 1,000 of 10,000 examples, ±2 standard errors");
   expect(describe([0, 1], estimates, false)).toBe("from 1,000 to 2,000 of 10,000 examples");
-  expect(describe([2, 3], estimates, true)).toBe("");
+  expect(describe([2, 3], estimates, true)).toBe("from all 10,000 examples");
+  expect(describe([3], estimates, true)).toBe("");
 });

@@ -118,15 +118,12 @@ def message(plane: Plane, pair: Pair) -> dict[str, Any]:
     }
 
 
-def words(plane: Plane) -> str:
+def words(plane: Plane) -> list[str]:
     """How good a plane is, and at what cost, in words."""
-    if plane.held_out:
-        errors = [plane.error] if plane.val_error is None else [plane.error, plane.val_error]
-        p95 = max(error.p95 for error in errors)
-        text = f"error {p95:.1%} (95th percentile) at {plane.held_out} points held out"
-        if not plane.converged:
-            text += f", more than {plane.tolerance:.1%}"
-        text += f" · {plane.evaluations:,} evaluations instead of {plane.losses.size:,}"
-    else:
-        text = f"all of {plane.evaluations:,} points evaluated"
-    return text
+    cost = f"{plane.evaluations:,} evaluations instead of {plane.losses.size:,}"
+    if not plane.held_out:
+        return [f"all of {plane.losses.size:,} points evaluated"]
+    errors = [plane.error] if plane.val_error is None else [plane.error, plane.val_error]
+    p95 = max(error.p95 for error in errors)
+    error = f"error {p95:.1%} (95th percentile) at {plane.held_out} points held out"
+    return [error + (f", more than {plane.tolerance:.1%}" * (not plane.converged)), cost]
