@@ -26,6 +26,15 @@ export function isRough(losses: ArrayLike<number>, errors: ArrayLike<number>, to
   return false;
 }
 
+const DEEPEST = 0.25; // share of a loss down to which its band makes room for itself
+
+/** How far up and down an axis is to reach for a band to be seen. */
+export function bandEdges(losses: ArrayLike<number>, errors: ArrayLike<number>): [number[], number[]] {
+  const upper = Array.from(losses, (loss, i) => loss + WIDTH * errors[i]!);
+  const lower = Array.from(losses, (loss, i) => Math.max(loss - WIDTH * errors[i]!, DEEPEST * loss));
+  return [upper, lower];
+}
+
 /** An SVG path around the band, on a logarithmic axis; it ends at the edges of the plot. */
 export function bandPath(
   alphas: readonly number[],

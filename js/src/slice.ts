@@ -1,6 +1,6 @@
 // The slice: loss against α, drawn in the browser from the profiles that were sent once.
 
-import { bandPath, describe, isRough, type Estimates } from "./band";
+import { bandEdges, bandPath, describe, isRough, type Estimates } from "./band";
 import { Figure } from "./bqplot";
 import { FLOOR, LINES, log, logTicks } from "./colours";
 import { quantile } from "./geometry";
@@ -104,7 +104,8 @@ export class SliceView {
         upper.push(quantile(column, 0.75));
       }
     }
-    const [low, high] = this.range([...train, ...val].map((line) => line.values).concat(rows));
+    const edges = [...train, ...val].flatMap(({ values, errors }) => (errors ? bandEdges(values, errors) : []));
+    const [low, high] = this.range([...[...train, ...val].map((line) => line.values), ...edges, ...rows]);
     this.figure.setDomain("y", [low, high]);
     this.setTicks(low, high);
     const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>

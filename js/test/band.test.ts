@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bandPath, describe, isRough } from "../src/band";
+import { bandEdges, bandPath, describe, isRough } from "../src/band";
 
 const plot = { left: 0, top: 0, width: 100, height: 100 };
 const toPixel = (x: number, y: number): [number, number] => [100 * x, -10 * y]; // y is the log10 of the loss
@@ -23,6 +23,13 @@ it("a band has a gap where the loss is not finite, and is not drawn where nothin
   const path = bandPath([0, 0.25, 0.5, 0.75, 1], losses, [0.1, 0.1, 0, 0.1, 0.1], toPixel, plot);
   expect(path.match(/M/g)).toHaveLength(2);
   expect(bandPath([0, 1], [1, 1], [0, 0], toPixel, plot)).toBe("");
+});
+
+it("the axis makes room for a band, but not for one that goes down to nothing", () => {
+  expect(bandEdges([1, 1], [0.25, 3])).toEqual([
+    [1.5, 7],
+    [0.5, 0.25],
+  ]);
 });
 
 it("a slice is rough while an error exceeds its share of a finite loss", () => {
