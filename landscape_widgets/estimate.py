@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -265,6 +265,40 @@ def estimated_slice(
     chosen = check_samples(cloud, indices)
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     rows = (cloud.coefficients[chosen][:, None, :] * values[:, None]).reshape(-1, cloud.basis.k)
+    found = estimated_losses(
+        objective, cloud.basis, rows, tolerance, progress=progress, cancelled=cancelled
+    )
+    shape = (len(chosen), len(values))
+    return EstimatedSlice(
+        chosen,
+        values,
+        found.losses.reshape(shape),
+        None,
+        found.errors.reshape(shape),
+        found.examples,
+        objective.n_examples,
+        tolerance,
+    )
+
+
+class EstimatedLosses(NamedTuple):
+    """Losses (n,) with their standard errors (n,), and how many examples they are from."""
+
+    losses: FloatArray
+    errors: FloatArray
+    examples: int
+
+
+def estimated_losses(
+    objective: Objective,
+    basis: Basis,
+    rows: FloatArray,
+    tolerance: float,
+    *,
+    progress: ProgressCallback = ignore,
+    cancelled: CancelCallback = never,
+) -> EstimatedLosses:
+    """Losses at θ* + Σ_j c_j b_j for each of `rows` (n, k); see `estimated_slice`."""
     still = ~rows.any(axis=1)
     strata = strata_at_anchor(objective)
     means = StratifiedMeans(len(rows), strata.sizes)
@@ -273,7 +307,7 @@ def estimated_slice(
     while True:
         counts = strata.counts(share)
         added = strata.between(means.counts, counts)
-        chunks = moves(objective, cloud.basis, rows, strata, added, cancelled=cancelled)
+        chunks = moves(objective, basis, rows, strata, added, cancelled=cancelled)
         if not means.add(chunks, strata.labels[added]):
             break
         moved, errors = means.finish()
@@ -286,17 +320,7 @@ def estimated_slice(
         share = _next_share(share, worst / tolerance)
     if not means.counts.any():
         raise Cancelled
-    shape = (len(chosen), len(values))
-    return EstimatedSlice(
-        chosen,
-        values,
-        losses.reshape(shape),
-        None,
-        errors.reshape(shape),
-        int(means.counts.sum()),
-        objective.n_examples,
-        tolerance,
-    )
+    return EstimatedLosses(losses, errors, int(means.counts.sum()))
 
 
 def worst_error(losses: FloatArray, errors: FloatArray) -> float:

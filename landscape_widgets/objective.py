@@ -479,7 +479,8 @@ class Objective:
         outputs: bool,
     ) -> Evaluation:
         splits = [split for split in splits if split in self._splits]
-        strategy = self.engine.choose(call, rows, [self._splits[split] for split in splits])
+        chosen = [self._splits[split] for split in splits]
+        strategy = self.engine.choose(call, rows, chosen) if chosen else self._inplace
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
         for split in splits:

@@ -51,7 +51,7 @@ class LandscapeWidget(anywidget.AnyWidget):
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
     loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples, strategy,
-    precision
+    precision, tolerance
         As for `Landscape`.
     sampler, reducer, space
         What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the
@@ -372,7 +372,8 @@ class LandscapeWidget(anywidget.AnyWidget):
             return self._publish_stopped()
         evaluated = len(land.evaluated) - known
         took = time.monotonic() - self._evaluating_since
-        self._slices.fit(took / evaluated if evaluated else None)
+        timed = evaluated > 0 and land.tolerance is None  # with all of the data
+        self._slices.fit(took / evaluated if timed else None)
         warm.join()
         if not np.isfinite(land.coordinates).any():
             self._remap(cancelled)

@@ -20,6 +20,7 @@ from landscape_widgets.slices import Slice
 
 PHASES = {
     "losses": "evaluating losses",
+    "examples": "estimating losses",
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
@@ -104,6 +105,8 @@ def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, 
     """What colours and tooltips may show of each sample."""
     assert land.cloud is not None
     found: dict[str, Any] = {"loss": land.losses}
+    if land.loss_errors is not None:
+        found["loss_error"] = land.loss_errors
     if land.val_losses is not None:
         found["val_loss"] = land.val_losses
         found["gap"] = land.val_losses - land.losses
@@ -218,6 +221,8 @@ def info(land: Landscape, sampler: Sampler, reducer: Reducer, space: str | None)
     if objective.n_val_examples:
         data += f" and {objective.n_val_examples:,} validation"
     caption.append(f"{data} examples" + (" (a part, drawn with the seed)" * objective.capped))
+    if land.tolerance is not None:
+        caption.append(f"losses estimated to a standard error of {100 * land.tolerance:.2g}%")
     caption.append(f"loss: {objective.loss_function.name}")
     if objective.has_batchnorm:
         caption.append(f"batch statistics: {objective.batchnorm}")
