@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -183,40 +184,32 @@ class Slices:
         Those that are not there in time come when they are asked for.
         """
         self._until = time.monotonic() + PROFILE_SECONDS
-        missing = [i for i in range(self.profile.n) if self._is_missing(i)]
-        self._work_through("slices", missing, len(missing), cancelled)
-        growing = self._growing
-        for part in SHARES if growing is not None else ():
-            assert growing is not None
-            waiting = [
-                i
-                for i in range(self.profile.n)
-                if SHARES[growing.parts[i]] == part and self._is_rough(i)
-            ]
-            self._work_through("estimates", waiting, self.profile.n, cancelled)
+        self._work_through("slices", self._is_missing, cancelled)
+        for part in range(len(SHARES) if self._growing is not None else 0):
+            self._work_through("estimates", partial(self._is_rough, part), cancelled)
 
     @property
     def seconds_left(self) -> float:
         """How long slices may yet be taken that nobody has asked for."""
         return max(0.0, self._until - time.monotonic())
 
-    def _is_rough(self, index: int) -> bool:
+    def _is_rough(self, part: int, index: int) -> bool:
+        """Whether a sample's slice is from a part, and not good enough."""
         growing = self._growing
         assert growing is not None
-        return self.profile.has(index) and not growing.converged(index)
+        return bool(growing.parts[index] == part) and not growing.converged(index)
 
     def _work_through(
-        self,
-        phase: str,
-        waiting: list[int],
-        total: int,
-        cancelled: CancelCallback,
+        self, phase: str, is_due: Callable[[int], bool], cancelled: CancelCallback
     ) -> None:
-        """Take slices block by block, as long as there is time."""
+        """Take the slices that are due block by block, as long as there is time."""
         size, shown = 4 if self._growing is None else 1, time.monotonic()
+        waiting = list(filter(is_due, range(self.profile.n)))
+        total = len(waiting)
         while waiting and not cancelled() and self.seconds_left:
             self._first(cancelled)
             self.improve(cancelled)
+            waiting = list(filter(is_due, waiting))  # some may have been asked for
             begun = time.perf_counter()
             done = self._take(waiting[:size], lambda: self._is_asked or cancelled())
             waiting = waiting[done:]
