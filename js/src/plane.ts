@@ -1,6 +1,6 @@
 // The geometry and the colours of a plane through θ* and two samples, free of any DOM.
 
-import { VIRIDIS } from "./colours";
+import { gather, logTicks, VIRIDIS } from "./colours";
 import type { Point } from "./geometry";
 
 export interface Frame {
@@ -79,6 +79,23 @@ export function paint(values: ArrayLike<number>, size: number, [low, high]: read
     }
   }
   return { side, pixels };
+}
+
+// From fine to coarse: round numbers in each power of ten, about as far apart on a logarithmic scale.
+const STEPS = [
+  [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9],
+  [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8],
+  [1, 1.5, 2, 3, 5, 7],
+  [1, 2, 5],
+];
+
+/** Heights for contours from low to high, at most `most` of them and not many fewer: round losses, as log10. */
+export function levels(low: number, high: number, most: number): { at: number; text: string }[] {
+  for (const steps of STEPS) {
+    const found = gather(low, high, steps, 1);
+    if (found.length <= most) return found.length >= 3 ? found : logTicks(low, high, most);
+  }
+  return logTicks(low, high, most);
 }
 
 /** Pieces (i0, j0, i1, j1) of the line on which a grid has the value `level`: marching squares. */

@@ -1,15 +1,15 @@
 // The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
 
-import { log, logTicks, short } from "./colours";
+import { log, short } from "./colours";
 import { h, s } from "./dom";
 import type { State } from "./model";
 import { starPath } from "./panels";
-import { between, contour, paint, trueShape, type Frame } from "./plane";
+import { between, contour, levels, paint, trueShape, type Frame } from "./plane";
 import { Tooltip } from "./tooltip";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
 const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
-const LINES = 9; // contours at most
+const LINES = 12; // contours at most
 
 /** What the kernel sends of a plane; `losses` by rows of the first sample's axis. */
 export interface PlaneData {
@@ -44,6 +44,7 @@ export class PlaneView {
   on = false;
   private frame: Frame | null = null;
   private heights: number[] = [];
+  /** Where the contours are, in words. */
   private levels: string[] = [];
 
   /** `changed` is called when the plane has come or gone; `range` tells the map's colours of losses. */
@@ -119,13 +120,15 @@ export class PlaneView {
   legend(): HTMLElement[] {
     const { data, work } = this;
     const parts: HTMLElement[] = [];
+    const working = work?.state === "running" || work?.state === "waiting";
     if (data) {
-      parts.push(h("span", { "data-testid": "plane-error" }, ...data.text.map((text) => h("span", { class: "lw-part" }, text))));
-      if (this.levels.length) parts.push(h("span", {}, `contours at ${this.levels.join(", ")}`));
+      // What it cost is told at the end, in the place where the progress was.
+      const text = working ? data.text.slice(0, 1) : [...data.text, ...this.levels];
+      parts.push(h("span", { "data-testid": "plane-error" }, ...text.map((part) => h("span", { class: "lw-part" }, part))));
     }
     const status = this.status(work);
     if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
-    if (work?.state === "running" || work?.state === "waiting") {
+    if (working) {
       const stop = h("button", { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" }, "Stop");
       stop.addEventListener("click", () => this.state.model.send({ type: "no plane" }));
       parts.push(stop);
@@ -153,6 +156,7 @@ export class PlaneView {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.frame = null;
+    this.levels = [];
     if (!data) {
       const text = this.work?.state === "error" ? "no plane" : "computing…";
       this.layer.replaceChildren(s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text));
@@ -187,12 +191,12 @@ export class PlaneView {
 
   private rule(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, frame: Frame): void {
     const known = this.heights.filter(Number.isFinite);
-    this.levels = [];
     if (!known.length) return;
+    const names: string[] = [];
     const [dark, bright] = this.range();
     const step = (high - low) / (size - 1);
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
-    for (const { at: level, text } of logTicks(Math.min(...known), Math.max(...known), LINES)) {
+    for (const { at: level, text } of levels(Math.min(...known), Math.max(...known), LINES)) {
       context.strokeStyle = (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
       context.beginPath();
       for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
@@ -200,8 +204,9 @@ export class PlaneView {
         context.lineTo(...at(i1, j1));
       }
       context.stroke();
-      this.levels.push(text);
+      names.push(text);
     }
+    this.levels = names.length ? [`contours at ${names.join(", ")}`] : [];
   }
 
   private mark({ pair, extent: [low, high] }: PlaneData, frame: Frame): void {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { VIRIDIS } from "../src/colours";
-import { between, contour, paint, trueShape, viridis } from "../src/plane";
+import { between, contour, levels, paint, trueShape, viridis } from "../src/plane";
 
 const grid = (size: number, of: (i: number, j: number) => number) =>
   Array.from({ length: size * size }, (_, n) => of(Math.floor(n / size), n % size));
@@ -70,4 +70,26 @@ it("the contours of a saddle do not cross it", () => {
     expect(Math.min(distance(middle, [0, 1]), distance(middle, [1, 0]))).toBeLessThan(0.5);
   }
   expect(contour([1, 0, NaN, 1], 2, 0.4)).toHaveLength(0);
+});
+
+it("contours are at round losses, many enough to read a slope and few enough to count", () => {
+  for (const [low, high] of [
+    [-0.4, 0.75],
+    [-2.9, 1.3],
+    [-0.31, -0.2],
+    [-8, 3],
+    [0.0, 0.001],
+  ] as const) {
+    const found = levels(low, high, 12);
+    expect(found.length).toBeGreaterThanOrEqual(3);
+    expect(found.length).toBeLessThanOrEqual(12);
+    for (const { at, text } of found) {
+      expect(at).toBeGreaterThanOrEqual(low - 1e-6);
+      expect(at).toBeLessThanOrEqual(high + 1e-6);
+      if (high - low > 0.01) expect(Math.log10(Number(text.replace("−", "-").replace(",", "")))).toBeCloseTo(at, 6);
+    }
+  }
+  expect(levels(-0.4, 0.75, 12).map(({ text }) => text)).toEqual(
+    ["0.4", "0.5", "0.6", "0.8", "1", "1.2", "1.5", "2", "2.5", "3", "4", "5"],
+  );
 });
