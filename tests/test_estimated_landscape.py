@@ -3,6 +3,7 @@ import pytest
 from torch import nn
 
 from landscape_widgets import LandscapeWidget
+from landscape_widgets.estimate import estimated_losses
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.samplers import Subspace
 from tests.models import train
@@ -70,11 +71,17 @@ def test_a_stopped_run_is_resumed_from_its_file_to_the_same_end(model, tmp_path)
     def stop_in_the_middle() -> bool:
         return bool(seen)
 
-    # The smallest losses ask for most examples: the rest alone would be content with fewer.
     stopped = estimating(model, probe_examples=3)
-    stopped.objective._pace.rows = lambda n, group: 12
+    stopped.objective._pace.rows = lambda n, group: 26
     stopped.sample(SAMPLER, path=path, cancelled=stop_in_the_middle, on_chunk=seen.append)
-    assert 0 < stopped.evaluated.sum() < 31
+    cloud, left = stopped.cloud, ~stopped.evaluated
+    assert 0 < left.sum() < 31
+    # What is left would be content with fewer examples, were it alone.
+    few, all_of_them = (
+        estimated_losses(stopped.objective, cloud.basis, rows, TOLERANCE).examples
+        for rows in (cloud.coefficients[left], cloud.coefficients)
+    )
+    assert few < all_of_them
     resumed = estimating(model, probe_examples=3).sample(SAMPLER, path=path)
     whole = estimating(model, probe_examples=3).sample(SAMPLER)
     np.testing.assert_allclose(resumed.losses, whole.losses, rtol=1e-5)
