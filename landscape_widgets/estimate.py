@@ -2,19 +2,22 @@
 
 The part is a stratified sample without replacement (Cochran 1977, *Sampling Techniques*, 3rd ed.,
 chapter 5). Strata are cut by class and by the loss of each example at θ*. All parameter vectors see
-the same examples, so that differences between them are not drowned in noise.
+the same examples, so that differences between them are not drowned in noise. What is estimated is
+how far the loss has moved from that at θ*, which is known of all examples (ibid., chapter 7: a
+regression estimate of preassigned slope 1), so that the error goes to nothing towards θ*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from landscape_widgets.basis import DenseBasis, FloatArray
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import (
@@ -47,20 +50,23 @@ class EstimatedSlice(Slice):
         Standard error of each loss; 0 at θ*, whose loss is known, and where all of the data was
         taken. About 95% of the losses on all of the data lie within two of these.
     examples, n_examples : int
-        How many were looked at, and of how many.
+        How many training examples were looked at, and of how many.
     tolerance : float
         What was asked of errors / losses.
+    val_errors : array (n, A), optional
+        Standard error of each validation loss, where that is estimated too.
     """
 
     errors: FloatArray
     examples: int
     n_examples: int
     tolerance: float
+    val_errors: FloatArray | None = None
 
     @property
     def converged(self) -> bool:
         """Whether the error of each finite loss is within the tolerance."""
-        return bool(_worst(self.losses, self.errors) <= self.tolerance)
+        return bool(worst_error(self.losses, self.errors) <= self.tolerance)
 
 
 class Strata:
@@ -73,14 +79,17 @@ class Strata:
     labels : array (N,) of int
         The stratum of each example, from 0 to H − 1, none of them empty.
     seed : int
+    known : array (N,), optional
+        A value of each example that estimates start from; 0 by default.
 
     Attributes
     ----------
     sizes : array (H,)
     """
 
-    def __init__(self, labels: IntArray, seed: int = 0) -> None:
+    def __init__(self, labels: IntArray, seed: int = 0, known: FloatArray | None = None) -> None:
         self.labels = np.asarray(labels, dtype=np.int64)
+        self.known = np.zeros(len(self.labels)) if known is None else known
         self.sizes = np.bincount(self.labels)
         rng = np.random.default_rng(seed)
         self._members = [
@@ -103,8 +112,8 @@ class Strata:
         return np.concatenate([members[start:stop] for members, start, stop in chosen])
 
 
-def strata_at_anchor(objective: Objective) -> Strata:
-    """Strata by class, and by the loss of each example at θ*.
+def strata_at_anchor(objective: Objective, split: Literal["train", "val"] = "train") -> Strata:
+    """Strata by class, and by the loss of each example at θ*, which is then their known value.
 
     Within a class examples are sorted by their loss and cut where half the share of examples plus
     half the share of the loss reaches a whole bin: the few examples that make up most of the loss
@@ -116,8 +125,10 @@ def strata_at_anchor(objective: Objective) -> Strata:
         If examples have no loss of their own; see `Objective.example_losses`.
     """
     nowhere = DenseBasis(objective.anchor[None] * 0)
-    ((_, found),) = objective.example_losses(nowhere, np.zeros((1, 1)))
-    losses, targets = found[0], objective.train.batches[0].targets
+    ((_, found),) = objective.example_losses(nowhere, np.zeros((1, 1)), split=split)
+    examples = objective.train if split == "train" else objective.val
+    assert examples is not None
+    losses, targets = found[0], examples.batches[0].targets
     classes = np.zeros(len(losses), dtype=np.int64)
     bins = ONE_CLASS_BINS
     if isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point():
@@ -132,7 +143,25 @@ def strata_at_anchor(objective: Objective) -> Strata:
         sums = np.cumsum(losses[members])
         share = sums / sums[-1] if sums[-1] > 0 else rank
         labels[members] = number * bins + np.minimum((rank + share) / 2 * bins, bins - 1)
-    return Strata(np.unique(labels, return_inverse=True)[1], objective.seed)
+    return Strata(np.unique(labels, return_inverse=True)[1], objective.seed, losses)
+
+
+def moves(
+    objective: Objective,
+    basis: Basis,
+    rows: FloatArray,
+    strata: Strata,
+    examples: IntArray,
+    *,
+    split: Literal["train", "val"] = "train",
+    cancelled: CancelCallback = never,
+) -> Iterator[tuple[int, FloatArray]]:
+    """How far the loss of each of some examples is from what is known of it."""
+    known = strata.known[examples]
+    for start, losses in objective.example_losses(
+        basis, rows, examples, split=split, cancelled=cancelled
+    ):
+        yield start, losses - known
 
 
 class StratifiedMeans:
@@ -236,6 +265,40 @@ def estimated_slice(
     chosen = check_samples(cloud, indices)
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     rows = (cloud.coefficients[chosen][:, None, :] * values[:, None]).reshape(-1, cloud.basis.k)
+    found = estimated_losses(
+        objective, cloud.basis, rows, tolerance, progress=progress, cancelled=cancelled
+    )
+    shape = (len(chosen), len(values))
+    return EstimatedSlice(
+        chosen,
+        values,
+        found.losses.reshape(shape),
+        None,
+        found.errors.reshape(shape),
+        found.examples,
+        objective.n_examples,
+        tolerance,
+    )
+
+
+class EstimatedLosses(NamedTuple):
+    """Losses (n,) with their standard errors (n,), and how many examples they are from."""
+
+    losses: FloatArray
+    errors: FloatArray
+    examples: int
+
+
+def estimated_losses(
+    objective: Objective,
+    basis: Basis,
+    rows: FloatArray,
+    tolerance: float,
+    *,
+    progress: ProgressCallback = ignore,
+    cancelled: CancelCallback = never,
+) -> EstimatedLosses:
+    """Losses at θ* + Σ_j c_j b_j for each of `rows` (n, k); see `estimated_slice`."""
     still = ~rows.any(axis=1)
     strata = strata_at_anchor(objective)
     means = StratifiedMeans(len(rows), strata.sizes)
@@ -244,32 +307,23 @@ def estimated_slice(
     while True:
         counts = strata.counts(share)
         added = strata.between(means.counts, counts)
-        chunks = objective.example_losses(cloud.basis, rows, added, cancelled=cancelled)
+        chunks = moves(objective, basis, rows, strata, added, cancelled=cancelled)
         if not means.add(chunks, strata.labels[added]):
             break
-        losses, errors = means.finish()
+        moved, errors = means.finish()
+        losses = objective.anchor_loss + moved
         losses[still], errors[still] = objective.anchor_loss, 0.0
         progress(Progress("examples", int(counts.sum()), objective.n_examples))
-        worst = _worst(losses, errors)
+        worst = worst_error(losses, errors)
         if worst <= tolerance or counts.sum() == objective.n_examples:
             break
         share = _next_share(share, worst / tolerance)
     if not means.counts.any():
         raise Cancelled
-    shape = (len(chosen), len(values))
-    return EstimatedSlice(
-        chosen,
-        values,
-        losses.reshape(shape),
-        None,
-        errors.reshape(shape),
-        int(means.counts.sum()),
-        objective.n_examples,
-        tolerance,
-    )
+    return EstimatedLosses(losses, errors, int(means.counts.sum()))
 
 
-def _worst(losses: FloatArray, errors: FloatArray) -> float:
+def worst_error(losses: FloatArray, errors: FloatArray) -> float:
     """The largest relative error of a finite loss."""
     finite = np.isfinite(losses) & np.isfinite(errors)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -20,7 +20,7 @@ from landscape_widgets import fingerprint, nulls, reducers, samplers, storage
 from landscape_widgets.basis import DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode
 from landscape_widgets.cloud import Cloud, Space
-from landscape_widgets.estimate import EstimatedSlice, estimated_slice
+from landscape_widgets.estimate import EstimatedSlice, estimated_losses, estimated_slice
 from landscape_widgets.evaluation.cluster import Cluster
 from landscape_widgets.faithfulness import Faithfulness, assess, scores
 from landscape_widgets.metrics import Metric
@@ -69,6 +69,23 @@ def _stage(progress: ProgressCallback, phase: str, number: int, stages: int) -> 
     return tell
 
 
+def _check_tolerance(tolerance: float, objective: Objective) -> None:
+    """Refuse to estimate losses where that cannot be done, or would spare nothing."""
+    if not tolerance > 0:
+        raise ValueError(f"tolerance={tolerance!r}; a relative error above 0 is expected.")
+    why_not = objective.why_no_example_losses()
+    if why_not is not None:
+        raise ValueError(
+            f"tolerance={tolerance!r} asks for losses from a part of the data. {why_not}"
+        )
+    if objective.metric_names and not objective.n_val_examples:
+        raise ValueError(
+            f"tolerance={tolerance!r} asks for losses from a part of the training data, but the "
+            f"metrics ({', '.join(objective.metric_names)}) are taken on all of it. Give val_data, "
+            "on which they are taken then, or metrics=[]."
+        )
+
+
 class Landscape:
     """The loss of a model on its data, sampled around the trained weights.
 
@@ -84,6 +101,9 @@ class Landscape:
         Of everything that is drawn: the same seed gives the same landscape.
     client : dask.distributed.Client, optional
         Whose workers evaluate the samples.
+    tolerance : float, optional
+        Take the training losses of samples from as many examples, the same ones for all samples,
+        as their standard errors need to be at most this share of them. All are taken by default.
 
     Attributes
     ----------
@@ -92,6 +112,8 @@ class Landscape:
         What was sampled.
     losses, val_losses : array (N,)
         NaN where not evaluated yet (see `evaluated`), or where the loss is not a number.
+    loss_errors : array (N,) or None
+        Standard errors of the losses, where they are estimated (`tolerance`).
     metrics : dict of arrays (N,)
     outputs : array (N, m, ...) or None
         Predictions on the probe batch, where they fit in memory.
@@ -117,8 +139,10 @@ class Landscape:
         strategy: str = "auto",
         precision: str | None = None,
         client: Any = None,
+        tolerance: float | None = None,
     ) -> None:
         self.seed = seed
+        self.tolerance = tolerance
         self.objective = Objective(
             model,
             data,
@@ -133,6 +157,8 @@ class Landscape:
             precision=precision,
             seed=seed,
         )
+        if tolerance is not None:
+            _check_tolerance(tolerance, self.objective)
         if client is not None:
             self.objective.cluster = Cluster(client)
         self.sampler: Sampler | None = None
@@ -145,6 +171,7 @@ class Landscape:
 
     def _reset(self, n: int) -> None:
         self.losses: FloatArray = np.full(n, np.nan)
+        self.loss_errors: FloatArray | None = None if self.tolerance is None else np.full(n, np.nan)
         self.val_losses: FloatArray | None = (
             np.full(n, np.nan) if self.objective.n_val_examples else None
         )
@@ -236,9 +263,28 @@ class Landscape:
         cloud = self._sampled()
         waiting = np.flatnonzero(~self.evaluated)
         rows_on_disk = None if path is None else storage.Rows(path, list(self._results()))
+        estimates = None
+        if self.tolerance is not None and len(waiting):
+            # Of a run that is resumed, all samples: they say together how many examples it takes.
+            estimated = waiting if path is None else np.arange(len(cloud))
+            try:
+                estimates = estimated_losses(
+                    self.objective,
+                    cloud.basis,
+                    cloud.coefficients[estimated],
+                    self.tolerance,
+                    progress=progress,
+                    cancelled=cancelled,
+                )
+            except Cancelled:
+                return self
 
         def take(start: int, part: Evaluation) -> None:
             rows = waiting[start : start + len(part)]
+            if estimates is not None and self.loss_errors is not None:
+                places = np.searchsorted(estimated, rows)
+                part.losses[:] = estimates.losses[places]
+                self.loss_errors[rows] = estimates.errors[places]
             self._store(rows, part)
             if rows_on_disk is not None:
                 rows_on_disk.put(rows, {name: a[rows] for name, a in self._results().items()})
@@ -248,6 +294,7 @@ class Landscape:
         self.objective.evaluate(
             cloud.basis,
             cloud.coefficients[waiting],
+            splits=("train", "val") if estimates is None else ("val",),
             outputs=self.outputs is not None,
             progress=progress,
             cancelled=cancelled,
@@ -272,6 +319,8 @@ class Landscape:
     def _results(self) -> dict[str, npt.NDArray[Any]]:
         """All that has one row a sample, by name; `evaluated` comes last."""
         found: dict[str, npt.NDArray[Any]] = {"losses": self.losses}
+        if self.loss_errors is not None:
+            found["loss_errors"] = self.loss_errors
         if self.val_losses is not None:
             found["val_losses"] = self.val_losses
         found.update({f"metric:{name}": values for name, values in self.metrics.items()})
@@ -510,6 +559,7 @@ class Landscape:
         max_evaluations: int | None = None,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
+        on_plane: Callable[[Plane], None] | None = None,
     ) -> Plane:
         """The loss on the plane through θ* and two samples, at a few hundred evaluations.
 
@@ -519,7 +569,7 @@ class Landscape:
         ----------
         a, b : int
             Numbers of the samples.
-        extent, resolution, tolerance, max_evaluations, progress, cancelled
+        extent, resolution, tolerance, max_evaluations, progress, cancelled, on_plane
             As for `planes.plane_along`.
 
         Raises
@@ -544,6 +594,7 @@ class Landscape:
             max_evaluations=max_evaluations,
             progress=progress,
             cancelled=cancelled,
+            on_plane=on_plane,
         )
 
     def faithfulness(
@@ -738,11 +789,13 @@ class Landscape:
     def to_frame(self) -> pd.DataFrame:
         """One row for each evaluated sample, under its number.
 
-        Columns: loss, val_loss, radius, x, y (and z), sampler, kind, path, step, each metric, and
-        what else the sampler tells.
+        Columns: loss, loss_error (where losses are estimated), val_loss, radius, x, y (and z),
+        sampler, kind, path, step, each metric, and what else the sampler tells.
         """
         cloud = self._sampled()
         columns: dict[str, Any] = {"loss": self.losses}
+        if self.loss_errors is not None:
+            columns["loss_error"] = self.loss_errors
         if self.val_losses is not None:
             columns["val_loss"] = self.val_losses
         columns["radius"] = cloud.table["radius"].to_numpy()
@@ -777,6 +830,7 @@ class Landscape:
                 "reducer": None if self.reducer is None else repr(self.reducer),
                 "space": self.space,
                 "seed": self.seed,
+                "tolerance": self.tolerance,
                 "torch": torch.__version__,
             },
         )
@@ -808,7 +862,7 @@ class Landscape:
         path
             As given to `save`.
         model, data, keywords
-            As for `Landscape`; the seed is the saved one unless given.
+            As for `Landscape`; the seed and the tolerance are the saved ones unless given.
 
         Raises
         ------
@@ -816,7 +870,8 @@ class Landscape:
             If the model or the data are others than the ones it was made of.
         """
         file = storage.read(path)
-        land = cls(model, data, **{"seed": file.document["seed"], **keywords})
+        saved = {name: file.document.get(name) for name in ("seed", "tolerance")}
+        land = cls(model, data, **{**saved, **keywords})
         land._check_origin(file, path)
         land._restore(file)
         return land
@@ -836,6 +891,12 @@ class Landscape:
         for name, value in {**model, **data}.items():
             if saved[name] != value:
                 raise ValueError(f"{path} was not made of this model and data. {advice[name]}")
+        tolerance = file.document.get("tolerance")
+        if tolerance != self.tolerance:
+            raise ValueError(
+                f"{path} was made with tolerance={tolerance}; given is {self.tolerance}. Give the "
+                "same."
+            )
 
     def _restore(self, file: storage.File) -> None:
         """Take everything over from a file."""

@@ -381,16 +381,19 @@ class Objective:
         coefficients: FloatArray,
         examples: npt.NDArray[np.int64] | None = None,
         *,
+        split: Literal["train", "val"] = "train",
         cancelled: CancelCallback = never,
     ) -> Iterator[tuple[int, FloatArray]]:
-        """Loss of each training example by itself, at θ* + Σ_j c_j b_j, some rows at a time.
+        """Loss of each example by itself, at θ* + Σ_j c_j b_j, some rows at a time.
 
         Parameters
         ----------
         basis, coefficients
             As for `evaluate`.
         examples : array (m,), optional
-            Which of the training examples; all by default.
+            Which of the split's examples; all by default.
+        split
+            Training or validation data.
         cancelled
             After it says yes, no further rows are yielded.
 
@@ -406,37 +409,47 @@ class Objective:
             If examples have no loss of their own: the loss is the user's function of a batch, or
             the model must see its batches whole.
         """
-        loss, whole = self.loss_function, self._splits["train"]
-        if not isinstance(loss, MeanLoss):
-            raise ValueError(
-                f"The loss {loss.name} gives one number for a batch; the loss of each example "
-                "by itself is needed. Leave the loss to be inferred from the targets, where it is "
-                "cross-entropy or mean squared error; else take all of the data."
+        why_not = self.why_no_example_losses()
+        if why_not is not None:
+            raise ValueError(why_not)
+        data = self.train if split == "train" else self.val
+        if data is None:
+            raise ValueError("There is no validation data. Give val_data to see its loss.")
+        loss, batch, chosen = self.loss_function, data.batches[0], self._splits[split]
+        assert isinstance(loss, MeanLoss)
+        if examples is not None:
+            part = take(batch, torch.as_tensor(examples, device=_where(batch)))
+            chosen = Split(Examples([part], True, joined=True), self.device, separable=True)
+        # Of an example with several targets, or none that counts, the weight is theirs.
+        scale = data.size / loss.count(batch.targets)
+        call, start = Call.of(basis, coefficients), 0
+        most = max(1, EACH_ELEMENTS // max(1, chosen.size))
+        while start < len(coefficients) and not cancelled():
+            count = min(most, self._pace.rows(len(coefficients), self.engine.group))
+            rows = coefficients[start : start + count]
+            accumulator = EachExample(loss, len(rows), chosen.size)
+            with self._lock, torch.no_grad(), self._pace.of(len(rows)):
+                narrowed = call.narrowed(rows)
+                strategy = self.engine.choose(narrowed, rows, [chosen])
+                self.engine.run(strategy, narrowed, rows, chosen, accumulator)
+            yield start, accumulator.losses.numpy() * scale
+            start += len(rows)
+
+    def why_no_example_losses(self) -> str | None:
+        """Why `example_losses` would raise, and what to do; None where it would not."""
+        if not isinstance(self.loss_function, MeanLoss):
+            return (
+                f"The loss {self.loss_function.name} gives one number for a batch; the loss of "
+                "each example by itself is needed. Leave the loss to be inferred from the targets, "
+                "where it is cross-entropy or mean squared error; else take all of the data."
             )
-        if not whole.separable:
-            raise ValueError(
+        if not self._splits["train"].separable:
+            return (
                 "The loss of each example by itself is needed; this model must see its batches "
                 "whole (batch statistics, random numbers, or batches of different shapes). "
                 "Take all of the data."
             )
-        batch, split = self.train.batches[0], whole
-        if examples is not None:
-            part = take(batch, torch.as_tensor(examples, device=_where(batch)))
-            split = Split(Examples([part], True, joined=True), self.device, separable=True)
-        # Of an example with several targets, or none that counts, the weight is theirs.
-        scale = self.train.size / loss.count(batch.targets)
-        call, start = Call.of(basis, coefficients), 0
-        most = max(1, EACH_ELEMENTS // max(1, split.size))
-        while start < len(coefficients) and not cancelled():
-            count = min(most, self._pace.rows(len(coefficients), self.engine.group))
-            rows = coefficients[start : start + count]
-            accumulator = EachExample(loss, len(rows), split.size)
-            with self._lock, torch.no_grad(), self._pace.of(len(rows)):
-                narrowed = call.narrowed(rows)
-                strategy = self.engine.choose(narrowed, rows, [split])
-                self.engine.run(strategy, narrowed, rows, split, accumulator)
-            yield start, accumulator.losses.numpy() * scale
-            start += len(rows)
+        return None
 
     def _evaluate_here(
         self,
@@ -466,7 +479,8 @@ class Objective:
         outputs: bool,
     ) -> Evaluation:
         splits = [split for split in splits if split in self._splits]
-        strategy = self.engine.choose(call, rows, [self._splits[split] for split in splits])
+        chosen = [self._splits[split] for split in splits]
+        strategy = self.engine.choose(call, rows, chosen) if chosen else self._inplace
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
         for split in splits:

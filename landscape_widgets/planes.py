@@ -30,6 +30,7 @@ from landscape_widgets.progress import (
 EXTENT = (-0.5, 1.5)  # as slices: half a step behind θ* to half a step beyond the samples
 FLOOR = 1e-8  # of losses, before their logarithm is taken
 LINES = 13  # of the first grid, along either direction
+COARSER = (3, 2)  # every so many of them make up the grids that are shown before it
 HELD_OUT = 48  # points that are never fitted
 FEWEST_HELD_OUT = 16  # below which a 95th percentile would say nothing
 SPLIT = 0.3  # share of the intervals that is halved in one refinement
@@ -73,6 +74,8 @@ class Plane:
         Inner products of d₁ and d₂: with them a plane can be drawn with true angles and lengths.
     tolerance : float
         What was asked of the error.
+    held_out : int
+        How many points the error was measured at.
     """
 
     axes: tuple[FloatArray, FloatArray]
@@ -86,6 +89,7 @@ class Plane:
     point_val_losses: FloatArray | None
     gram: FloatArray
     tolerance: float
+    held_out: int
 
     @property
     def evaluations(self) -> int:
@@ -121,6 +125,7 @@ def plane_along(
     max_evaluations: int | None = None,
     progress: ProgressCallback = ignore,
     cancelled: CancelCallback = never,
+    on_plane: Callable[[Plane], None] | None = None,
 ) -> Plane:
     """Take the loss at θ* + a d₁ + b d₂ for a and b in `extent`.
 
@@ -147,6 +152,9 @@ def plane_along(
     progress, cancelled
         After `cancelled` says yes, the last grid that was finished is interpolated; points of
         `direct` that were not reached are then not-a-number.
+    on_plane : callable, optional
+        Gets the plane as it is known from each grid on the way, two coarser ones first. Points of
+        `direct` may be not-a-number there, as they are evaluated at the end.
 
     Raises
     ------
@@ -166,11 +174,22 @@ def plane_along(
         return _finish(known, axis, None, gram, tolerance)
     xs = ys = _first_lines(low, high)
     held_out = _spread(low, high)
+
+    def show(fit: _Fit) -> None:
+        if on_plane is not None and fit.measured:
+            on_plane(_assemble(known, axis, fit, gram, tolerance))
+
+    for every in COARSER if on_plane is not None else ():
+        lines = xs[::every]
+        if not known.need(np.concatenate([_product(lines, lines), held_out])):
+            raise Cancelled
+        show(_Fit(known, lines, lines, held_out))
     if not known.need(np.concatenate([_product(xs, ys), held_out])):
         raise Cancelled
     fit = _Fit(known, xs, ys, held_out)
     gap = (high - low) / (resolution - 1)
     while not fit.within(tolerance):
+        show(fit)
         xs, ys = fit.refined(gap)
         missing = len(xs) * len(ys) - len(fit.xs) * len(fit.ys)
         if not missing or len(known.losses) + missing > most or not known.need(_product(xs, ys)):
@@ -312,7 +331,8 @@ class _Fit:
         self._cells[self._cell(held_out[failed])] = True
         good = ~self.spoilt(held_out)
         self.errors: list[PlaneError] = []
-        self.measured = int(good.sum()) >= FEWEST_HELD_OUT
+        self.held_out = int(good.sum())
+        self.measured = self.held_out >= FEWEST_HELD_OUT
         if not self.measured:
             return
         nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
@@ -410,7 +430,16 @@ def _scores(lines: FloatArray, worst: FloatArray) -> FloatArray:
 def _finish(
     known: _Points, axis: FloatArray, fit: _Fit | None, gram: FloatArray, tolerance: float
 ) -> Plane:
-    """Interpolate over axis × axis, evaluate what cannot be, and put it all together."""
+    """Interpolate over axis × axis, and evaluate what cannot be."""
+    direct = _assemble(known, axis, fit, gram, tolerance).direct
+    known.need(_product(axis, axis)[direct.ravel()])
+    return _assemble(known, axis, fit, gram, tolerance)
+
+
+def _assemble(
+    known: _Points, axis: FloatArray, fit: _Fit | None, gram: FloatArray, tolerance: float
+) -> Plane:
+    """Interpolate over axis × axis where that can be done, and put all that is known together."""
     points, shape = _product(axis, axis), (len(axis), len(axis))
     direct: BoolArray = np.ones(shape, dtype=bool)
     losses: FloatArray = np.full((known.splits, *shape), np.nan)
@@ -418,7 +447,6 @@ def _finish(
     if fit is not None and fit.measured:
         losses, errors = fit.losses(axis), fit.errors
         direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(losses).all(axis=0)
-    known.need(points[direct.ravel()])
     losses[:, direct] = known.at(points[direct.ravel()])
     evaluated = np.array(list(known.losses)).reshape(-1, 2)
     values = known.at(evaluated)
@@ -435,4 +463,5 @@ def _finish(
         values[1] if both else None,
         gram,
         tolerance,
+        fit.held_out if fit is not None and fit.measured else 0,
     )

@@ -201,6 +201,22 @@ def test_a_cancelled_plane_keeps_the_last_grid_it_finished():
         plane_along(objective, basis, cancelled=lambda: True)
 
 
+def test_a_plane_is_shown_coarse_to_fine_at_no_further_evaluation(digits_objective):
+    basis, shown = along(digits_objective, 3.0), []
+    keywords = {"extent": (-1, 1), "max_evaluations": 500}
+    plane = plane_along(digits_objective, basis, **keywords, on_plane=shown.append)
+    counts = [part.evaluations for part in shown]
+    assert counts[:3] == [48 + 5**2, 48 + 5**2 + 7**2 - 3**2, 217]
+    assert (np.diff(counts) > 0).all()
+    truth = dense(digits_objective, basis, plane)
+    errors = [np.median(np.abs(part.losses - truth) / truth) for part in [*shown, plane]]
+    assert errors[-1] < errors[2] < errors[1] < errors[0]
+    at_once = plane_along(digits_objective, basis, **keywords)
+    np.testing.assert_allclose(plane.losses, at_once.losses, rtol=1e-5)
+    assert plane.evaluations == at_once.evaluations
+    assert plane.held_out == 48
+
+
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [

@@ -53,7 +53,8 @@ export function logTicks(low: number, high: number, most = 6): { at: number; tex
   return linearTicks(10 ** low, 10 ** high, 4).map((value) => ({ at: Math.log10(value), text: short(value) }));
 }
 
-function gather(low: number, high: number, steps: readonly number[], every: number) {
+/** Round values `steps`, times powers of ten of which `every` so many is taken, as log10. */
+export function gather(low: number, high: number, steps: readonly number[], every: number) {
   const ticks: { at: number; text: string }[] = [];
   for (let decade = Math.floor(low); decade <= Math.ceil(high); decade++) {
     if (decade % every !== 0) continue;

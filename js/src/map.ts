@@ -169,9 +169,7 @@ export class MapView {
     const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
     const logarithmic = LOGARITHMIC.has(by);
     const values = logarithmic ? raw.map((v) => (Number.isFinite(v) ? log(v) : NaN)) : raw;
-    let low = quantile(values, 0.01);
-    let high = quantile(values, 0.99);
-    if (!(high > low)) [low, high] = Number.isFinite(low) ? [low - 0.5, low + 0.5] : [0, 1];
+    const [low, high] = clipped(values);
     const ticks = logarithmic
       ? logTicks(low, high, 6)
       : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
@@ -185,6 +183,11 @@ export class MapView {
       const scale = this.figure.marks[mark]!.get("scales").color;
       if (scale.get("min") !== low || scale.get("max") !== high) scale.set({ min: low, max: high, colors: VIRIDIS });
     }
+  }
+
+  /** The range of log10 of the training loss that colours stand for, whatever they show now. */
+  lossRange(): [number, number] {
+    return clipped((this.state.columns.loss ?? new Float32Array(0)).map((v) => (Number.isFinite(v) ? log(v) : NaN)));
   }
 
   private drawPaths(): void {
@@ -209,4 +212,11 @@ export class MapView {
   polygonPixels(polygon: readonly Point[]): Point[] {
     return polygon.map(([x, y]) => this.figure.toPixel(x, y));
   }
+}
+
+/** From the first to the 99th percentile. */
+function clipped(values: Float32Array): [number, number] {
+  const [low, high] = [quantile(values, 0.01), quantile(values, 0.99)];
+  if (high > low) return [low, high];
+  return Number.isFinite(low) ? [low - 0.5, low + 0.5] : [0, 1];
 }

@@ -1,7 +1,9 @@
 // What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
 // loaded again shows the widget as it was.
 
+import type { Estimates } from "./band";
 import type { Point } from "./geometry";
+import type { PlaneData, PlaneState } from "./planeview";
 
 export interface Model {
   get(name: string): unknown;
@@ -117,6 +119,27 @@ export class State {
   }
   get valProfiles(): Float32Array {
     return floats(this.model.get("_val_profiles"));
+  }
+  /** Null where slices are from all of the data. */
+  get estimates(): Estimates | null {
+    const raw = (this.model.get("_estimates") ?? {}) as Record<string, unknown>;
+    if (!raw.errors) return null;
+    return {
+      errors: floats(raw.errors),
+      valErrors: floats(raw.val_errors),
+      examples: floats(raw.examples),
+      of: raw.of as number,
+      tolerance: raw.tolerance as number,
+    };
+  }
+  get plane(): PlaneData | null {
+    const raw = (this.model.get("_plane") ?? {}) as Record<string, unknown>;
+    if (!raw.pair) return null;
+    return { ...raw, losses: floats(raw.losses), valLosses: floats(raw.val_losses) } as PlaneData;
+  }
+  get planeState(): PlaneState | null {
+    const raw = (this.model.get("_plane_state") ?? {}) as Partial<PlaneState>;
+    return raw.pair ? (raw as PlaneState) : null;
   }
   get progress(): Progress {
     return this.model.get("_progress") as Progress;

@@ -7,6 +7,7 @@ import type { State } from "./model";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
+  loss_error: "its standard error",
   val_loss: "validation loss",
   gap: "validation − training loss",
   radius: "distance from θ*",

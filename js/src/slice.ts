@@ -1,5 +1,6 @@
 // The slice: loss against α, drawn in the browser from the profiles that were sent once.
 
+import { bandEdges, bandPath, describe, isRough, type Estimates } from "./band";
 import { Figure } from "./bqplot";
 import { FLOOR, LINES, log, logTicks } from "./colours";
 import { quantile } from "./geometry";
@@ -21,6 +22,8 @@ export interface Line {
   colour: string;
   dashed: boolean;
   values: ArrayLike<number>;
+  /** Standard errors, where the line is from a part of the examples. */
+  errors: ArrayLike<number> | null;
 }
 
 export class SliceView {
@@ -28,9 +31,14 @@ export class SliceView {
   legend: Line[] = [];
   /** Samples whose profile is wanted and not there. */
   missing: number[] = [];
+  /** Samples on the screen that are wanted from more examples than they are. */
+  doubted: number[] = [];
+  /** What the lines are from, where it is not all of the data. */
+  note = "";
   private profiles: Float32Array = new Float32Array(0);
   private valProfiles: Float32Array = new Float32Array(0);
   private alphas: number[] = [];
+  private estimates: Estimates | null = null;
 
   constructor(
     readonly figure: Figure,
@@ -42,6 +50,7 @@ export class SliceView {
     this.alphas = this.state.alphas;
     this.profiles = this.state.profiles;
     this.valProfiles = this.state.valProfiles;
+    this.estimates = this.state.estimates;
   }
 
   private row(of: Float32Array, index: number): Float32Array | null {
@@ -62,18 +71,25 @@ export class SliceView {
     const showsHovered = hovered >= 0 && this.has(hovered);
     const few = known.length <= FEW;
     const alone = known.length + (showsHovered && !known.includes(hovered) ? 1 : 0) === 1;
-    const train: { values: Float32Array; colour: string; label: string }[] = [];
+    const train: Omit<Line, "dashed">[] = [];
     const val: typeof train = [];
+    const single: number[] = [];
+    const { errors, valErrors } = this.estimates ?? {};
     const add = (index: number, colour: string, withVal: boolean, label: string) => {
-      train.push({ values: this.row(this.profiles, index)!, colour, label });
+      single.push(index);
+      const values = this.row(this.profiles, index)!;
+      train.push({ values, colour, label, errors: errors ? this.row(errors, index) : null });
       const row = withVal ? this.row(this.valProfiles, index) : null;
-      if (row) val.push({ values: row, colour, label: `${label}, validation` });
+      const rowErrors = valErrors ? this.row(valErrors, index) : null;
+      if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
     };
     if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n % LINES.length]!, alone || known.length <= 2, `#${i}`));
     if (showsHovered) {
       const place = known.indexOf(hovered);
       add(hovered, few && place >= 0 ? LINES[place % LINES.length]! : "#d55e00", true, `#${hovered}`);
     }
+
+    this.weigh(single, few ? single : [...known, ...single]);
 
     const rows = few ? [] : known.map((i) => this.row(this.profiles, i)!);
     const every = Math.max(1, Math.ceil(rows.length / MOST_FAINT));
@@ -88,7 +104,8 @@ export class SliceView {
         upper.push(quantile(column, 0.75));
       }
     }
-    const [low, high] = this.range([...train, ...val].map((line) => line.values).concat(rows));
+    const edges = [...train, ...val].flatMap(({ values, errors }) => (errors ? bandEdges(values, errors) : []));
+    const [low, high] = this.range([...[...train, ...val].map((line) => line.values), ...edges, ...rows]);
     this.figure.setDomain("y", [low, high]);
     this.setTicks(low, high);
     const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
@@ -103,10 +120,39 @@ export class SliceView {
     put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
     put(MEDIAN, rows.length ? [median] : []);
     this.legend = [
-      ...(rows.length ? [{ label: `median of ${rows.length}`, colour: "#0072b2", dashed: false, values: median }] : []),
+      ...(rows.length ? [{ label: `median of ${rows.length}`, colour: "#0072b2", dashed: false, values: median, errors: null }] : []),
       ...train.map((line) => ({ ...line, dashed: false })),
       ...val.map((line) => ({ ...line, dashed: true })),
     ];
+  }
+
+  /** Say what the lines are from, and which of those drawn one by one are not good enough. */
+  private weigh(single: number[], shown: number[]): void {
+    this.doubted = [];
+    this.note = "";
+    const { estimates } = this;
+    if (!estimates) return;
+    this.note = describe(shown, estimates, single.length > 0);
+    const rough = (losses: Float32Array, errors: Float32Array, index: number) => {
+      const [values, of] = [this.row(losses, index), this.row(errors, index)];
+      return values !== null && of !== null && isRough(values, of, estimates.tolerance);
+    };
+    // Lines that are compared are to be from the same examples.
+    const apart = new Set(single.map((i) => estimates.examples[i])).size > 1;
+    const { errors, valErrors } = estimates;
+    if (apart || single.some((i) => rough(this.profiles, errors, i) || rough(this.valProfiles, valErrors, i))) {
+      this.doubted = single;
+    }
+  }
+
+  /** Bands around the lines that are from a part of the examples, as SVG paths. */
+  bands(): { colour: string; path: string }[] {
+    const { figure } = this;
+    const plot = figure.plot;
+    return this.legend.flatMap(({ values, errors, colour }) => {
+      const path = errors ? bandPath(this.alphas, values, errors, (x, y) => figure.toPixel(x, y), plot) : "";
+      return path ? [{ colour, path }] : [];
+    });
   }
 
   private range(lines: ArrayLike<number>[]): [number, number] {
@@ -139,14 +185,14 @@ export class SliceView {
   }
 
   /** The values of all lines at the α nearest to a given one. */
-  read(alpha: number): { alpha: number; values: { line: Line; value: number }[] } {
+  read(alpha: number): { alpha: number; values: { line: Line; value: number; error: number }[] } {
     let nearest = 0;
     this.alphas.forEach((a, i) => {
       if (Math.abs(a - alpha) < Math.abs(this.alphas[nearest]! - alpha)) nearest = i;
     });
     return {
       alpha: this.alphas[nearest] ?? 0,
-      values: this.legend.map((line) => ({ line, value: line.values[nearest]! })),
+      values: this.legend.map((line) => ({ line, value: line.values[nearest]!, error: line.errors?.[nearest] ?? 0 })),
     };
   }
 }

@@ -1,12 +1,14 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, trust, selection, refine,
-// sampler-settings, reducer-settings, settings, apply, defaults, notice, compare-with, null,
-// film, play, step-back, step-on, frames, objective, error. The root has data-ready once both
+// status (with data-state), map, slice, estimate, plane-toggle, plane, plane-error, plane-status,
+// plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings, apply,
+// defaults, notice, compare-with, null, film, play, step-back, step-on, frames, objective, error.
+// The root has data-ready once both
 // figures are drawn. Redraws are measured as performance measures "landscape:hover" and
 // "landscape:lasso".
 
+import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
 import { short } from "./colours";
 import { h, s } from "./dom";
@@ -16,6 +18,7 @@ import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { NullView } from "./null";
 import { Bar, drawColourBar, drawSelection, label, nameOf, starPath } from "./panels";
+import { PlaneView } from "./planeview";
 import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
@@ -65,6 +68,7 @@ class LandscapeView {
   private readonly turnButton = new TurnButton();
   private readonly mapTitle = h("div", { class: "lw-title" });
   private readonly replay: Replay;
+  private readonly plane: PlaneView;
   private readonly sliceTitle = h("div", { class: "lw-title" });
   private readonly colourBar = h("div", { class: "lw-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
@@ -82,6 +86,7 @@ class LandscapeView {
   private turning: Point = [0, 0]; // angles that are to be drawn in the next animation frame
   private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
   private asked = new Set<number>();
+  private doubted = "";
 
   constructor(
     private readonly model: Model,
@@ -109,8 +114,14 @@ class LandscapeView {
       model.save_changes();
     });
     this.beside = new NullView(this.state, () => this.map?.scale ?? null, signal);
+    this.plane = new PlaneView(
+      this.state,
+      () => this.drawPlane(),
+      () => this.map.lossRange(),
+      signal,
+    );
     this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
-    this.sliceHost.append(this.sliceLayer, this.sliceTip.element);
+    this.sliceHost.append(this.sliceLayer, this.sliceTip.element, this.plane.element);
     this.root = h(
       "div",
       { class: "lw-root" },
@@ -122,7 +133,12 @@ class LandscapeView {
         { class: "lw-stage" },
         h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar, this.replay.element),
         // The null lies over the slice, which keeps its size below it.
-        h("div", { class: "lw-right" }, h("div", { class: "lw-column" }, this.sliceTitle, this.sliceHost, this.sliceLegend), this.beside.element),
+        h(
+          "div",
+          { class: "lw-right" },
+          h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.sliceTitle, this.plane.button), this.sliceHost, this.sliceLegend),
+          this.beside.element,
+        ),
       ),
       h("div", { class: "lw-below" }, this.trust.element, this.selection),
       this.caption,
@@ -166,8 +182,11 @@ class LandscapeView {
     this.on("_profiles", () => {
       this.slice.load();
       this.asked.clear();
+      this.doubted = "";
       this.drawSlice();
     });
+    this.on("_plane", () => this.drawPlane());
+    this.on("_plane_state", () => this.drawPlane());
     this.on("selected", () => this.draw());
     this.on("colour_by", () => {
       this.map.draw();
@@ -342,8 +361,13 @@ class LandscapeView {
   private draw(): void {
     this.map.emphasise(this.state.selected);
     this.drawMapLayer();
-    this.drawSlice();
+    this.drawPlane();
     this.drawPanels();
+  }
+
+  private drawPlane(): void {
+    this.plane.update();
+    this.drawSlice();
   }
 
   private relayout(): void {
@@ -413,7 +437,17 @@ class LandscapeView {
       missing.forEach((i) => this.asked.add(i));
       this.model.send({ type: "slices", indices: missing });
     }
+    const doubted = this.slice.doubted;
+    if (doubted.length && String(doubted) !== this.doubted) {
+      this.doubted = String(doubted);
+      this.model.send({ type: "doubted", indices: doubted });
+    }
     this.drawSliceLayer();
+    if (this.plane.on) {
+      this.sliceTitle.textContent = this.plane.title;
+      this.sliceLegend.replaceChildren(...this.plane.legend());
+      return;
+    }
     const shown = this.slice.legend;
     this.sliceTitle.textContent =
       this.hovered >= 0
@@ -429,6 +463,7 @@ class LandscapeView {
         );
         return h("span", { class: "lw-legend-entry" }, icon, line.label);
       }),
+      ...(this.slice.note ? [h("span", { class: "lw-note", "data-testid": "estimate" }, this.slice.note)] : []),
     );
   }
 
@@ -447,6 +482,7 @@ class LandscapeView {
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
+    parts.push(...this.slice.bands().map(({ colour, path }) => s("path", { class: "lw-band", d: path, fill: colour })));
     if (this.slice.legend.length === 0) {
       parts.push(
         s(
@@ -469,7 +505,9 @@ class LandscapeView {
     const { alpha, values } = this.slice.read(this.slice.figure.toData(x, y)[0]);
     if (!values.length) return;
     this.drawSliceLayer({ alpha });
-    const lines = values.slice(0, 8).map(({ line, value }) => `${line.label}: ${short(value)}`);
+    const lines = values
+      .slice(0, 8)
+      .map(({ line, value, error }) => `${line.label}: ${short(value)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`);
     this.sliceTip.show([`α = ${short(alpha)}`, ...lines], x, y, this.sliceHost);
   }
 

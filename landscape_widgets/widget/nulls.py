@@ -15,6 +15,7 @@ from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress
 from landscape_widgets.widget import wire
+from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class Comparison(traitlets.HasTraits):
     _lock: threading.RLock
     _worker: Worker
     _report: Callable[[Progress], None]
-    _serve: Callable[[], None]
+    _slices: Slices
     _judged: Faithfulness | None
 
     @traitlets.validate("compare_with")
@@ -136,7 +137,7 @@ class Comparison(traitlets.HasTraits):
 
     def _tell(self, progress: Progress) -> None:
         self._report(progress)
-        self._serve()
+        self._slices.serve()
 
     def _tell_null(self, progress: Progress) -> None:
         self._tell(progress._replace(phase="null"))

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -21,21 +21,21 @@ from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.progress import Cancelled, Progress, never
+from landscape_widgets.progress import Cancelled, Progress
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
-from landscape_widgets.slices import ALPHAS, slice_along
+from landscape_widgets.slices import ALPHAS
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
 from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.nulls import Comparison
+from landscape_widgets.widget.planes import Planes
+from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker
 
 _STATIC = files("landscape_widgets") / "static"
 
-PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
-AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 
@@ -53,7 +53,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
     loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples, strategy,
-    precision
+    precision, tolerance
         As for `Landscape`.
     sampler, reducer, space
         What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the
@@ -102,6 +102,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
     _alphas: Any = traitlets.List().tag(sync=True)
     _profiles: Any = traitlets.Bytes().tag(sync=True)
     _val_profiles: Any = traitlets.Bytes().tag(sync=True)
+    _estimates: Any = traitlets.Dict().tag(sync=True)
+    _plane: Any = traitlets.Dict().tag(sync=True)
+    _plane_state: Any = traitlets.Dict().tag(sync=True)
     _progress: Any = traitlets.Dict().tag(sync=True)
     _trust: Any = traitlets.Dict().tag(sync=True)
     _info: Any = traitlets.Dict().tag(sync=True)
@@ -172,8 +175,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
-        self._profile = wire.Profiles(0, ALPHAS, False)
-        self._wanted: list[int] = []
+        self._slices = Slices(self._send_traits, self._report, self._draw_plane)
+        self._planes = Planes(self._send_traits, self._slices.serve)
         self._drawn = 0
         self._published = 0.0
         self._phase = ("", 0.0)
@@ -277,7 +280,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self.on_msg(self._receive, remove=True)
         super().close()
         self._landscape = None
-        self._profile = wire.Profiles(0, ALPHAS, False)
+        self._slices.end()
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Any) -> tuple[int, ...]:
@@ -312,9 +315,16 @@ class LandscapeWidget(ControlledWidget, Comparison):
         elif kind == "stop":
             self.stop()
         elif kind == "slices":
-            with self._lock:
-                self._wanted.extend(int(i) for i in content["indices"])
-            self._worker.submit(self._serve)
+            self._slices.ask(int(i) for i in content["indices"])
+            self._worker.submit(self._slices.serve)
+        elif kind == "doubted":
+            self._slices.doubt(int(i) for i in content["indices"])
+            self._worker.submit(self._slices.improve)
+        elif kind == "plane":
+            self._planes.ask(*(int(i) for i in content["pair"]))
+            self._worker.submit(self._draw_plane)
+        elif kind == "no plane":
+            self._planes.stop()
         elif kind == "refine":
             try:
                 self.refine()
@@ -336,7 +346,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         warm.start()
         if self._drawn_by is sampler:
             self._evaluating_since = time.monotonic()
-            if self._profile.n != len(land.evaluated):  # it came with the landscape
+            if self._slices.profile.n != len(land.evaluated):  # it came with the landscape
                 self._drawn_cloud()
             land.evaluate_rest(
                 progress=self._report, cancelled=cancelled, on_chunk=self._evaluated_chunk
@@ -355,7 +365,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._publish_points()
         if cancelled():
             return self._publish_stopped()
-        self._fit_profiles(len(land.evaluated) - known)
+        evaluated = len(land.evaluated) - known
+        took = time.monotonic() - self._evaluating_since
+        timed = evaluated > 0 and land.tolerance is None  # with all of the data
+        self._slices.fit(took / evaluated if timed else None)
         warm.join()
         with self._lock:
             self._sampling = False
@@ -373,9 +386,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         def drawn(cloud: Cloud) -> None:
             with self._lock, self.hold_sync():
                 self._publish_film()  # its frames know nothing of the new samples
-                self._profile.grow(len(cloud))
                 self._samples = wire.samples(cloud)
-                self._publish_profiles()
+                self._slices.follow(cloud)
                 self._publish_points()
 
         with self._lock:
@@ -431,7 +443,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._trust = wire.trust(self._judged, more=True)
             self._publish_points()
         self._publish_choices()
-        self._compute_profiles(cancelled)
+        self._slices.compute(cancelled)
         self._compare_map(cancelled)
         if cancelled():
             return self._publish_stopped()
@@ -452,35 +464,19 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._lassos = []
             self._samples = wire.samples(self.landscape.cloud)
             self._publish_film()
-            self._renew_profiles(ALPHAS)
+            self._slices.begin(self.landscape)
+            self._planes.forget()
             self._publish_points()
         self._publish_choices()
         self._publish_info()
 
-    def _renew_profiles(self, alphas: npt.NDArray[np.float64]) -> None:
-        """Begin slices anew, over other values of α."""
-        land = self.landscape
-        assert land.cloud is not None
-        with self._lock, self.hold_sync():
-            self._profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
-            self._alphas = alphas.tolist()
-            self._publish_profiles()
-
-    def _fit_profiles(self, evaluated: int) -> None:
-        """Take fewer values of α where losses take so long that all of them would not be in time.
-
-        Where there is no time for the slices of all samples, as many values as one that is asked
-        for can have at once.
-        """
-        cost = (time.monotonic() - self._evaluating_since) / max(1, evaluated)
-        if self._profile.n * len(ALPHAS) * cost > 2 * PROFILE_SECONDS:
-            step = 2 if len(ALPHAS[::2]) * cost < AT_ONCE else 4
-            self._renew_profiles(np.unique(np.append(ALPHAS[::step], [0.0, 1.0])))
+    def _draw_plane(self, cancelled: Callable[[], bool]) -> None:
+        self._planes.draw(self.landscape, cancelled)
 
     def _evaluated_chunk(self, rows: npt.NDArray[np.int64]) -> None:
         if self._may_publish():
             self._publish_points()
-        self._serve()
+        self._slices.serve()
 
     def _show_frame(self, frame: Frame, rows: npt.NDArray[np.int64]) -> None:
         n_components = frame.coordinates.shape[1]
@@ -491,56 +487,20 @@ class LandscapeWidget(ControlledWidget, Comparison):
             with self._lock, self.hold_sync():
                 self._publish_points(coordinates)
                 self._trace = self._film.trace(live=True)
-        self._serve()
+        self._slices.serve()
 
     def _publish_film(self) -> None:
         with self._lock, self.hold_sync():
             self._frames, self._trace = self._film.pictures(), self._film.trace(live=False)
         self._film = Film()
 
-    def _serve(self, cancelled: Callable[[], bool] = never) -> None:
-        """Compute the slices that were asked for, the latest first."""
-        while self._wanted and not cancelled():
-            with self._lock:
-                block, self._wanted = self._wanted[-16:][::-1], self._wanted[:-16]
-            n = self._profile.n
-            block = [i for i in dict.fromkeys(block) if i < n and not self._profile.has(i)]
-            if block:
-                self._take_slices(block)
-                with self._lock, self.hold_sync():
-                    self._publish_profiles()
-
-    def _take_slices(self, indices: Iterable[int]) -> None:
-        land = self.landscape
-        assert land.cloud is not None
-        found = slice_along(land.objective, land.cloud, list(indices), self._profile.alphas)
-        self._profile.put(found)
-
-    def _compute_profiles(self, cancelled: Callable[[], bool]) -> None:
-        """The slices of all samples, so that the browser needs the kernel no more.
-
-        Those that are not there in time come when they are asked for.
-        """
-        missing = [i for i in range(self._profile.n) if not self._profile.has(i)]
-        total, done, size = len(missing), 0, 4
-        start = shown = time.monotonic()
-        while missing and not cancelled() and time.monotonic() - start < PROFILE_SECONDS:
-            self._serve()
-            block, missing = missing[:size], missing[size:]
-            begun = time.perf_counter()
-            self._take_slices(block)
-            done += len(block)
-            took = time.perf_counter() - begun
-            size = int(np.clip(size * 0.2 / max(took, 1e-3), 1, 64))
-            self._report(Progress("slices", done, total))
-            if time.monotonic() - shown > PUBLISH_EVERY:
-                shown = time.monotonic()
-                with self._lock, self.hold_sync():
-                    self._publish_profiles()
-        with self._lock, self.hold_sync():
-            self._publish_profiles()
-
     # To the browser
+
+    def _send_traits(self, values: dict[str, Any]) -> None:
+        """Set several traits in one message."""
+        with self._lock, self.hold_sync():
+            for name, value in values.items():
+                setattr(self, name, value)
 
     def _may_publish(self) -> bool:
         """Whether what was sent last is on the screen, or nobody looks and a while has passed."""
@@ -561,10 +521,6 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._glide = glide
             self._published = time.monotonic()
             self._frame += 1
-
-    def _publish_profiles(self) -> None:
-        self._profiles = wire.floats(self._profile.losses)
-        self._val_profiles = wire.floats(self._profile.val_losses)
 
     def _publish_info(self, note: str = "") -> None:
         with self._lock:
@@ -589,6 +545,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
+            if progress.phase in ("slices", "estimates"):
+                left = min(left, self._slices.seconds_left)
         if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:

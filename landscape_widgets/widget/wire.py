@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.estimate import EstimatedSlice
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.faithfulness.words import AGREEMENT
 from landscape_widgets.landscape import Landscape
@@ -18,11 +19,13 @@ from landscape_widgets.slices import Slice
 
 PHASES = {
     "losses": "evaluating losses",
+    "examples": "estimating losses",
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
     "agreement": "comparing with other maps",
     "null": "mapping the null",
+    "estimates": "refining slices",
 }
 
 
@@ -41,14 +44,20 @@ class Profiles:
         self.alphas = alphas
         self.losses = np.full((n, len(alphas)), np.nan, dtype=np.float32)
         self.val_losses = np.full_like(self.losses, np.nan) if with_val else None
+        self.errors = np.zeros_like(self.losses)
+        self.val_errors = np.zeros_like(self.losses) if with_val else None
+        self.examples = np.zeros(n, dtype=np.float32)
         self._known = np.zeros(n, dtype=bool)
 
     def grow(self, n: int) -> None:
         """Make room for samples behind those that are there."""
         more = ((0, n - self.n), (0, 0))
         self.losses = np.pad(self.losses, more, constant_values=np.nan)
-        if self.val_losses is not None:
+        self.errors = np.pad(self.errors, more)
+        if self.val_losses is not None and self.val_errors is not None:
             self.val_losses = np.pad(self.val_losses, more, constant_values=np.nan)
+            self.val_errors = np.pad(self.val_errors, more)
+        self.examples = np.pad(self.examples, more[0])
         self._known = np.pad(self._known, more[0])
         self.n = n
 
@@ -64,7 +73,23 @@ class Profiles:
             self.val_losses[found.indices] = np.nan_to_num(
                 found.val_losses, nan=np.inf, posinf=np.inf
             )
+        if isinstance(found, EstimatedSlice):
+            self.errors[found.indices] = np.nan_to_num(found.errors, nan=0.0)
+            if self.val_errors is not None and found.val_errors is not None:
+                self.val_errors[found.indices] = np.nan_to_num(found.val_errors, nan=0.0)
+            self.examples[found.indices] = found.examples
         self._known[found.indices] = True
+
+
+def estimates(profile: Profiles, n_examples: int, tolerance: float) -> dict[str, Any]:
+    """How sure slices are that are from a part of the examples."""
+    return {
+        "errors": floats(profile.errors),
+        "val_errors": floats(profile.val_errors),
+        "examples": floats(profile.examples),
+        "of": n_examples,
+        "tolerance": tolerance,
+    }
 
 
 def samples(cloud: Cloud | None) -> dict[str, list[Any]]:
@@ -79,6 +104,8 @@ def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, 
     """What colours and tooltips may show of each sample."""
     assert land.cloud is not None
     found: dict[str, Any] = {"loss": land.losses}
+    if land.loss_errors is not None:
+        found["loss_error"] = land.loss_errors
     if land.val_losses is not None:
         found["val_loss"] = land.val_losses
         found["gap"] = land.val_losses - land.losses
@@ -155,6 +182,8 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
     if objective.n_val_examples:
         data += f" and {objective.n_val_examples:,} validation"
     caption.append(f"{data} examples" + (" (a part, drawn with the seed)" * objective.capped))
+    if land.tolerance is not None:
+        caption.append(f"losses estimated to a standard error of {100 * land.tolerance:.2g}%")
     caption.append(f"loss: {objective.loss_function.name}")
     if objective.has_batchnorm:
         caption.append(f"batch statistics: {objective.batchnorm}")

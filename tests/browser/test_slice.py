@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.jupyter import FloatArray
+from tests.browser.jupyter import FloatArray, write_notebook
 from tests.browser.landscape import LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
 
 TRAIN, VAL, MEDIAN = 2.4, 2.0, 3.0  # stroke widths, px
 SLICE = "(lambda s: [s.losses.tolist(), s.val_losses.tolist()])(w.landscape.slice({}, w._alphas))"
+# As where data are so large that slices of all of them are never there at once.
+LARGE = """
+import numpy as np, landscape_widgets as lw
+from landscape_widgets.widget import slices
+from tests.models import train
+from tests.test_estimate import blobs, network
+slices.AT_ONCE, slices.PROFILE_SECONDS = 1e-9, 0.0
+data = blobs(2000)
+model = train(network(), data, 60)
+def rows(raw):
+    return np.frombuffer(raw, np.float32).reshape(len(w.landscape.cloud), -1).tolist()
+"""
+LARGE_WIDGET = """
+w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Subspace(n=30), reducer='pca')
+w
+"""
 
 
 def assert_drawn(curve: FloatArray, alphas: list[float], losses: FloatArray) -> None:
@@ -71,3 +88,42 @@ def test_the_slice_follows_the_hand_while_the_kernel_is_blocked(
     assert notebook.ask("free_again") > drawn_at
     # What was selected meanwhile arrives once the kernel is free.
     assert shown == f"Selection: {len(notebook.selected())} samples"
+
+
+def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
+    browser: Browser, url: str, kind: str, root: Path
+) -> None:
+    write_notebook(root / "large.ipynb", LARGE, LARGE_WIDGET)
+    notebook = LandscapeNotebook(browser, url, kind, "large.ipynb")
+    notebook.run_all()
+    notebook.wait_for_widget()
+    notebook.wait_until_done()
+    # Nothing is refined but what the browser asks for.
+    notebook.tell("improve, w._slices.improve = w._slices.improve, lambda cancelled: None")
+    notebook.ask("setattr(w, 'selected', (7,))")
+    note = notebook.part("estimate")
+    expect(note).to_contain_text("of 2,000 examples, ±2 standard errors")
+    first = note.inner_text()
+    losses = np.array(notebook.ask("rows(w._profiles)[7]"))
+    errors = np.array(notebook.ask("rows(w._estimates['errors'])[7]"))
+    alphas = np.array(notebook.ask("w._alphas"))
+    (drawn,) = notebook.curves(TRAIN)
+    assert_drawn(drawn, alphas.tolist(), losses)
+    outline = notebook.page.locator(".lw-band").get_attribute("d")
+    assert outline is not None
+    corners = np.array([pair.split(",") for pair in outline[1:-1].split("L")], dtype=float)
+    upper, lower = corners[: len(alphas)], corners[len(alphas) :][::-1]
+    scale = np.polyfit(np.log10(losses), drawn[:, 1], 1)[0]
+    heights = [scale * np.log10(np.maximum(losses + k * errors, 1e-8)) for k in (2, -2)]
+    np.testing.assert_allclose(upper[:, 1] - lower[:, 1], heights[0] - heights[1], atol=1.0)
+    assert (np.abs(upper - lower)[alphas == 0] == 0).all()
+    notebook.tell("w._slices.improve = improve; w._slices.doubt([7]); w._worker.submit(improve)")
+    expect(note).not_to_contain_text(first)
+    worst = "max(e / l for e, l in zip(rows(w._estimates['errors'])[7], rows(w._profiles)[7]))"
+    for _ in range(100):
+        if notebook.ask(worst) <= 0.01:
+            break
+        notebook.page.wait_for_timeout(50)
+    assert notebook.ask(worst) <= 0.01
+    assert notebook.take_errors() == []
+    notebook.close()

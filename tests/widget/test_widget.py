@@ -218,8 +218,8 @@ def test_colours_can_stand_for_the_distortion_of_each_sample(widget):
 def test_slices_that_the_browser_asks_for_come_first(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
     widget.wait(60)
-    widget._profile.losses[:] = np.nan
-    widget._profile._known[:] = False
+    widget._slices.profile.losses[:] = np.nan
+    widget._slices.profile._known[:] = False
     widget._receive(widget, {"type": "slices", "indices": [11]}, [])
     widget.wait(30)
     profiles = floats(widget._profiles).reshape(len(widget.landscape.cloud), -1)

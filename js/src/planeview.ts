@@ -1,0 +1,256 @@
+// The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
+
+import { log, short } from "./colours";
+import { h, s } from "./dom";
+import type { State } from "./model";
+import { starPath } from "./panels";
+import { between, contour, levels, paint, trueShape, type Frame } from "./plane";
+import { Tooltip } from "./tooltip";
+
+const FINER = 6; // pixels a step of the grid, before the browser scales the image
+const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
+const LINES = 12; // contours at most
+
+/** What the kernel sends of a plane; `losses` by rows of the first sample's axis. */
+export interface PlaneData {
+  pair: [number, number];
+  extent: [number, number];
+  size: number;
+  losses: Float32Array;
+  valLosses: Float32Array;
+  gram: number[];
+  text: string[];
+}
+
+export interface PlaneState {
+  pair: [number, number];
+  state: "waiting" | "running" | "done" | "stopped" | "error";
+  done: number;
+  total: number;
+  message: string;
+}
+
+export class PlaneView {
+  readonly button = h(
+    "button",
+    { class: "lw-button lw-small", type: "button", "data-testid": "plane-toggle", "aria-pressed": "false", disabled: true },
+    "Plane",
+  );
+  private readonly canvas = h("canvas", { class: "lw-canvas", "aria-hidden": "true" });
+  private readonly layer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
+  private readonly tip = new Tooltip();
+  readonly element = h("div", { class: "lw-plane", "data-testid": "plane", hidden: true }, this.canvas, this.layer, this.tip.element);
+  /** Whether the plane is shown in place of the slice. */
+  on = false;
+  private frame: Frame | null = null;
+  private heights: number[] = [];
+  /** Where the contours are, in words. */
+  private levels: string[] = [];
+
+  /** `changed` is called when the plane has come or gone; `range` tells the map's colours of losses. */
+  constructor(
+    private readonly state: State,
+    private readonly changed: () => void,
+    private readonly range: () => readonly [number, number],
+    signal: AbortSignal,
+  ) {
+    this.button.addEventListener("click", () => this.turn(!this.on), { signal });
+    this.layer.addEventListener("pointermove", (event) => this.read(event), { signal });
+    this.layer.addEventListener("pointerleave", () => this.tip.hide(), { signal });
+    const observer = new ResizeObserver(() => this.draw());
+    observer.observe(this.element);
+    signal.addEventListener("abort", () => observer.disconnect());
+  }
+
+  /** The two selected samples, if a plane goes through them and θ*. */
+  private get pair(): [number, number] | null {
+    const { selected, samples } = this.state;
+    if (selected.length !== 2 || selected.some((i) => samples.kind[i] === "trained")) return null;
+    return [selected[0]!, selected[1]!];
+  }
+
+  private get data(): PlaneData | null {
+    const data = this.state.plane;
+    return data && String(data.pair) === String(this.pair) ? data : null;
+  }
+
+  private get work(): PlaneState | null {
+    const work = this.state.planeState;
+    return work && String(work.pair) === String(this.pair) ? work : null;
+  }
+
+  private turn(on: boolean): void {
+    this.on = on;
+    if (on) this.ask();
+    else this.state.model.send({ type: "no plane" });
+    this.changed();
+  }
+
+  private asked = "";
+
+  private ask(): void {
+    this.asked = String(this.pair);
+    if (!this.data || this.work?.state !== "done") this.state.model.send({ type: "plane", pair: this.pair });
+  }
+
+  /** Follow what is selected, and what the kernel has sent. */
+  update(): void {
+    const { pair } = this;
+    this.button.disabled = !pair;
+    this.button.title = pair ? "The loss on the plane through θ* and both samples" : "Select two samples to see the plane through them and θ*";
+    if (this.on && !pair) this.turn(false);
+    else if (this.on && this.asked !== String(pair)) this.ask();
+    this.button.setAttribute("aria-pressed", String(this.on));
+    this.element.hidden = !this.on;
+    this.draw();
+  }
+
+  get title(): string {
+    return this.pair ? `Loss on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}` : "";
+  }
+
+  /** What a sample is called on the map. */
+  private nameOf(index: number): string {
+    const { kind } = this.state.samples;
+    if (kind[index] !== "minimum") return `#${index}`;
+    return `M${kind.slice(0, index + 1).filter((other) => other === "minimum").length}`;
+  }
+
+  /** What stands below the plane: how good it is, and how far its drawing is. */
+  legend(): HTMLElement[] {
+    const { data, work } = this;
+    const parts: HTMLElement[] = [];
+    const working = work?.state === "running" || work?.state === "waiting";
+    if (data) {
+      // What it cost is told at the end, in the place where the progress was.
+      const text = working ? data.text.slice(0, 1) : [...data.text, ...this.levels];
+      parts.push(h("span", { "data-testid": "plane-error" }, ...text.map((part) => h("span", { class: "lw-part" }, part))));
+    }
+    const status = this.status(work);
+    if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
+    if (working) {
+      const stop = h("button", { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" }, "Stop");
+      stop.addEventListener("click", () => this.state.model.send({ type: "no plane" }));
+      parts.push(stop);
+    }
+    return parts;
+  }
+
+  private status(work: PlaneState | null): string {
+    if (!work) return "";
+    const count = work.total ? `: ${work.done.toLocaleString("en-US")} of ${work.total.toLocaleString("en-US")} evaluations` : "…";
+    return {
+      waiting: "waiting for the work that is running",
+      running: `${this.data ? "refining" : "evaluating"}${count}`,
+      stopped: "stopped before it was as good as it should be",
+      error: work.message,
+      done: "",
+    }[work.state];
+  }
+
+  draw(): void {
+    const { data } = this;
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (!this.on || width === 0) return;
+    const ratio = window.devicePixelRatio || 1;
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    this.frame = null;
+    this.levels = [];
+    if (!data) {
+      const text = this.work?.state === "error" ? "no plane" : "computing…";
+      this.layer.replaceChildren(s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text));
+      return;
+    }
+    const inner = trueShape(data.gram, data.extent, width - 2 * ROOM.side, height - ROOM.top - ROOM.bottom);
+    this.frame = inner;
+    this.heights = Array.from(data.losses, (loss) => (Number.isFinite(loss) ? log(loss) : NaN));
+    const context = this.canvas.getContext("2d")!;
+    context.scale(ratio, ratio);
+    context.translate(ROOM.side, ROOM.top);
+    this.fill(context, data, inner);
+    this.rule(context, data, inner);
+    this.mark(data, inner);
+  }
+
+  private fill(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, { matrix: m }: Frame): void {
+    const { side, pixels } = paint(this.heights, size, this.range(), FINER);
+    const image = document.createElement("canvas");
+    image.width = image.height = side;
+    image.getContext("2d")!.putImageData(new ImageData(pixels, side, side), 0, 0);
+    const step = (high - low) / side;
+    context.save();
+    context.transform(
+      m[0] * step, m[1] * step, -m[2] * step, -m[3] * step,
+      m[0] * low + m[2] * high + m[4], m[1] * low + m[3] * high + m[5],
+    );
+    context.imageSmoothingQuality = "high";
+    context.drawImage(image, 0, 0);
+    context.restore();
+  }
+
+  private rule(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, frame: Frame): void {
+    const known = this.heights.filter(Number.isFinite);
+    if (!known.length) return;
+    const names: string[] = [];
+    const [dark, bright] = this.range();
+    const step = (high - low) / (size - 1);
+    const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
+    for (const { at: level, text } of levels(Math.min(...known), Math.max(...known), LINES)) {
+      context.strokeStyle = (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
+      context.beginPath();
+      for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
+        context.moveTo(...at(i0, j0));
+        context.lineTo(...at(i1, j1));
+      }
+      context.stroke();
+      names.push(text);
+    }
+    this.levels = names.length ? [`contours at ${names.join(", ")}`] : [];
+  }
+
+  private mark({ pair, extent: [low, high] }: PlaneData, frame: Frame): void {
+    const at = (a: number, b: number): [number, number] => {
+      const [x, y] = frame.toPixel(a, b);
+      return [x + ROOM.side, y + ROOM.top];
+    };
+    const [origin, first, second] = [at(0, 0), at(1, 0), at(0, 1)];
+    const parts: SVGElement[] = [
+      s("polygon", { class: "lw-outline", points: [at(low, low), at(high, low), at(high, high), at(low, high)].join(" ") }),
+    ];
+    for (const kind of ["lw-way lw-way-under", "lw-way"]) {
+      parts.push(s("polyline", { class: kind, points: [first, origin, second].join(" ") }));
+      parts.push(s("polyline", { class: `${kind} lw-way-between`, points: [first, second].join(" ") }));
+    }
+    parts.push(s("path", { class: "lw-star", d: starPath(11), transform: `translate(${origin[0]} ${origin[1]})` }));
+    const name = (text: string, [x, y]: [number, number], above: boolean) =>
+      s("text", { class: "lw-place-name", x, y: above ? y - 12 : y + 24 }, text);
+    parts.push(name("θ*", origin, false));
+    [first, second].forEach((place, n) => {
+      parts.push(s("circle", { class: "lw-place", cx: place[0], cy: place[1], r: 6 }));
+      parts.push(name(this.nameOf(pair[n]!), place, n === 1));
+    });
+    this.layer.replaceChildren(...parts);
+  }
+
+  private read(event: PointerEvent): void {
+    const { data, frame } = this;
+    if (!data || !frame) return;
+    const box = this.layer.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const [a, b] = frame.toPlane(x - ROOM.side, y - ROOM.top);
+    const [low, high] = data.extent;
+    const place = (value: number) => ((value - low) / (high - low)) * (data.size - 1);
+    if (!(a >= low && b >= low && a <= high && b <= high)) return this.tip.hide();
+    const value = (heights: ArrayLike<number>) => {
+      const found = between(heights, data.size, place(a), place(b));
+      return Number.isFinite(found) ? short(10 ** found) : "not finite";
+    };
+    const lines = [`training loss ${value(this.heights)}`];
+    if (data.valLosses.length) {
+      lines.push(`validation loss ${value(data.valLosses.map((loss) => (Number.isFinite(loss) ? log(loss) : NaN)))}`);
+    }
+    lines.push(`${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`);
+    this.tip.show(lines, x, y, this.element);
+  }
+}

@@ -1,0 +1,242 @@
+"""The slices of all samples: first those that are asked for, then the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.cloud import Cloud
+from landscape_widgets.growing import FIRST, SHARES, GrowingSlices
+from landscape_widgets.landscape import Landscape
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, never
+from landscape_widgets.slices import ALPHAS, slice_along
+from landscape_widgets.widget import wire
+
+PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
+AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
+PUBLISH_EVERY = 1.0  # s
+BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
+
+
+class Slices:
+    """Computes slices on the worker's thread, and sends them to the browser.
+
+    Where all of the data take too long for a slice to be there at once, slices are estimated from
+    a part of it (see `growing`): those on the screen are refined for as long as the browser asks
+    for it, the others in the time that is left.
+
+    Parameters
+    ----------
+    send : callable
+        Gets the widget's traits that are to change, all at once.
+    report : callable
+    first : callable
+        Work that comes before slices that nobody has asked for.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[dict[str, Any]], None],
+        report: ProgressCallback,
+        first: Callable[[CancelCallback], None],
+    ) -> None:
+        self._send, self._report, self._first = send, report, first
+        self._until = 0.0
+        self._lock = threading.Lock()
+        self.end()
+
+    def end(self) -> None:
+        """Let go of the landscape."""
+        self._land: Landscape | None = None
+        self._growing: GrowingSlices | None = None
+        self._wanted: list[int] = []
+        self._doubted: list[int] = []
+        self.profile = wire.Profiles(0, ALPHAS, False)
+
+    @property
+    def land(self) -> Landscape:
+        """The landscape that is sliced."""
+        assert self._land is not None
+        return self._land
+
+    def begin(self, land: Landscape, alphas: FloatArray = ALPHAS) -> None:
+        """Begin anew, with the samples of a landscape."""
+        assert land.cloud is not None
+        self._land, self._growing, self._doubted = land, None, []
+        self.profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
+        self._publish()
+
+    def follow(self, cloud: Cloud) -> None:
+        """Make room for samples behind those that are there."""
+        self.profile.grow(len(cloud))
+        if self._growing is not None:
+            self._growing.follow(cloud)
+        self._publish()
+
+    def fit(self, seconds: float | None) -> None:
+        """Choose the values of α and the part of the data by what a loss takes.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            A loss; it is measured where it is not given.
+        """
+        land, cloud = self.land, self.land.cloud
+        assert cloud is not None
+        if seconds is None:
+            seconds = self._measure(land, cloud)
+        first = None
+        if len(ALPHAS) * seconds > AT_ONCE and _may_estimate(land):
+            fitting = [
+                part
+                for part, share in enumerate(SHARES[: FIRST + 1])
+                if share * len(ALPHAS) * seconds < AT_ONCE
+            ]
+            first = max(fitting, default=0)
+            seconds *= SHARES[first]
+        alphas = ALPHAS
+        if len(cloud) * len(ALPHAS) * seconds > 2 * PROFILE_SECONDS:
+            # There is no time for the slices of all: as many values as one can have at once.
+            step = 2 if len(ALPHAS[::2]) * seconds < AT_ONCE else 4
+            alphas = np.unique(np.append(ALPHAS[::step], [0.0, 1.0]))
+        if first is None and alphas is ALPHAS:
+            return
+        self.begin(land, alphas)
+        if first is not None:
+            self._growing = GrowingSlices(land.objective, cloud, alphas, first=first)
+
+    @staticmethod
+    def _measure(land: Landscape, cloud: Cloud) -> float:
+        """Seconds a loss, with those of the fastest strategy."""
+        rows = cloud.coefficients[:3]
+        land.objective.evaluate(cloud.basis, rows, metrics=False)
+        start = time.perf_counter()
+        land.objective.evaluate(cloud.basis, rows, metrics=False)
+        return (time.perf_counter() - start) / len(rows)
+
+    # Asked for by the browser
+
+    def ask(self, indices: Iterable[int]) -> None:
+        """Want the slices of some samples, before all others."""
+        with self._lock:
+            self._wanted.extend(indices)
+
+    def doubt(self, indices: Iterable[int]) -> None:
+        """Want better slices of these samples, which are on the screen, and no longer of others."""
+        with self._lock:
+            self._doubted = list(indices)
+
+    def serve(self, cancelled: CancelCallback = never) -> None:
+        """Compute the slices that were asked for, the latest first."""
+        while self._wanted and not cancelled():
+            with self._lock:
+                block, self._wanted = self._wanted[-16:][::-1], self._wanted[:-16]
+            block = [i for i in dict.fromkeys(block) if self._is_missing(i)]
+            if block:
+                self._take(block, cancelled)
+                self._publish()
+
+    def improve(self, cancelled: CancelCallback = never) -> None:
+        """Take the slices on the screen from the next larger part of the data."""
+        self.serve(cancelled)
+        while self._doubted and self._growing is not None and not cancelled():
+            with self._lock:
+                shown, self._doubted = self._doubted, []
+            known = [i for i in shown if i < self.profile.n and self.profile.has(i)]
+            rough = self._growing.doubtful(known)
+            if rough:
+                self._take(rough, lambda: self._is_asked or cancelled())
+                self._publish()
+            self.serve(cancelled)
+
+    @property
+    def _is_asked(self) -> bool:
+        return bool(self._wanted or self._doubted)
+
+    def _is_missing(self, index: int) -> bool:
+        return index < self.profile.n and not self.profile.has(index)
+
+    def _take(self, indices: list[int], interrupted: CancelCallback) -> int:
+        """Take slices, from the next part where they are estimated; how many were done."""
+        land, growing = self.land, self._growing
+        assert land.cloud is not None
+        if growing is None:
+            self.profile.put(slice_along(land.objective, land.cloud, indices, self.profile.alphas))
+            return len(indices)
+        for done, index in enumerate(indices):
+            found = growing.grow(index, interrupted=interrupted)
+            if found is None:
+                return done
+            self.profile.put(found)
+        return len(indices)
+
+    # In the background
+
+    def compute(self, cancelled: CancelCallback) -> None:
+        """The slices of all samples, so that the browser needs the kernel no more.
+
+        Those that are not there in time come when they are asked for.
+        """
+        self._until = time.monotonic() + PROFILE_SECONDS
+        self._work_through("slices", self._is_missing, cancelled)
+        for part in range(len(SHARES) if self._growing is not None else 0):
+            self._work_through("estimates", partial(self._is_rough, part), cancelled)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long slices may yet be taken that nobody has asked for."""
+        return max(0.0, self._until - time.monotonic())
+
+    def _is_rough(self, part: int, index: int) -> bool:
+        """Whether a sample's slice is from a part, and not good enough."""
+        growing = self._growing
+        assert growing is not None
+        return bool(growing.parts[index] == part) and not growing.converged(index)
+
+    def _work_through(
+        self, phase: str, is_due: Callable[[int], bool], cancelled: CancelCallback
+    ) -> None:
+        """Take the slices that are due block by block, as long as there is time."""
+        size, shown = 4 if self._growing is None else 1, time.monotonic()
+        waiting = list(filter(is_due, range(self.profile.n)))
+        total = len(waiting)
+        while waiting and not cancelled() and self.seconds_left:
+            self._first(cancelled)
+            self.improve(cancelled)
+            waiting = list(filter(is_due, waiting))  # some may have been asked for
+            begun = time.perf_counter()
+            done = self._take(waiting[:size], lambda: self._is_asked or cancelled())
+            waiting = waiting[done:]
+            took = time.perf_counter() - begun
+            size = int(np.clip(size * BLOCK_SECONDS / max(took, 1e-3), 1, 64))
+            self._report(Progress(phase, total - len(waiting), total))
+            if time.monotonic() - shown > PUBLISH_EVERY:
+                shown = time.monotonic()
+                self._publish()
+        self._publish()
+
+    def _publish(self) -> None:
+        profile, growing = self.profile, self._growing
+        self._send(
+            {
+                "_alphas": profile.alphas.tolist(),
+                "_profiles": wire.floats(profile.losses),
+                "_val_profiles": wire.floats(profile.val_losses),
+                "_estimates": {}
+                if growing is None
+                else wire.estimates(profile, self.land.objective.n_examples, growing.tolerance),
+            }
+        )
+
+
+def _may_estimate(land: Landscape) -> bool:
+    """Whether a part of the examples has a loss, and takes less time than all of them."""
+    objective = land.objective
+    reestimated = objective.has_batchnorm and objective.batchnorm == "reestimate"
+    return objective.why_no_example_losses() is None and not reestimated

@@ -1,0 +1,84 @@
+"""The plane through two selected samples, in real JupyterLab 4 and Notebook 7."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from landscape_widgets.widget.figures import VIRIDIS
+from tests.browser.jupyter import FloatArray
+from tests.browser.landscape import LandscapeNotebook
+
+pytestmark = pytest.mark.timeout(240)
+
+# The loss at θ* + a (θ_i − θ*) + b (θ_j − θ*), by the model itself.
+LOSS = """(lambda a, b, i, j: (lambda land: land.objective.loss(
+    land.objective.anchor + a * land.cloud.displacement(i) + b * land.cloud.displacement(j)
+))(w.landscape))({}, {}, {}, {})"""
+
+
+def colour(share: float) -> FloatArray:
+    """Viridis at a share of its range, as red, green and blue."""
+    table = np.array([[int(hex[k : k + 2], 16) for k in (1, 3, 5)] for hex in VIRIDIS])
+    places = np.linspace(0, 1, len(table))
+    return np.array([np.interp(share, places, table[:, c]) for c in range(3)])
+
+
+def places(notebook: LandscapeNotebook) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Where on the page θ* and the two samples are drawn in the plane."""
+    notebook.part("plane").scroll_into_view_if_needed()
+    boxes = notebook.page.evaluate(
+        """() => ['star', 'place']
+          .flatMap((kind) => [...document.querySelectorAll(`[data-testid=plane] .lw-${kind}`)])
+          .map((mark) => mark.getBoundingClientRect())
+          .map((box) => [box.x + box.width / 2, box.y + box.height / 2])"""
+    )
+    star, first, second = np.array(boxes)
+    return star, first, second
+
+
+def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNotebook) -> None:
+    toggle = notebook.part("plane-toggle")
+    expect(toggle).to_be_disabled()
+    kinds = notebook.ask("w._samples['kind']")
+    i, j = [n for n, kind in enumerate(kinds) if kind == "minimum"][:2]
+    notebook.ask(f"setattr(w, 'selected', ({i}, {j}))")
+    toggle.click()
+    expect(notebook.part("plane-error")).to_contain_text("held out", timeout=30_000)
+    expect(notebook.part("plane-status")).to_have_count(0, timeout=30_000)
+    expect(notebook.page.get_by_text("Loss on the plane through θ*, M1 and M2")).to_be_visible()
+    star, first, second = places(notebook)
+    low, high = np.log10(notebook.ask("w.landscape.to_frame().loss.quantile([.01, .99]).tolist()"))
+    for a, b in ((0.5, 0.5), (0.25, 0.9), (0.9, -0.3)):
+        place = star + a * (first - star) + b * (second - star)
+        notebook.point_at(place)
+        said = notebook.part("plane").get_by_text("training loss").inner_text()
+        truth = notebook.ask(LOSS.format(a, b, i, j))
+        assert float(said.split()[-1]) == pytest.approx(truth, rel=0.03)  # a pixel, and the spline
+        painted = notebook.page.evaluate(
+            """([x, y]) => {
+              const canvas = document.querySelector('[data-testid=plane] canvas');
+              const box = canvas.getBoundingClientRect();
+              const scale = canvas.width / box.width;
+              const at = [(x - box.x) * scale - 4, (y - box.y) * scale - 4];
+              return [...canvas.getContext('2d').getImageData(...at, 9, 9).data];
+            }""",
+            place.tolist(),
+        )
+        rgb = np.median(np.reshape(painted, (-1, 4)), axis=0)[:3]  # a contour may pass
+        assert np.abs(rgb - colour((np.log10(truth) - low) / (high - low))).max() < 10
+    toggle.click()
+    expect(notebook.part("plane")).to_be_hidden()
+
+
+def test_a_selection_of_others_than_two_samples_shows_the_slice_again(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.ask("setattr(w, 'selected', (5, 9))")
+    notebook.part("plane-toggle").click()
+    expect(notebook.part("plane")).to_be_visible()
+    notebook.ask("setattr(w, 'selected', (5, 9, 12))")
+    expect(notebook.part("plane")).to_be_hidden()
+    expect(notebook.part("plane-toggle")).to_be_disabled()
+    expect(notebook.page.get_by_text("Loss on the way to the selection")).to_be_visible()

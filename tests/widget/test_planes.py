@@ -1,0 +1,169 @@
+import time
+
+import numpy as np
+import pytest
+from torch import nn
+
+import landscape_widgets as lw
+from tests.models import digits, mlp, train
+
+DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
+SAMPLER = lw.samplers.Minima(n=20)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return train(mlp(), DATA, 60)
+
+
+@pytest.fixture
+def widget(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER, reducer="pca")
+    widget.wait(60)
+    yield widget
+    widget.close()
+
+
+def floats(raw: bytes) -> np.ndarray:
+    return np.frombuffer(raw, dtype=np.float32)
+
+
+def ask(widget, a: int, b: int) -> None:
+    widget._receive(widget, {"type": "plane", "pair": [a, b]}, [])
+
+
+def watch(widget, name: str, react=lambda count: None) -> list[dict]:
+    """All values that a trait takes; `react` is told how many there were."""
+    seen = []
+
+    def see(change) -> None:
+        seen.append(change.new)
+        react(len(seen))
+
+    widget.observe(see, name)
+    return seen
+
+
+def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
+    planes = watch(widget, "_plane")
+    ask(widget, 2, 5)
+    widget.wait(60)
+    assert widget._plane_state["state"] == "done"
+    assert len(planes) >= 3
+    truth = widget.landscape.plane(2, 5)
+    final = planes[-1]
+    assert final["pair"] == [2, 5]
+    assert final["size"] == 51
+    assert final["extent"] == [-0.5, 1.5]
+    np.testing.assert_allclose(floats(final["losses"]), truth.losses.ravel(), rtol=1e-4)
+    np.testing.assert_allclose(floats(final["val_losses"]), truth.val_losses.ravel(), rtol=1e-4)
+    np.testing.assert_allclose(final["gram"], truth.gram.ravel())
+    assert truth.converged
+    error, cost = final["text"]
+    assert cost == f"{truth.evaluations:,} evaluations instead of 2,601"
+    assert error.endswith("% (95th percentile) at 48 points held out")
+    coarse = floats(planes[0]["losses"])
+    assert np.isfinite(coarse).all()
+    assert planes[0]["text"][0].endswith(", more than 0.5%")
+
+
+def test_a_plane_that_was_drawn_is_not_drawn_again(widget, monkeypatch):
+    ask(widget, 2, 5)
+    widget.wait(60)
+    first = widget._plane
+    ask(widget, 1, 5)
+    widget.wait(60)
+    assert widget._plane["pair"] == [1, 5]
+    monkeypatch.setattr(widget.landscape, "plane", None)
+    ask(widget, 2, 5)
+    widget.wait(60)
+    assert widget._plane == first
+    assert widget._plane_state["state"] == "done"
+
+
+def test_a_plane_that_is_no_longer_wanted_ends_early_and_keeps_what_there_is(widget):
+    def give_up(count: int) -> None:
+        widget._receive(widget, {"type": "no plane"}, [])
+
+    planes = watch(widget, "_plane", give_up)
+    ask(widget, 2, 5)
+    widget.wait(60)
+    assert widget._plane_state["state"] == "stopped"
+    assert len(planes) == 1
+    assert widget._plane["pair"] == [2, 5]
+    assert np.isfinite(floats(widget._plane["losses"])).all()
+
+
+def test_another_plane_ends_the_one_before(widget):
+    def think_again(count: int) -> None:
+        if count == 1:
+            ask(widget, 1, 4)
+
+    planes = watch(widget, "_plane", think_again)
+    ask(widget, 2, 5)
+    widget.wait(60)
+    assert [plane["pair"] for plane in planes[:2]] == [[2, 5], [1, 4]]
+    assert widget._plane["pair"] == [1, 4]
+    assert widget._plane_state["state"] == "done"
+
+
+def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
+    slices_then = []
+
+    def point_at_one(count: int) -> None:
+        if count == 1:
+            widget._receive(widget, {"type": "slices", "indices": [7]}, [])
+        slices_then.append(np.isfinite(floats(widget._profiles).reshape(24, -1)[7]).all())
+
+    planes = watch(widget, "_plane", point_at_one)
+    ask(widget, 2, 5)
+    widget.wait(60)
+    assert not slices_then[0]
+    assert slices_then[1]
+    assert len(planes) > 2
+
+
+def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatch):
+    def slow(outputs, targets):
+        time.sleep(1e-3)
+        return nn.functional.cross_entropy(outputs, targets)
+
+    own, known = lw.LandscapeWidget._report, []
+
+    def report(self, progress):
+        own(self, progress)
+        if progress.phase == "slices" and not known:
+            known.append(progress.done)
+            ask(self, 2, 5)
+
+    monkeypatch.setattr(lw.LandscapeWidget, "_report", report)
+    monkeypatch.setattr("landscape_widgets.widget.slices.BLOCK_SECONDS", 0.01)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow, sampler=SAMPLER, reducer="pca")
+    left = []
+
+    def see(count: int) -> None:
+        left.append(int(np.isnan(floats(widget._profiles).reshape(24, -1)[:, 0]).sum()))
+
+    watch(widget, "_plane", lambda count: see(count) if count > 1 else None)
+    widget.wait(120)
+    assert widget._plane_state["state"] == "done"
+    assert left[-1] > 0
+    assert np.isfinite(floats(widget._profiles)).all()
+    widget.close()
+
+
+def test_samples_on_one_line_with_the_trained_weights_are_told_so(widget):
+    ask(widget, 0, 5)
+    widget.wait(60)
+    assert widget._plane_state["state"] == "error"
+    assert "lie on one line through θ*" in widget._plane_state["message"]
+    assert widget._progress["state"] == "done"
+
+
+def test_other_samples_have_other_planes(widget):
+    ask(widget, 2, 5)
+    widget.wait(60)
+    widget._receive(widget, {"type": "choose", "what": "sampler", "key": "subspace"}, [])
+    widget.wait(120)
+    assert widget._plane == widget._plane_state == {}
