@@ -95,15 +95,15 @@ class HessianProduct:
         held: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            held[storage.data_ptr()] = storage.nbytes()
+            # Not the whole storage: a tile is a view of all the data.
+            held[tensor.data_ptr()] = max(held.get(tensor.data_ptr(), 0), tensor.nbytes)
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, _as_it_is):
             share = next(iter(self.shares(PILOT)))
             # Held until all is weighed, so that no two of its tensors lie in the same place.
             graph = self._differentiated(share) if share.requires_grad else ()
-        known = {leaf.untyped_storage().data_ptr() for leaf in self.leaves}
+        known = {leaf.data_ptr() for leaf in self.leaves}
         del graph
         return sum(size for place, size in held.items() if place not in known)
 
