@@ -43,3 +43,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def verdict(reached: bool) -> str:
+    """Whether a target is reached, in a word."""
+    return "yes" if reached else "**no**"

@@ -93,6 +93,28 @@ class Ours(Plain):
 
         return self.objective.evaluate(DenseBasis(directions), rows).losses
 
+    def eigenvalues(self, top: int) -> np.ndarray:
+        from landscape_widgets.hessian import hessian_eigenpairs
+
+        return hessian_eigenpairs(self.objective, top=top).values
+
+
+class PyHessian:
+    """PyPI pyhessian: ``hessian(...).eigenvalues``, all data as one batch, its own settings."""
+
+    module = "pyhessian"
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def eigenvalues(self, top: int) -> np.ndarray:
+        from pyhessian import hessian
+
+        model = copy.deepcopy(self.task.model)
+        data = (self.task.inputs, self.task.targets)
+        found = hessian(model, nn.CrossEntropyLoss(), data=data, cuda=False)
+        return np.array(found.eigenvalues(top_n=top)[0])
+
 
 class LossLandscapes:
     """PyPI loss-landscapes: ``linear_interpolation``, ``planar_interpolation``, ``point``."""
@@ -232,4 +254,5 @@ ADAPTERS: dict[str, Any] = {
     "loss-landscapes": LossLandscapes,
     "landscaper": Landscaper,
     "loss-landscape-3d": LossLandscape3D,
+    "pyhessian": PyHessian,
 }

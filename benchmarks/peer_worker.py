@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,11 +65,20 @@ def main() -> None:
         try:
             if adapter is None:
                 adapter = ADAPTERS[package](task)
-            answer = _run(adapter, request, directions(size, request["k"], scale))
+            if request["task"] == "eigenvalues":
+                answer = _eigenvalues(adapter, request["top"])
+            else:
+                answer = _run(adapter, request, directions(size, request["k"], scale))
             answer["bytes"] = memory("VmHWM") - before
         except Exception:
             answer["error"] = traceback.format_exc().strip().splitlines()[-1]
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def _eigenvalues(adapter: Any, top: int) -> dict[str, object]:
+    start = time.perf_counter()
+    values = adapter.eigenvalues(top)
+    return {"seconds": time.perf_counter() - start, "values": [float(value) for value in values]}
 
 
 def _run(adapter: object, request: dict[str, object], vectors: torch.Tensor) -> dict[str, object]:

@@ -14,11 +14,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
 
 from benchmarks import measure
-from benchmarks.networks import make
+from benchmarks.networks import trained
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.parameters import random_directions
@@ -30,23 +28,6 @@ HEAD = (
     "network", "plane", "evaluations", "fewer by", "median error", "p95 error", "largest",
     "says p95", "adaptive, s", "direct, s",
 )  # fmt: skip
-
-
-def trained(name: str, steps: int) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    """A network of the benchmarks, fitted to the digits in the shape of its own inputs."""
-    task = make(name)
-    x, y = load_digits(return_X_y=True)
-    inputs = torch.tensor(x / 16, dtype=torch.float32).view(-1, *task.inputs.shape[1:])
-    targets = torch.tensor(y)
-    model = task.model.train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.003)
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(steps):
-        some = torch.randperm(len(inputs), generator=generator)[:128]
-        optimiser.zero_grad()
-        nn.functional.cross_entropy(model(inputs[some]), targets[some]).backward()
-        optimiser.step()
-    return model.eval(), (inputs, targets)
 
 
 def planes(land: Landscape) -> Iterator[tuple[str, DenseBasis, tuple[float, float]]]:
@@ -101,8 +82,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     lines = []
     for name in ("digits MLP 64-64-64-10", "CNN 8×8"):
-        model, data = trained(name, options.steps)
-        land = Landscape(model, data, metrics=[])
+        task = trained(name, options.steps)
+        land = Landscape(task.model, (task.inputs, task.targets), metrics=[])
         for kind, basis, extent in planes(land):
             lines.append((name, kind, *measured(land, basis, extent)))
     print(measure.table(HEAD, lines))

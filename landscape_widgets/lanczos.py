@@ -106,7 +106,7 @@ def extreme_eigenpairs(
         scale = max(map(abs, diagonal), default=0.0) + max(beside, default=0.0)
         exhausted = length <= torch.finfo(like.dtype).eps * max(scale, 1e-300) * 10
         enough = step + 1 >= wanted
-        if enough and (step + 1 == most or step % 5 == 4 or exhausted):
+        if enough and (step + 1 == most or step % 2 or exhausted):
             values, shares = _tridiagonal(diagonal, beside)
             chosen = _ends(len(values), top, bottom)
             residuals = np.abs(shares[-1, chosen]) * length

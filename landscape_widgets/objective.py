@@ -27,6 +27,7 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.hessian import HessianProduct, room
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.parameters import ParameterLayout
@@ -290,20 +291,37 @@ class Objective:
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
-        theta = self._take(theta).requires_grad_()
-        product = torch.zeros_like(theta)
-        v = v.to(theta)
-        tiles = list(self._tiles("train"))
-        count = sum(self._count(tile) for tile in tiles)
-        with self._lock, self._differentiable():
-            self._settle(theta)
-            for tile in tiles:
-                share = self._mean(theta, tile) * (self._count(tile) / count)
-                (gradient,) = torch.autograd.grad(share, theta, create_graph=True)
-                if gradient.requires_grad:
-                    (part,) = torch.autograd.grad(gradient, theta, v, materialize_grads=True)
-                    product += part
-        return product.detach()
+        return self.hessian(theta, keep=False)(v)
+
+    def hessian(self, theta: Tensor, *, keep: bool = True) -> Callable[[Tensor], Tensor]:
+        """Products with the Hessian at θ for many vectors: v (P,) → H v (P,).
+
+        The graph of the gradient is kept between them where it fits in memory; `keep=False`
+        never does, and takes a tile's memory.
+        """
+        theta = self._take(theta)
+        weights = {
+            name: part.clone().requires_grad_()
+            for name, part in self.layout.unflatten(theta).items()
+        }
+        count = sum(self._count(tile) for tile in self._tiles("train"))
+
+        def shares(tile_size: int | None) -> Iterator[Tensor]:
+            for tile in self._tiles("train", tile_size):
+                yield self._mean(weights, tile) * (self._count(tile) / count)
+
+        @contextmanager
+        def around() -> Iterator[None]:
+            with self._lock, self._differentiable():
+                self._settle(theta)
+                yield
+
+        # Re-estimated statistics are written to by whatever is evaluated in between.
+        may_stay = keep and self._inplace.prepare is None
+        return HessianProduct(
+            list(weights.values()), shares, self.train.size, around,
+            room(self.device) if may_stay else 0,
+        )  # fmt: skip
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
@@ -591,11 +609,11 @@ class Objective:
             )
         return theta.detach().to(self.device, self.dtype, copy=True)
 
-    def _tiles(self, split: str) -> Iterator[Batch]:
+    def _tiles(self, split: str, size: int | None = None) -> Iterator[Batch]:
         examples = self.train if split == "train" else self.val
         if examples is None:
             raise ValueError("There is no validation data. Give val_data to see its loss.")
-        for tile in examples.tiles(self._tile):
+        for tile in examples.tiles(self._tile and (size or self._tile)):
             yield tile.to(self.device)
 
     def _count(self, tile: Batch) -> float:
@@ -603,9 +621,8 @@ class Objective:
             return self.loss_function.count(tile.targets)
         return tile.size
 
-    def _mean(self, theta: Tensor, tile: Batch) -> Tensor:
-        """Mean loss on a tile as a differentiable function of θ."""
-        weights = self.layout.unflatten(theta)
+    def _mean(self, weights: Mapping[str, Tensor], tile: Batch) -> Tensor:
+        """Mean loss on a tile as a differentiable function of θ, tensor by tensor."""
         loss = self.loss_function
         if isinstance(loss, ModelLoss):
             value: Tensor = functional_call(
@@ -627,7 +644,8 @@ class Objective:
         with self._lock, self._differentiable(attention=False):
             self._settle(theta)
             for tile in tiles:
-                share = self._mean(theta, tile) * (self._count(tile) / count)
+                weights = self.layout.unflatten(theta)
+                share = self._mean(weights, tile) * (self._count(tile) / count)
                 if share.requires_grad:
                     (part,) = torch.autograd.grad(share, theta, materialize_grads=True)
                     gradient += part

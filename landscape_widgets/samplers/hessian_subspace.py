@@ -10,7 +10,8 @@ import numpy as np
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
-from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
+from landscape_widgets.hessian import hessian_eigenpairs
+from landscape_widgets.lanczos import Eigenpairs
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import (
     SAMPLES,
@@ -85,12 +86,11 @@ class HessianSubspace(Sampler):
         Cancelled
         """
         objective = work.objective
-        return extreme_eigenpairs(
-            lambda vector: objective.hvp(objective.anchor, vector),
-            objective.anchor,
+        return hessian_eigenpairs(
+            objective,
             top=self.top,
             bottom=self.bottom,
-            generator=work.generator,
+            seed=work.generator,
             tolerance=self.tolerance,
             iterations=self.iterations,
             on_iteration=lambda done, total: work.report("Hessian", done, total),

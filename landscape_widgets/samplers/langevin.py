@@ -16,7 +16,7 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.directions import Directions
-from landscape_widgets.lanczos import extreme_eigenpairs
+from landscape_widgets.hessian import hessian_eigenpairs
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
@@ -149,10 +149,9 @@ class Langevin(Sampler):
         tether = self.tether or objective.size / (TETHER * radius) ** 2
         if self.step_size is not None:
             return Settings(temperature, tether, self.step_size)
-        top = extreme_eigenpairs(
-            lambda vector: objective.hvp(objective.anchor, vector),
-            objective.anchor,
-            generator=work.generator,
+        top = hessian_eigenpairs(
+            objective,
+            seed=work.generator,
             tolerance=0.05,
             iterations=20,
             on_iteration=lambda done, total: work.report("step size", done, total),

@@ -1,0 +1,162 @@
+"""Products of a Hessian with vectors, and its extreme eigenpairs.
+
+The gradient g(θ) is differentiated once: H v = ∂(gᵀv)/∂θ is then one pass back through its graph,
+for as many vectors as there are. That graph is kept where it fits in memory, else it is built for
+each product and each tile of examples anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.evaluation.memory import SHARE, free_memory
+from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
+
+if TYPE_CHECKING:
+    from landscape_widgets.objective import Objective
+
+PILOT = 32  # examples whose graph is weighed
+TILE_BYTES = 16 << 20  # a pass through more than this leaves the caches
+
+Shares = Callable[[int | None], Iterator[Tensor]]
+
+
+class HessianProduct:
+    """v (P,) → H v (P,) at one θ, H the Hessian of a sum of shares.
+
+    Parameters
+    ----------
+    leaves : sequence of Tensors
+        θ, tensor by tensor.
+    shares : callable
+        Tiles of at most so many examples (None: as many as the model must see at a time) → their
+        shares of the loss, as differentiable functions of the leaves.
+    examples : int
+        How many there are in all.
+    around : callable
+        Makes the context that the loss is differentiated in.
+    room : int
+        Bytes that may be kept between products; with 0 nothing is.
+    """
+
+    def __init__(
+        self,
+        leaves: Sequence[Tensor],
+        shares: Shares,
+        examples: int,
+        around: Callable[[], AbstractContextManager[None]],
+        room: int,
+    ) -> None:
+        self.leaves, self.shares, self.around = leaves, shares, around
+        self.tile: int | None = None
+        self.kept: list[Sequence[Tensor]] | None = None
+        if room:
+            with self.around():
+                each = -(-self._weigh() // min(PILOT, examples))
+                self.tile = max(PILOT, TILE_BYTES // max(1, each))
+                if each * examples <= room:
+                    self.kept = list(self._gradients())
+
+    def __call__(self, v: Tensor) -> Tensor:
+        sizes = [leaf.numel() for leaf in self.leaves]
+        pieces = torch.split(v.to(self.leaves[0]), sizes)
+        parts = [part.view_as(leaf) for part, leaf in zip(pieces, self.leaves, strict=True)]
+        total = [torch.zeros_like(leaf) for leaf in self.leaves]
+        keep = self.kept is not None
+        with self.around():
+            for gradient in self._gradients() if self.kept is None else self.kept:
+                # A gradient that no longer depends on θ has no graph.
+                curved = [i for i, g in enumerate(gradient) if g.requires_grad]
+                if not curved:
+                    continue
+                products = torch.autograd.grad(
+                    [gradient[i] for i in curved], self.leaves, [parts[i] for i in curved],
+                    retain_graph=keep, materialize_grads=True,
+                )  # fmt: skip
+                for sum_, product in zip(total, products, strict=True):
+                    sum_ += product
+        return torch.cat([part.reshape(-1) for part in total])
+
+    def _gradients(self) -> Iterator[Sequence[Tensor]]:
+        for share in self.shares(self.tile):
+            if share.requires_grad:
+                yield self._differentiated(share)
+
+    def _differentiated(self, share: Tensor) -> Sequence[Tensor]:
+        return torch.autograd.grad(share, self.leaves, create_graph=True, materialize_grads=True)
+
+    def _weigh(self) -> int:
+        """Bytes that the graph of the first few examples holds, besides θ."""
+        held: dict[int, int] = {}
+
+        def note(tensor: Tensor) -> Tensor:
+            # Not the whole storage: a tile is a view of all the data.
+            held[tensor.data_ptr()] = max(held.get(tensor.data_ptr(), 0), tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, _as_it_is):
+            share = next(iter(self.shares(PILOT)))
+            # Held until all is weighed, so that no two of its tensors lie in the same place.
+            graph = self._differentiated(share) if share.requires_grad else ()
+        known = {leaf.data_ptr() for leaf in self.leaves}
+        del graph
+        return sum(size for place, size in held.items() if place not in known)
+
+
+def _as_it_is(saved: Any) -> Any:
+    return saved
+
+
+def room(device: torch.device) -> int:
+    """Bytes that a graph may take as long as it is worked with."""
+    return free_memory(device) // SHARE
+
+
+def hessian_eigenpairs(
+    objective: Objective,
+    theta: Tensor | None = None,
+    *,
+    top: int = 1,
+    bottom: int = 0,
+    seed: int | torch.Generator = 0,
+    tolerance: float = 1e-3,
+    iterations: int = 100,
+    on_iteration: Callable[[int, int], None] | None = None,
+) -> Eigenpairs:
+    """The largest and the smallest eigenvalues of the Hessian of the mean training loss.
+
+    Parameters
+    ----------
+    objective
+    theta : Tensor (P,), optional
+        Where; at the trained weights by default.
+    top, bottom, tolerance, iterations, on_iteration
+        As for `extreme_eigenpairs`. The error of a value is about the square of its residual over
+        its distance to the next one.
+    seed : int or torch.Generator
+        Of the start.
+
+    Raises
+    ------
+    ValueError
+        As from `extreme_eigenpairs`.
+
+    Examples
+    --------
+    >>> from landscape_widgets.objective import Objective
+    >>> model = torch.nn.Linear(2, 1, bias=False)  # the loss is the mean of (w·x − y)²
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    >>> hessian_eigenpairs(Objective(model, (x, torch.zeros(2, 1))), top=2).values.round(5)
+    array([9., 1.])
+    """
+    theta = objective.anchor if theta is None else theta
+    generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
+    return extreme_eigenpairs(
+        objective.hessian(theta), objective.anchor, top=top, bottom=bottom, generator=generator,
+        tolerance=tolerance, iterations=iterations, on_iteration=on_iteration,
+    )  # fmt: skip
