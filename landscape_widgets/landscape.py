@@ -702,7 +702,18 @@ class Landscape:
         except ValueError:
             size = len(points)
         maps = [self.coordinates[rows]]
+        # A map that was stopped is compared with others that were made for as long.
+        most, made = self.reducer.info.get("iterations", math.inf), 0
+
+        def watch(frame: Frame) -> None:
+            nonlocal made
+            made = frame.iteration
+
+        def ended() -> bool:
+            return cancelled() or made >= most
+
         for number in range(1, seeds):
+            made = 0
             rng = np.random.default_rng(self.seed + number)
             part = np.sort(rng.choice(len(points), size, replace=False))
             found = np.full_like(maps[0], np.nan)
@@ -711,7 +722,8 @@ class Landscape:
                 n_components=found.shape[1],
                 seed=self.seed + number,
                 progress=_stage(progress, "agreement", number - 1, seeds - 1),
-                cancelled=cancelled,
+                cancelled=ended,
+                on_frame=watch,
             )
             if cancelled():
                 raise Cancelled

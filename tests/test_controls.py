@@ -122,7 +122,7 @@ def test_parameters_that_are_not_offered_are_kept():
 
 def test_fields_show_values_as_they_are_typed_and_in_words_what_is_found_by_itself():
     shown = {field["name"]: field for field in fields(Minima(radius=0.5))}
-    assert (shown["extent"]["value"], shown["extent"]["kind"]) == ("-0.4, 1.3", "numbers")
+    assert (shown["extent"]["value"], shown["extent"]["kind"]) == ("-0.25, 1.25", "numbers")
     assert (shown["radius"]["value"], shown["radius"]["default"]) == ("0.5", "")
     assert shown["radius"]["empty"] == "from the loss"
     assert shown["n"]["range"] == "1 or more"

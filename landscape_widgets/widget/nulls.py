@@ -68,7 +68,7 @@ class Comparison(traitlets.HasTraits):
         return kind
 
     @traitlets.observe("compare_with")
-    def _compare(self, change: Any) -> None:
+    def _comparison_changed(self, change: Any) -> None:
         with self._lock:
             self._null = {}
         if change["new"] != NOTHING:
