@@ -136,8 +136,7 @@ def hessian_eigenpairs(
     theta : Tensor (P,), optional
         Where; at the trained weights by default.
     top, bottom, tolerance, iterations, on_iteration
-        As for `extreme_eigenpairs`. The error of a value is about the square of its residual over
-        its distance to the next one.
+        As for `extreme_eigenpairs`.
     seed : int or torch.Generator
         Of the start.
 
