@@ -2,6 +2,7 @@
 
     python -m benchmarks.eigenvalues
 
+The networks are trained on digits: it is at trained weights that one asks for eigenvalues.
 Each does its work in a process of its own, in turn, with its own settings; what is found anew with
 each repetition includes the graph of the gradient. The truth is the dense Hessian in float64 for
 the smallest network, and ARPACK on float64 products for the others. An error is relative to the
@@ -23,8 +24,10 @@ from benchmarks.networks import Task, make
 from benchmarks.peers import Worker, install
 from landscape_widgets.objective import Objective
 
-DENSE = "digits MLP 64-32-32-10"
-NETWORKS = (DENSE, "digits MLP 64-64-64-10", "MLP 784-256-128-10", "CNN 8×8")
+DENSE = "trained digits MLP 64-32-32-10"
+NETWORKS = (
+    DENSE, "trained digits MLP 64-64-64-10", "trained MLP 784-256-128-10", "trained CNN 8×8",
+)  # fmt: skip
 TARGET, ERROR = 3.5, 1e-6
 HEAD = (
     "network", "eigenvalues", "ours, ms", "pyhessian, ms", "faster by", f"at least {TARGET}",

@@ -131,7 +131,9 @@ MAKERS: dict[str, Callable[[], Task]] = {
 
 
 def make(name: str) -> Task:
-    """A task by its name, the same each time."""
+    """A task by its name, the same each time; of "trained ..." see `trained`."""
+    if name.startswith("trained "):
+        return trained(name.removeprefix("trained "))
     torch.manual_seed(0)
     return MAKERS[name]()
 
@@ -158,5 +160,10 @@ def trained(name: str, steps: int = 300) -> Task:
         optimiser.step()
     flops = task.flops / len(task.inputs) * len(inputs)
     return dataclasses.replace(
-        task, model=model.eval(), inputs=inputs, targets=targets, flops=flops
+        task,
+        name=f"trained {name}",
+        model=model.eval(),
+        inputs=inputs,
+        targets=targets,
+        flops=flops,
     )

@@ -47,9 +47,10 @@ def install(package: str) -> str:
     if (folder / "ready").exists():
         return str(python)
     venv.create(folder, with_pip=True, clear=True)
-    # The torch that we are measured with, from the same place, then the package as it asks.
+    # The torch that we are measured with, from the same place, and the data; then the package as
+    # it asks.
     version = torch.__version__.split("+")[0]
-    for wanted in (f"torch=={version}", package):
+    for wanted in (f"torch=={version}", "scikit-learn", package):
         done = subprocess.run(
             [python, "-m", "pip", "install", "-q", wanted], capture_output=True, text=True
         )
