@@ -82,8 +82,7 @@ class Minima(Sampler):
     it than distance from θ* does.
 
     The points are independent and uniform on purpose. Evenly spaced ones (Sobol, best-candidate)
-    and ones that are denser where the loss is steep make t-SNE's maps worse, not better: it
-    tears a volume apart where it finds gaps, and an even one has none.
+    and ones that are denser where the loss is steep made t-SNE's maps worse, not better.
     """
 
     controls: ClassVar[tuple[Control, ...]] = (
