@@ -23,6 +23,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_directions
 
+MOST = 1 << 26  # numbers in random directions: 256 MiB
 HEAD = (
     "network", "vectors", "plain loop, ms", "ours, ms", "ratio", "first call", "of peak",
     "disagreement", "strategy",
@@ -61,7 +62,7 @@ def clouds(
     axis = np.linspace(-1, 1, 51)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     yield "51×51 plane", drawn(2), plane
-    yield f"{max(n, 600)} in 3 dimensions", drawn(3), rng.uniform(-0.4, 1.3, (max(n, 600), 3))
+    yield "1000 in 3 dimensions", drawn(3), rng.uniform(-0.25, 1.25, (1000, 3))
 
 
 def measured(
@@ -69,17 +70,19 @@ def measured(
     repetitions: int, budget: float,
 ) -> tuple[str, ...]:  # fmt: skip
     """One line of the table. Of many rows, as many as fit the budget of seconds are timed."""
-    one = measure.seconds(lambda: plain_loop(task, basis(), rows[:1]))
+    drawn = basis()
+    one = measure.seconds(lambda: plain_loop(task, drawn, rows[:1]))
     count = int(min(len(rows), max(2, budget / one)))
     found: dict[str, np.ndarray] = {}
+    fresh: list[DenseBasis] = []
 
     def plain() -> None:
-        found["plain"] = plain_loop(task, basis(), rows[:count])
+        found["plain"] = plain_loop(task, fresh[-1], rows[:count])
 
     def ours() -> None:
         done: list[int] = []
         result = objective.evaluate(
-            basis(), rows, metrics=False,
+            fresh[-1], rows, metrics=False,
             on_chunk=lambda start, part: done.append(len(part)),
             cancelled=lambda: sum(done) >= count,
         )  # fmt: skip
@@ -87,7 +90,9 @@ def measured(
         counts.append(len(result))
 
     counts: list[int] = []
-    first, *times = measure.interleaved((plain, ours), repetitions + 1)
+    first, *times = measure.interleaved(
+        (plain, ours), repetitions + 1, before=lambda: fresh.append(basis())
+    )
     per_row = [(p / count, o / n) for (p, o), n in zip(times, counts[1:], strict=True)]
     ratio = measure.median_ratio(per_row)
     ours_seconds = float(np.median([o for _, o in per_row]))
@@ -117,7 +122,7 @@ def main() -> None:
     for name in options.only:
         task = make(name)
         objective = Objective(task.model, (task.inputs, task.targets), metrics=[])
-        n = 600 if objective.size < 50_000 else 16
+        n = max(16, min(1000, MOST // objective.size))
         for kind, basis, rows in clouds(objective, n):
             values = measured(task, objective, basis, rows, options.repetitions, options.budget)
             lines.append((name, kind, *values))

@@ -17,9 +17,21 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(works: Sequence[Callable[[], object]], repetitions: int) -> list[tuple[float, ...]]:
-    """Seconds of each piece of work, (repetitions, works): A B A B."""
-    return [tuple(seconds(work) for work in works) for _ in range(repetitions)]
+def interleaved(
+    works: Sequence[Callable[[], object]],
+    repetitions: int,
+    before: Callable[[], object] | None = None,
+) -> list[tuple[float, ...]]:
+    """Seconds of each piece of work, (repetitions, works): A B A B.
+
+    `before` is called before each repetition, and not timed.
+    """
+    found = []
+    for _ in range(repetitions):
+        if before is not None:
+            before()
+        found.append(tuple(seconds(work) for work in works))
+    return found
 
 
 def median_ratio(times: Sequence[tuple[float, ...]], first: int = 0, second: int = 1) -> float:

@@ -39,6 +39,9 @@ def drop_infinite(products: Sequence[Tensor]) -> Tensor:
     Tensor (k + 1,) of bool
         Which those are.
     """
+    # A sum shows what is not finite, and is soon taken; one that overflows is looked at again.
+    if all(bool(z.flatten(1).sum(dim=1).isfinite().all()) for z in products):
+        return torch.zeros(len(products[0]), dtype=torch.bool, device=products[0].device)
     finite = torch.stack([z.isfinite().flatten(1).all(dim=1) for z in products]).all(dim=0)
     for z in products:
         z[~finite] = 0.0

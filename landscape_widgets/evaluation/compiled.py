@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Elementwise, Linear, Weights
-from landscape_widgets.evaluation.coefficients import poison, with_one
+from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.split import Split
@@ -33,7 +32,7 @@ PATIENCE = ((0, 0.0), (256, 1.5), (2048, None))
 GROUP = 32  # parameter vectors that are worth a call
 VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
 OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
-LANES = 32  # examples of a last tile are filled up to a multiple of this
+SEEN = 1 << 12  # examples at a time, a multiple of a tile: to see the first layer's input
 
 Float32 = npt.NDArray[np.float32]
 
@@ -76,7 +75,6 @@ class _Layer(NamedTuple):
     weights: int
     bias: int
     rows: int
-    columns: int
     outputs: int
     inputs: int
     rectified: bool
@@ -90,7 +88,7 @@ class _Plan:
     layers
         Each linear layer, and whether a ReLU follows.
     block : int
-        To whose multiples sizes are padded.
+        To whose multiples the numbers of outputs are padded.
     """
 
     def __init__(self, layers: list[tuple[Linear, bool]], block: int) -> None:
@@ -98,14 +96,12 @@ class _Plan:
         self.size = 0
         for linear, rectified in layers:
             outputs, inputs = linear.weight.tensor.shape
-            rows, columns = -outputs % block + outputs, -inputs % block + inputs
-            bias = self.size + rows * columns
-            self.layers.append(
-                _Layer(linear, self.size, bias, rows, columns, outputs, inputs, rectified)
-            )
+            rows = -outputs % block + outputs
+            bias = self.size + rows * inputs
+            self.layers.append(_Layer(linear, self.size, bias, rows, outputs, inputs, rectified))
             self.size = bias + rows
         self.table = np.array(
-            [(a.weights, a.bias, a.rows, a.columns, a.outputs, a.rectified) for a in self.layers],
+            [(a.weights, a.bias, a.rows, a.inputs, a.rectified) for a in self.layers],
             dtype=np.int64,
         )
 
@@ -114,8 +110,8 @@ class _Plan:
         r = len(weights.rows)
         packed = weights.rows.new_zeros(r, self.size)
         for layer in self.layers:
-            part = packed[:, layer.weights : layer.bias].view(r, layer.rows, layer.columns)
-            part[:, : layer.outputs, : layer.inputs] = weights[layer.linear.weight]
+            part = packed[:, layer.weights : layer.bias].view(r, layer.rows, layer.inputs)
+            part[:, : layer.outputs] = weights[layer.linear.weight]
             if layer.linear.bias is not None:
                 biases = packed[:, layer.bias : layer.bias + layer.outputs]
                 biases[:] = weights[layer.linear.bias]
@@ -155,7 +151,8 @@ class Compiled(SharedStacked):
     def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
         super().__init__(model, chain, anchor, examples)
         self._bases: Store[Float32] = Store(allowance(anchor.device))
-        self._targets: WeakKeyDictionary[Split, list[npt.NDArray[np.int32]]] = WeakKeyDictionary()
+        self._blocks: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()
+        self._targets: WeakKeyDictionary[Split, npt.NDArray[np.int32]] = WeakKeyDictionary()
         self._plans: dict[bool, _Plan] = {}
 
     @property
@@ -166,14 +163,23 @@ class Compiled(SharedStacked):
         return Stacked.suits(self, call, split) and _loaded(call.n)
 
     def _features(self, split: Split) -> list[Tensor]:
-        """The first layer's input (in, examples) on each tile, the last filled up with zeros."""
-        if split not in self._inputs:
-            found = []
-            for tile in split.tiles(_kernel().TILE):
-                features = self._seen_by_head(tile).T
-                found.append(pad(features, (0, -features.shape[1] % LANES)).contiguous())
-            self._inputs[split] = found
-        return self._inputs[split]
+        return list(self._block(split))
+
+    def _block(self, split: Split) -> Tensor:
+        """The first layer's input (tiles, in, examples), the last tile filled up with zeros."""
+        if split not in self._blocks:
+            size = _kernel().TILE
+            block, number = torch.empty(0), 0
+            for batch in split.tiles(SEEN):
+                seen = self._seen_by_head(batch)
+                if number == 0:
+                    block = seen.new_zeros(-(-split.size // size), seen.shape[1], size)
+                for start in range(0, len(seen), size):
+                    part = seen[start : start + size]
+                    block[number, :, : len(part)] = part.T
+                    number += 1
+            self._blocks[split] = block
+        return self._blocks[split]
 
     def _plan(self, shared: bool) -> _Plan:
         if shared not in self._plans:
@@ -186,8 +192,7 @@ class Compiled(SharedStacked):
         """Yield the first row, and what the kernel is to do for some rows, until all are had."""
         shared = SharedStacked.suits(self, call, split)
         plan, start = self._plan(shared), self._start if shared else 0
-        tiles = self._tiles(call, split, shared)
-        width, outputs = self.chain.head.weight.tensor.shape[0], self.chain.outputs
+        products, inputs = self._entries(call, split, shared)
         block = max(torch.get_num_threads(), VECTORS // self.anchor.numel())
         for first in range(0, len(rows), block):
             some = rows[first : first + block]
@@ -203,7 +208,10 @@ class Compiled(SharedStacked):
                 packed = plan.pack(Weights(vectors, start))
             else:  # torch's own threads would go on spinning beside ours
                 packed = np.empty((len(some), plan.size), np.float32)
-            yield first, _Work(plan.table, width, packed, base, c, tiles, outputs)
+            yield (
+                first,
+                _Work(plan.table, packed, base, c, products, inputs, self.chain.outputs),
+            )
 
     def _base(self, call: Call, split: Split) -> Float32 | None:
         """Packed weights at θ* and along each direction (k + 1, p); None if one is not finite."""
@@ -233,28 +241,33 @@ class Compiled(SharedStacked):
             call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
         )
 
-    def _tiles(self, call: Call, split: Split, shared: bool) -> list[tuple[Float32, Float32]]:
-        """Products (k + 1, features, m) and inputs (padded in, m) of each tile, one of them."""
-        width = self.chain.head.weight.tensor.shape[0]
-        found = []
-        if shared:
-            for product in self._shared(call, split)[0]:
-                z = product.view(len(product), width, -1)
-                found.append((z.numpy(), np.empty((0, z.shape[2]), np.float32)))
-        else:
-            for x in self._features(split):
-                x = pad(x, (0, 0, 0, -len(x) % _kernel().BLOCK))
-                found.append((np.empty((0, 0, x.shape[1]), np.float32), x.numpy()))
-        return found
+    def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
+        """One tensor (k + 1, tiles, features, examples) for all tiles."""
+        matrix, bias = self._head_of(call, columns)
+        block = self._block(split)
+        k, features = len(columns) + 1, len(matrix) // (len(columns) + 1)
+        products = matrix.new_empty(k, len(block), features, block.shape[2])
+        for number, inputs in enumerate(block):
+            products[:, number] = torch.addmm(bias, matrix, inputs).view(k, features, -1)
+        return [products], drop_infinite([products])
 
-    def _aims(self, split: Split) -> list[npt.NDArray[np.int32]]:
-        """Classes of the examples of each tile, −1 where one does not count."""
+    def _entries(self, call: Call, split: Split, shared: bool) -> tuple[Float32, Float32]:
+        """Products (k + 1, tiles, features, m) and inputs (tiles, in, m), one of them empty."""
+        size = _kernel().TILE
+        if shared:
+            (products,) = self._shared(call, split)[0]
+            return products.numpy(), np.empty((0, 0, size), np.float32)
+        return np.empty((0, 0, 0, size), np.float32), self._block(split).numpy()
+
+    def _aims(self, split: Split) -> npt.NDArray[np.int32]:
+        """Classes of the examples (tiles, m), −1 where there is none or it does not count."""
         if split not in self._targets:
-            self._targets[split] = [
-                tile.targets.reshape(-1).where(tile.targets.reshape(-1) != IGNORED, -1)
-                .to(torch.int32).numpy()
-                for tile in split.tiles(_kernel().TILE)
-            ]  # fmt: skip
+            (batch,) = split.tiles(split.size)
+            targets = batch.targets.reshape(-1)
+            size = _kernel().TILE
+            aims = np.full(-(-split.size // size) * size, -1, np.int32)
+            aims[: split.size] = targets.where(targets != IGNORED, -1).numpy()
+            self._targets[split] = aims.reshape(-1, size)
         return self._targets[split]
 
     @torch.no_grad()
@@ -313,12 +326,12 @@ class _Work:
 
     Parameters
     ----------
-    table, features
-        The layers, and the first layer's outputs.
+    table
+        The layers.
     packed (r, p), base (k + 1, p), c (r, k + 1)
         The weights, which are c @ base where there is a base.
-    tiles
-        Products (k + 1, features, m) and inputs (padded in, m) of each tile; one of them is empty.
+    products (k + 1, tiles, features, m), inputs (tiles, in, m)
+        What the first layer is taken from; one of them is empty.
     outputs
         Of the last layer.
     """
@@ -326,58 +339,47 @@ class _Work:
     def __init__(
         self,
         table: npt.NDArray[np.int64],
-        features: int,
         packed: Float32,
         base: Float32 | None,
         c: Float32,
-        tiles: list[tuple[Float32, Float32]],
+        products: Float32,
+        inputs: Float32,
         outputs: int,
     ) -> None:
-        self.table, self.features, self.packed, self.c = table, features, packed, c
-        self.base, self.tiles, self.n_outputs = base, tiles, outputs
+        self.table, self.packed, self.base, self.c = table, packed, base, c
+        self.products, self.inputs, self.n_outputs = products, inputs, outputs
 
     def __len__(self) -> int:
         return len(self.packed)
 
     def outputs(self, some: slice, examples: int) -> Float32:
         """Outputs (r, n, examples) of some of the rows."""
-        found = np.empty((some.stop - some.start, self.n_outputs, examples), np.float32)
+        tiles = self.products.shape[1] + len(self.inputs)
+        shape = (some.stop - some.start, self.n_outputs, tiles * _kernel().TILE)
+        found = np.empty(shape, np.float32)
 
         def one(rows: slice) -> None:
-            start = 0
-            for tile in self._forward(rows):
-                part = found[rows.start - some.start : rows.stop - some.start, :, start:]
-                start += tile.shape[2]
-                part[:, :, : tile.shape[2]] = tile[:, :, : part.shape[2]]
+            part = found[rows.start - some.start : rows.stop - some.start]
+            _kernel().outputs(*self._given(rows), part)
 
         self._share_out(one, some)
-        return found
+        return found[:, :, :examples]
 
-    def cross_entropies(self, targets: Sequence[npt.NDArray[np.int32]]) -> FloatArray:
+    def cross_entropies(self, targets: npt.NDArray[np.int32]) -> FloatArray:
         """Sums of all examples' cross-entropies, (r,); not finite where one overflowed."""
-        kernel, totals = _kernel(), np.zeros(len(self))
+        totals = np.zeros(len(self))
 
         def one(rows: slice) -> None:
-            for tile, aims in zip(self._forward(rows), targets, strict=True):
-                kernel.cross_entropy(tile, aims, totals[rows])
+            _kernel().cross_entropies(*self._given(rows), self.n_outputs, targets, totals[rows])
 
         self._share_out(one, slice(0, len(self)))
         return totals
 
-    def _forward(self, rows: slice) -> Iterator[Float32]:
-        """Outputs (r, n, m) on each tile, which may be filled up; the buffer is used again."""
-        kernel, buffers = _kernel(), dict[int, Float32]()
+    def _given(self, rows: slice) -> tuple[Any, ...]:
+        """What the kernel takes in for some rows."""
         if self.base is not None:
-            kernel.mix(self.c[rows], self.base, self.packed[rows])
-        for products, inputs in self.tiles:
-            m = max(products.shape[2], inputs.shape[1])
-            if m not in buffers:
-                buffers[m] = np.empty((rows.stop - rows.start, self.n_outputs, m), np.float32)
-            kernel.forward(
-                self.packed[rows], self.table, self.c[rows], products, inputs,
-                self.features, buffers[m],
-            )  # fmt: skip
-            yield buffers[m]
+            _kernel().mix(self.c[rows], self.base, self.packed[rows])
+        return self.packed[rows], self.table, self.c[rows], self.products, self.inputs
 
     def _share_out(self, one: Callable[[slice], None], some: slice) -> None:
         n = some.stop - some.start

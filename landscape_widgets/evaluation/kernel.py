@@ -13,22 +13,39 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding, ir
 from numba import float32, float64, int32, int64
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-TILE = 256  # examples in a tile: known to the compiler, it saves a fifth of the time
-BLOCK = 4  # rows and columns of the weights that are held in registers; sizes are padded to it
+TILE = 64  # examples side by side, known to the compiler: a layer of them stays in the first cache
+BLOCK = 4  # rows of a product that are held in registers; a layer's outputs are padded to it
+KEPT = 1 << 18  # numbers in the weights that go through all tiles together: 1 MiB, half of a core's
+LINE = 16  # numbers in a line of the cache
 LOG2_E = np.float32(1.4426950408889634)
-# Reordering of sums is for the matrix products alone; not-a-number and infinity must live on.
-PRODUCTS = {"contract", "reassoc", "nsz", "arcp"}
-EXACT = {"contract", "nsz"}
+EXACT = {"contract", "nsz"}  # sums are not reordered, and not-a-number lives on
 # 2^f for |f| ≤ 1/2 by its Taylor series, (ln 2)^k / k!: relative error below 1e-8.
 C1, C2, C3, C4, C5, C6, C7 = (
     np.float32(np.log(2.0) ** k / f) for k, f in enumerate((1, 2, 6, 24, 120, 720, 5040), 1)
 )
 
-F2, F3 = float32[:, ::1], float32[:, :, ::1]
+F1, F2, F3, F4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
+
+
+def _registers() -> tuple[int, int, bool]:
+    """Numbers in a vector register, how many make a row of a block, and fused multiply-add."""
+    try:
+        features = binding.get_host_cpu_features()
+    except RuntimeError:  # llvmlite cannot tell of this system
+        features = {}
+    if features.get("avx512f"):
+        return 16, 4, True
+    if features.get("avx"):
+        return 8, 2, features.get("fma", False)
+    return 4, 4, features.get("neon", False)
+
+
+LANES, ABREAST, FUSED = _registers()
 
 
 @intrinsic
@@ -41,60 +58,117 @@ def _as_float(context: Any, bits: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-def _compiled(signature: Any, fastmath: Any) -> Any:
-    return numba.njit(signature, nogil=True, cache=True, fastmath=fastmath)
+def _block(rows: int) -> Any:
+    """A product of `rows` rows and LANES · ABREAST columns, its sums in registers throughout.
+
+    Written out, as compilers left to themselves keep the sums in memory and use half of AVX-512.
+    """
+    numbers, word = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
+    places = [(i, j) for i in range(rows) for j in range(ABREAST)]
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w_step, h, h_step, out, out_step, bias, depth, rectified = arguments
+
+        def at(base: Any, offset: Any, kind: Any) -> Any:
+            return builder.inttoptr(
+                builder.add(base, builder.shl(offset, word(2))), kind.as_pointer()
+            )
+
+        def load(base: Any, offset: Any, kind: Any) -> Any:
+            return builder.load(at(base, offset, kind), align=4)
+
+        def spread(base: Any, offset: Any) -> Any:
+            nothing = ir.Constant(numbers, ir.Undefined)
+            x = load(base, offset, ir.FloatType())
+            one = builder.insert_element(nothing, x, ir.IntType(32)(0))
+            first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+            return builder.shuffle_vector(one, nothing, first)
+
+        def multiply_add(a: Any, b: Any, c: Any) -> Any:
+            if not FUSED:
+                return builder.fadd(c, builder.fmul(a, b))
+            kind = ir.FunctionType(numbers, (numbers,) * 3)
+            declare: Any = cgutils.get_or_insert_function
+            return builder.call(declare(builder.module, kind, f"llvm.fma.v{LANES}f32"), (a, b, c))
+
+        before = builder.block
+        loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+        biases = [spread(bias, word(i)) for i in range(rows)]
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        k = builder.phi(word)
+        sums = [builder.phi(numbers) for _ in places]
+        columns = [
+            load(h, builder.add(builder.mul(h_step, k), word(j * LANES)), numbers)
+            for j in range(ABREAST)
+        ]
+        weights = [spread(w, builder.add(builder.mul(w_step, word(i)), k)) for i in range(rows)]
+        further = [
+            multiply_add(weights[i], columns[j], x) for x, (i, j) in zip(sums, places, strict=True)
+        ]
+        next_k = builder.add(k, word(1))
+        starts = (word(0), *(biases[i] for i, _ in places))
+        for phi, start, then in zip((k, *sums), starts, (next_k, *further), strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(then, loop)
+        builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
+
+        builder.position_at_end(after)
+        zero = ir.Constant(numbers, [0.0] * LANES)
+        for x, (i, j) in zip(further, places, strict=True):
+            negative = builder.fcmp_ordered("<", x, zero)  # what is not a number stays so
+            y = builder.select(rectified, builder.select(negative, zero, x), x)
+            place = builder.add(builder.mul(out_step, word(i)), word(j * LANES))
+            builder.store(y, at(out, place, numbers), align=4)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def block(  # type: ignore[no-untyped-def]
+        context, w, w_step, h, h_step, out, out_step, bias, depth, rectified
+    ):
+        """out[i, j] = bias[i] + Σ_k w[i, k] h[k, j], or its positive part; addresses and steps."""
+        return types.void(*[types.int64] * 8, types.boolean), generate
+
+    return block
 
 
-def _product(known: int) -> Any:
-    @_compiled([(F2, float32[::1], F2, F2, int64)], PRODUCTS)
-    def product(weights, bias, h, out, columns):  # type: ignore[no-untyped-def]
-        """out = weights @ h + bias for the first columns; weights' sizes are multiples of 4."""
-        m = known or columns
-        rows, inputs = weights.shape
+_rows, _row = _block(BLOCK), _block(1)
+
+
+def _compiled(signature: Any) -> Any:
+    return numba.njit(signature, nogil=True, cache=True, fastmath=EXACT)
+
+
+@_compiled([(F1, int64, int64, int64, int64, F2, F2, int64)])
+def product(packed, weights, bias, rows, inputs, h, out, rectified):  # type: ignore[no-untyped-def]
+    """out = W h + b, or its positive part; W (rows, inputs) and b begin there in `packed`."""
+    w = int64(packed.ctypes.data) + 4 * weights
+    b = int64(packed.ctypes.data) + 4 * bias
+    x, y = int64(h.ctypes.data), int64(out.ctypes.data)
+    for column in range(0, TILE, LANES * ABREAST):
         for i in range(0, rows, BLOCK):
-            o0, o1, o2, o3 = out[i], out[i + 1], out[i + 2], out[i + 3]
-            b0, b1, b2, b3 = bias[i], bias[i + 1], bias[i + 2], bias[i + 3]
-            for j in range(m):
-                o0[j] = b0
-                o1[j] = b1
-                o2[j] = b2
-                o3[j] = b3
-            w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-            for k in range(0, inputs, BLOCK):
-                h0, h1, h2, h3 = h[k], h[k + 1], h[k + 2], h[k + 3]
-                w00, w01, w02, w03 = w0[k], w0[k + 1], w0[k + 2], w0[k + 3]
-                w10, w11, w12, w13 = w1[k], w1[k + 1], w1[k + 2], w1[k + 3]
-                w20, w21, w22, w23 = w2[k], w2[k + 1], w2[k + 2], w2[k + 3]
-                w30, w31, w32, w33 = w3[k], w3[k + 1], w3[k + 2], w3[k + 3]
-                for j in range(m):
-                    x0, x1, x2, x3 = h0[j], h1[j], h2[j], h3[j]
-                    o0[j] += w00 * x0 + w01 * x1 + w02 * x2 + w03 * x3
-                    o1[j] += w10 * x0 + w11 * x1 + w12 * x2 + w13 * x3
-                    o2[j] += w20 * x0 + w21 * x1 + w22 * x2 + w23 * x3
-                    o3[j] += w30 * x0 + w31 * x1 + w32 * x2 + w33 * x3
-
-    return product
+            _rows(
+                w + 4 * i * inputs, inputs, x + 4 * column, TILE,
+                y + 4 * (i * TILE + column), TILE, b + 4 * i, inputs, rectified != 0,
+            )  # fmt: skip
 
 
-_product_of_tile, _product_of_any = _product(TILE), _product(0)
+@_compiled([(F1, F4, int64, F2)])
+def combine(c, products, tile, out):  # type: ignore[no-untyped-def]
+    """out = the positive part of Σ_q c[q] products[q, tile]."""
+    k, tiles, features, _ = products.shape
+    nothing = np.zeros(1, np.float32)
+    w, none = int64(c.ctypes.data), int64(nothing.ctypes.data)
+    x = int64(products.ctypes.data) + 4 * tile * features * TILE
+    y = int64(out.ctypes.data)
+    for place in range(0, features * TILE, LANES * ABREAST):
+        _row(
+            w, k, x + 4 * place, tiles * features * TILE, y + 4 * place, TILE, none, k, True
+        )  # fmt: skip
 
 
-@_compiled([(float32[::1], F3, F2, int64)], PRODUCTS)
-def combine(c, products, out, m):  # type: ignore[no-untyped-def]
-    """out = Σ_q c[q] products[q] for the first m columns."""
-    for i in range(products.shape[1]):
-        o = out[i]
-        p = products[0, i]
-        for j in range(m):
-            o[j] = c[0] * p[j]
-        for q in range(1, len(c)):
-            p = products[q, i]
-            cq = c[q]
-            for j in range(m):
-                o[j] += cq * p[j]
-
-
-@_compiled([(F2, F2, F2)], EXACT)
+@_compiled([(F2, F2, F2)])
 def mix(c, base, out):  # type: ignore[no-untyped-def]
     """out (r, p) = c (r, k + 1) @ base (k + 1, p), each row by itself."""
     for v in range(len(c)):
@@ -107,103 +181,112 @@ def mix(c, base, out):  # type: ignore[no-untyped-def]
                 row[j] += cq * direction[j]
 
 
-@_compiled([(F2, int64, int64)], EXACT)
-def _rectify(h, n, m):  # type: ignore[no-untyped-def]
-    rows = min(len(h), (n + BLOCK - 1) // BLOCK * BLOCK)
-    for i in range(n):
-        row = h[i]
-        for j in range(m):
-            row[j] = np.float32(0) if row[j] < 0 else row[j]  # what is not a number stays so
-    for i in range(n, rows):
-        h[i, :m] = 0.0
-
-
-@_compiled([(F2, int64[:, ::1], F2, F3, F2, int64, F3)], EXACT)
-def forward(packed, layers, c, products, inputs, features, outputs):  # type: ignore[no-untyped-def]
-    """Outputs (r, n, m) of r networks on one tile of m examples.
+@_compiled([(F1, int64[:, ::1], F1, F4, F3, int64, F2, F2)])
+def forward(packed, layers, c, products, inputs, tile, one, other):  # type: ignore[no-untyped-def]
+    """Outputs (padded n, TILE) of one network on one tile, in either of two buffers.
 
     Parameters
     ----------
-    packed (r, p)
-        Weights and biases, each padded with zeros to multiples of `BLOCK`.
-    layers (L, 6)
-        Of each layer: where its weights and its bias begin in `packed`, its padded outputs and
-        inputs, its outputs, and whether a ReLU follows.
-    c (r, k + 1), products (k + 1, features, m)
+    packed (p,)
+        Weights and biases, their rows padded with zeros to multiples of `BLOCK`.
+    layers (L, 5)
+        Of each layer: where its weights and its bias begin in `packed`, its padded outputs, its
+        inputs, and whether a ReLU follows.
+    c (k + 1,), products (k + 1, tiles, features, TILE)
         The first layer's pre-activations, which a ReLU follows, as they are affine in c; with k + 1
-        = 0 the first of `layers` takes `inputs` (padded inputs, m) instead.
-    features
-        Of the first layer.
+        = 0 the first of `layers` takes `inputs` (tiles, in, TILE) instead.
     """
-    m = outputs.shape[2]
-    widest = (features + BLOCK - 1) // BLOCK * BLOCK
+    h = one
+    if len(c) > 0:
+        combine(c, products, tile, one)
+        one, other = other, one
+    else:
+        h = inputs[tile]
     for number in range(len(layers)):
-        widest = max(widest, layers[number, 2])
-    one, other = np.empty((widest, m), np.float32), np.empty((widest, m), np.float32)
-    for v in range(len(packed)):
-        h = inputs
-        if c.shape[1] > 0:
-            combine(c[v], products, one, m)
-            _rectify(one, features, m)
-            h = one
-        into_other = True
-        for number in range(len(layers)):
-            w, b, rows, columns, n, rectified = layers[number]
-            weights = packed[v, w : w + rows * columns].reshape((rows, columns))
-            out = other if into_other else one
-            if m == TILE:
-                _product_of_tile(weights, packed[v, b : b + rows], h, out, m)
-            else:
-                _product_of_any(weights, packed[v, b : b + rows], h, out, m)
-            if rectified:
-                _rectify(out, n, m)
-            for i in range(n, rows):  # 0 · ∞ is not a number
-                out[i, :m] = 0.0
-            h = out
-            into_other = not into_other
-        outputs[v] = h[: outputs.shape[1], :m]
+        weights, bias, rows, columns, rectified = layers[number]
+        product(packed, weights, bias, rows, columns, h, one, rectified)
+        h = one
+        one, other = other, one
+    return h
 
 
-@_compiled([(F3, int32[::1], float64[::1])], EXACT)
-def cross_entropy(outputs, targets, totals):  # type: ignore[no-untyped-def]
-    """Add to each of `totals` (r,) the Σ_j log1p(Σ_{c≠y_j} exp(z_cj − z_{y_j}j)) of its outputs.
+@_compiled([(F2, int64, int32[::1], F1)])
+def cross_entropy(z, classes, targets, others):  # type: ignore[no-untyped-def]
+    """Σ_j log1p(Σ_{c≠y_j} exp(z_cj − z_{y_j}j)) of outputs (classes or more, TILE) of one tile.
 
-    Outputs are (r, classes, m') with m' ≥ m; examples with a negative target do not count. Where
-    a sum overflows the total is not finite.
+    Examples with a negative target do not count. Where a sum overflows it is not finite.
     """
-    m = len(targets)
-    quarter = (m + 3) // 4
-    own = np.empty(m, np.float32)
-    others = np.empty(4 * quarter, np.float32)
-    for v in range(len(outputs)):
-        z = outputs[v]
-        for j in range(m):
-            own[j] = z[max(targets[j], 0), j]
-        others[:] = 0.0
-        for c in range(z.shape[0]):
-            row = z[c]
-            for j in range(m):
-                x = (row[j] - own[j]) * LOG2_E
-                x = np.float32(-127) if x < -127 else x
-                x = np.float32(128) if x > 128 else x
-                whole = np.floor(x + np.float32(0.5))
-                f = x - whole
-                series = C7 * f + C6
-                series = series * f + C5
-                series = series * f + C4
-                series = series * f + C3
-                series = series * f + C2
-                series = series * f + C1
-                series = series * f + np.float32(1)
-                bits = (np.int32(whole) + np.int32(127)) << np.int32(23)
-                power = series * _as_float(bits)  # type: ignore[call-arg]
-                counts = (targets[j] != c) & (targets[j] >= 0)
-                others[j] += power if counts else np.float32(0)
-        total = 0.0
-        # (1 + a)(1 + b)(1 + c)(1 + d) − 1, added up so that nothing is lost where all are tiny.
-        for j in range(quarter):
-            a, b = np.float64(others[j]), np.float64(others[j + quarter])
-            d, e = np.float64(others[j + 2 * quarter]), np.float64(others[j + 3 * quarter])
-            first, second = a + b + a * b, d + e + d * e
-            total += np.log1p(first + second + first * second)
-        totals[v] += total
+    own = others[TILE:]
+    for j in range(TILE):
+        own[j] = z[max(targets[j], 0), j]
+        others[j] = 0.0
+    for c in range(classes):
+        row = z[c]
+        for j in range(TILE):
+            x = (row[j] - own[j]) * LOG2_E
+            x = np.float32(-127) if x < -127 else x
+            x = np.float32(128) if x > 128 else x
+            whole = np.floor(x + np.float32(0.5))
+            f = x - whole
+            series = C7 * f + C6
+            series = series * f + C5
+            series = series * f + C4
+            series = series * f + C3
+            series = series * f + C2
+            series = series * f + C1
+            series = series * f + np.float32(1)
+            bits = (np.int32(whole) + np.int32(127)) << np.int32(23)
+            power = series * _as_float(bits)  # type: ignore[call-arg]
+            counts = (targets[j] != c) & (targets[j] >= 0)
+            others[j] += power if counts else np.float32(0)
+    total = 0.0
+    # (1 + a)(1 + b)(1 + c)(1 + d) − 1, added up so that nothing is lost where all are tiny.
+    quarter = TILE // 4
+    for j in range(quarter):
+        a, b = np.float64(others[j]), np.float64(others[j + quarter])
+        d, e = np.float64(others[j + 2 * quarter]), np.float64(others[j + 3 * quarter])
+        first, second = a + b + a * b, d + e + d * e
+        total += np.log1p(first + second + first * second)
+    return total
+
+
+@_compiled([(int64[:, ::1], F4)])
+def _buffer(layers, products):  # type: ignore[no-untyped-def]
+    """Room for any layer's outputs on one tile, from the beginning of a line of the cache."""
+    rows = products.shape[2]
+    for number in range(len(layers)):
+        rows = max(rows, layers[number, 2])
+    room = np.empty(rows * TILE + LINE, np.float32)
+    start = -(int64(room.ctypes.data) // 4) % LINE
+    return room[start : start + rows * TILE].reshape((rows, TILE))
+
+
+@_compiled([(F2, int64[:, ::1], F2, F4, F3, int64, int32[:, ::1], float64[::1])])
+def cross_entropies(  # type: ignore[no-untyped-def]
+    packed, layers, c, products, inputs, classes, targets, totals
+):
+    """Add to each of `totals` (r,) the cross-entropies of all examples; see `forward`.
+
+    Weights of a few networks go through all tiles while they are in the core's cache.
+    """
+    one, other = _buffer(layers, products), _buffer(layers, products)
+    others = np.empty(2 * TILE, np.float32)
+    several = max(1, KEPT // packed.shape[1])
+    for start in range(0, len(packed), several):
+        for tile in range(len(targets)):
+            for v in range(start, min(start + several, len(packed))):
+                z = forward(packed[v], layers, c[v], products, inputs, tile, one, other)
+                totals[v] += cross_entropy(z, classes, targets[tile], others)
+
+
+@_compiled([(F2, int64[:, ::1], F2, F4, F3, F3)])
+def outputs(packed, layers, c, products, inputs, found):  # type: ignore[no-untyped-def]
+    """Write the outputs of r networks into `found` (r, n, tiles · TILE); see `forward`."""
+    one, other = _buffer(layers, products), _buffer(layers, products)
+    several = max(1, KEPT // packed.shape[1])
+    for start in range(0, len(packed), several):
+        for tile in range(found.shape[2] // TILE):
+            for v in range(start, min(start + several, len(packed))):
+                z = forward(packed[v], layers, c[v], products, inputs, tile, one, other)
+                for i in range(found.shape[1]):
+                    found[v, i, tile * TILE : (tile + 1) * TILE] = z[i]

@@ -78,16 +78,20 @@ class SharedStacked(Stacked):
             return self._multiply_exactly(call, columns, split)
 
     def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
-        layer = self.chain.head
-        matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
-        bias = matrix.new_zeros(len(matrix), 1)
-        if layer.bias is not None:
-            bias = self._stack(call, columns, layer.bias).reshape(-1, 1)
+        matrix, bias = self._head_of(call, columns)
         products = [
             torch.addmm(bias, matrix, features).view(len(columns) + 1, -1)
             for features in self._features(split)
         ]
         return products, drop_infinite(products)
+
+    def _head_of(self, call: Call, columns: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """The first layer at θ* and along each direction: ((k + 1) · out, in) and (…, 1)."""
+        layer = self.chain.head
+        matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
+        if layer.bias is None:
+            return matrix, matrix.new_zeros(len(matrix), 1)
+        return matrix, self._stack(call, columns, layer.bias).reshape(-1, 1)
 
     def _stack(self, call: Call, columns: tuple[int, ...], entry: Entry) -> Tensor:
         """One tensor of the model at θ* and along each direction, (k + 1, *shape)."""

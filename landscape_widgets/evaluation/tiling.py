@@ -12,10 +12,11 @@ from landscape_widgets.evaluation.memory import free_memory
 from landscape_widgets.losses import call_model
 
 UNKNOWN = 256  # examples, for a model that does not let its layers be watched
-FEWEST = 32  # with fewer, matrix products become thin
-# Of the largest activation: stays in a core's caches, and below the size from which the system
-# takes memory back after every use and gives it again page by page.
-CPU_BYTES = 2 << 20
+FEWEST = 8  # with fewer, matrix products become thin
+# Of the largest activation, on a CPU: below the size from which the system takes memory back after
+# every use and gives it again page by page (32 MiB with glibc), and near a core's caches. More
+# examples at a time cost less for each, in what is done once a layer.
+CPU_BYTES = 8 << 20
 # A model holds a few activations at a time; a GPU wants as many examples as there is room for.
 CUDA_SHARE = 1 / 16
 CUDA_MOST = 256 << 20

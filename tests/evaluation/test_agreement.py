@@ -1,6 +1,7 @@
 """Every strategy finds what a plain loop over parameter vectors finds in float64."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -236,6 +237,25 @@ def test_threads_share_the_compiled_loop_s_rows_out_among_themselves(number):
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_allclose(found, plain_losses(case, directions(case, 2), rows), rtol=2e-5)
+
+
+@pytest.mark.parametrize("examples", [1, 63, 64, 65, 130])
+@pytest.mark.parametrize("widths", [(1, 1, 1), (5, 3, 7, 2), (64, 33, 10), (130, 66, 65, 4)])
+@pytest.mark.parametrize("k", [2, 40])
+def test_the_compiled_loop_fits_networks_and_data_of_any_size(examples, widths, k):
+    torch.manual_seed(0)
+    layers = [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
+    model = nn.Sequential(*[step for layer in layers for step in (layer, nn.ReLU())][:-1])
+    x, y = torch.randn(examples, widths[0]), torch.randint(widths[-1], (examples,))
+    objective = Objective(model, (x, y), strategy="compiled")
+    basis = DenseBasis(torch.randn(k, objective.size) * 0.03)
+    rows = np.random.default_rng(0).normal(size=(40, k))
+    found = objective.evaluate(basis, rows, outputs=True)
+    assert objective.engine.last == "compiled"
+    double = Objective(copy.deepcopy(model).double(), (x.double(), y), strategy="inplace")
+    expected = double.evaluate(DenseBasis(basis.vectors.double()), rows, outputs=True)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=2e-5, atol=1e-7)
+    np.testing.assert_allclose(found.outputs, expected.outputs, rtol=1e-4, atol=1e-4)
 
 
 def test_the_compiled_cross_entropy_is_accurate_where_it_is_tiny():
