@@ -23,6 +23,11 @@ def plane_rows(axis: np.ndarray) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
+def cloud_rows(k: int, n: int) -> np.ndarray:
+    """Random coefficients (n, k), as between a few minima."""
+    return np.random.default_rng(0).uniform(-0.25, 1.25, (n, k))
+
+
 def _moved(model: nn.Module, direction: Tensor) -> nn.Module:
     moved = copy.deepcopy(model)
     start = 0
@@ -66,6 +71,10 @@ class Plain:
 
     def vectors(self, directions: Tensor) -> Losses:
         rows = np.eye(len(directions))
+        return self._losses(directions, rows), rows
+
+    def cloud(self, directions: Tensor, n: int) -> Losses:
+        rows = cloud_rows(len(directions), n)
         return self._losses(directions, rows), rows
 
     def line(self, directions: Tensor, steps: int) -> Losses:
@@ -127,19 +136,27 @@ class LossLandscapes:
         self.task = task
         self.metric = metrics.Loss(nn.CrossEntropyLoss(), task.inputs, task.targets)
 
-    def vectors(self, directions: Tensor) -> Losses:
+    def _points(self, directions: Tensor, rows: np.ndarray) -> Losses:
         import loss_landscapes
 
         model = copy.deepcopy(self.task.model)
         own = [p.detach().clone() for p in model.parameters()]
         losses = []
-        for direction in directions:
+        for row in rows:
+            used = np.flatnonzero(row)
+            direction = torch.from_numpy(row[used]).float() @ directions[torch.from_numpy(used)]
             with torch.no_grad():
                 parts = _tensors(model, direction)
                 for p, base, d in zip(model.parameters(), own, parts, strict=True):
                     p.copy_(base + d)
             losses.append(loss_landscapes.point(model, self.metric))
-        return np.array(losses).reshape(-1), np.eye(len(directions))
+        return np.array(losses).reshape(-1), rows
+
+    def vectors(self, directions: Tensor) -> Losses:
+        return self._points(directions, np.eye(len(directions)))
+
+    def cloud(self, directions: Tensor, n: int) -> Losses:
+        return self._points(directions, cloud_rows(len(directions), n))
 
     def line(self, directions: Tensor, steps: int) -> Losses:
         import loss_landscapes

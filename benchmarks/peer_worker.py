@@ -19,15 +19,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.networks import make
 from benchmarks.peer_adapters import ADAPTERS
 
 
-def directions(size: int, k: int, scale: float) -> torch.Tensor:
-    """The same for every package, (k, P)."""
+def directions(model: nn.Module, k: int) -> torch.Tensor:
+    """The same for every package, (k, P): half as long as the weights, tensor by tensor."""
     generator = torch.Generator().manual_seed(1)
-    return torch.stack([torch.randn(size, generator=generator) * scale for _ in range(k)])
+    found = torch.empty(k, sum(p.numel() for p in model.parameters()))
+    with torch.no_grad():
+        for row in found:
+            parts = row.split([p.numel() for p in model.parameters()])
+            for part, p in zip(parts, model.parameters(), strict=True):
+                drawn = torch.randn(p.numel(), generator=generator)
+                part.copy_(drawn * (0.5 * p.norm() / drawn.norm()))
+    return found
 
 
 def memory(name: str) -> int:
@@ -51,9 +59,6 @@ def main() -> None:
     package, network, threads = sys.argv[1:4]
     torch.set_num_threads(int(threads))
     task = make(network)
-    size = sum(p.numel() for p in task.model.parameters())
-    norm = float(torch.cat([p.detach().reshape(-1) for p in task.model.parameters()]).norm())
-    scale = 0.5 * norm / size**0.5  # half of the weights' own length
     adapter = None
     with torch.no_grad():
         task.model(task.inputs[:2])
@@ -68,7 +73,7 @@ def main() -> None:
             if request["task"] == "eigenvalues":
                 answer = _eigenvalues(adapter, request["top"])
             else:
-                answer = _run(adapter, request, directions(size, request["k"], scale))
+                answer = _run(adapter, request, directions(task.model, request["k"]))
             answer["bytes"] = memory("VmHWM") - before
         except Exception:
             answer["error"] = traceback.format_exc().strip().splitlines()[-1]
@@ -85,7 +90,7 @@ def _run(adapter: object, request: dict[str, object], vectors: torch.Tensor) -> 
     method = getattr(adapter, str(request["task"]), None)
     if method is None:
         return {"missing": True}
-    arguments = (vectors,) if request["task"] == "vectors" else (vectors, request["steps"])
+    arguments = (vectors, request["steps"]) if "steps" in request else (vectors,)
     start = time.perf_counter()
     losses, rows = method(*arguments)
     seconds = time.perf_counter() - start

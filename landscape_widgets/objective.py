@@ -447,9 +447,8 @@ class Objective:
             rows = coefficients[start : start + count]
             accumulator = EachExample(loss, len(rows), chosen.size)
             with self._lock, torch.no_grad(), self._pace.of(len(rows)):
-                narrowed = call.narrowed(rows)
-                strategy = self.engine.choose(narrowed, rows, [chosen])
-                self.engine.run(strategy, narrowed, rows, chosen, accumulator)
+                strategy = self.engine.choose(call, rows, [chosen])
+                self.engine.run(strategy, call, rows, chosen, accumulator)
             yield start, accumulator.losses.numpy() * scale
             start += len(rows)
 
@@ -483,7 +482,7 @@ class Objective:
                 start : start + self._pace.rows(len(coefficients), self.engine.group)
             ]
             with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
-                part = self._evaluate_chunk(call.narrowed(rows), rows, **options)
+                part = self._evaluate_chunk(call, rows, **options)
             self._pin_anchor(rows, part)
             yield start, part
             start += len(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ class Call:
     Attributes
     ----------
     basis : Basis
-    columns : tuple of int, or None
-        The directions that some row moves along; None where they are more than `MOST_SHARED`.
+    used : tuple of int
+        The directions that some row moves along.
     n : int
         How many rows share them.
     spread : dict
@@ -30,27 +30,28 @@ class Call:
     """
 
     basis: Basis
-    columns: tuple[int, ...] | None
+    used: tuple[int, ...]
     n: int
     spread: dict[Any, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
         used = np.flatnonzero(coefficients.any(axis=0))
-        columns = tuple(used.tolist()) if len(used) <= MOST_SHARED else None
-        return cls(basis, columns, len(coefficients))
+        return cls(basis, tuple(used.tolist()), len(coefficients))
 
-    def narrowed(self, coefficients: FloatArray) -> Call:
-        """For a few of the rows: on a wandering path each moves along its own direction."""
-        if self.columns is not None:
-            return self
-        return replace(Call.of(self.basis, coefficients), spread=self.spread)
+    @property
+    def columns(self) -> tuple[int, ...] | None:
+        """The directions that some row moves along; None where they are more than are shared."""
+        return self.used if len(self.used) <= MOST_SHARED else None
 
     def moving(self, layout: ParameterLayout) -> frozenset[str]:
         """Names of the tensors that some of the directions move."""
-        assert self.columns is not None
-        return frozenset(
-            name
-            for name, place, _ in layout.slices()
-            if bool(self.basis.columns(place, self.columns).any())
-        )
+        found: set[str] = set()
+        for start in range(0, len(self.used), MOST_SHARED):  # a few tell, but for what stays
+            some = self.used[start : start + MOST_SHARED]
+            found |= {
+                name
+                for name, place, _ in layout.slices()
+                if name not in found and bool(self.basis.columns(place, some).any())
+            }
+        return frozenset(found)

@@ -280,7 +280,7 @@ class Compiled(SharedStacked):
         for first, work in self._work(call, rows, split):
             if inside:
                 totals = work.cross_entropies(self._aims(split))
-                # What overflowed is taken again by the loss itself, which knows what to do.
+                # What is not finite is taken again by the loss itself, which knows what to do.
                 assert isinstance(loss, CrossEntropy)
                 for row in np.flatnonzero(~np.isfinite(totals)):
                     outputs = self._as_given(work, slice(row, row + 1), split)
@@ -366,7 +366,7 @@ class _Work:
         return found[:, :, :examples]
 
     def cross_entropies(self, targets: npt.NDArray[np.int32]) -> FloatArray:
-        """Sums of all examples' cross-entropies, (r,); not finite where one overflowed."""
+        """Sums of all examples' cross-entropies, (r,); not finite where an output is not."""
         totals = np.zeros(len(self))
 
         def one(rows: slice) -> None:

@@ -210,22 +210,29 @@ def forward(packed, layers, c, products, inputs, tile, one, other):  # type: ign
     return h
 
 
-@_compiled([(F2, int64, int32[::1], F1)])
-def cross_entropy(z, classes, targets, others):  # type: ignore[no-untyped-def]
-    """Σ_j log1p(Σ_{c≠y_j} exp(z_cj − z_{y_j}j)) of outputs (classes or more, TILE) of one tile.
+@_compiled([(F2, int64, int32[::1], F2)])
+def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
+    """Σ_j log Σ_c exp(z_cj − z_{y_j}j) of outputs (classes or more, TILE) of one tile.
 
-    Examples with a negative target do not count. Where a sum overflows it is not finite.
+    With d_c = z_c − z_y and m = max(0, max_c d_c) each is
+    m + log1p(e^(−m) − 1 + Σ_{c≠y} e^(d_c − m)), in which nothing overflows, and nothing is lost
+    where it is tiny. Examples with a negative target do not count.
     """
-    own = others[TILE:]
+    own, top, others = room[0], room[1], room[2]
     for j in range(TILE):
         own[j] = z[max(targets[j], 0), j]
+        top[j] = 0.0
         others[j] = 0.0
     for c in range(classes):
         row = z[c]
         for j in range(TILE):
-            x = (row[j] - own[j]) * LOG2_E
+            d = row[j] - own[j]
+            top[j] = d if d > top[j] else top[j]
+    for c in range(classes):
+        row = z[c]
+        for j in range(TILE):
+            x = (row[j] - own[j] - top[j]) * LOG2_E
             x = np.float32(-127) if x < -127 else x
-            x = np.float32(128) if x > 128 else x
             whole = np.floor(x + np.float32(0.5))
             f = x - whole
             series = C7 * f + C6
@@ -237,9 +244,13 @@ def cross_entropy(z, classes, targets, others):  # type: ignore[no-untyped-def]
             series = series * f + np.float32(1)
             bits = (np.int32(whole) + np.int32(127)) << np.int32(23)
             power = series * _as_float(bits)  # type: ignore[call-arg]
-            counts = (targets[j] != c) & (targets[j] >= 0)
-            others[j] += power if counts else np.float32(0)
+            others[j] += power - (np.float32(1) if targets[j] == c else np.float32(0))
     total = 0.0
+    for j in range(TILE):
+        if targets[j] < 0:
+            top[j] = 0.0
+            others[j] = 0.0
+        total += np.float64(top[j])
     # (1 + a)(1 + b)(1 + c)(1 + d) − 1, added up so that nothing is lost where all are tiny.
     quarter = TILE // 4
     for j in range(quarter):
@@ -270,13 +281,13 @@ def cross_entropies(  # type: ignore[no-untyped-def]
     Weights of a few networks go through all tiles while they are in the core's cache.
     """
     one, other = _buffer(layers, products), _buffer(layers, products)
-    others = np.empty(2 * TILE, np.float32)
+    room = np.empty((3, TILE), np.float32)
     several = max(1, KEPT // packed.shape[1])
     for start in range(0, len(packed), several):
         for tile in range(len(targets)):
             for v in range(start, min(start + several, len(packed))):
                 z = forward(packed[v], layers, c[v], products, inputs, tile, one, other)
-                totals[v] += cross_entropy(z, classes, targets[tile], others)
+                totals[v] += cross_entropy(z, classes, targets[tile], room)
 
 
 @_compiled([(F2, int64[:, ::1], F2, F4, F3, F3)])

@@ -52,11 +52,11 @@ class Replay(Strategy):
         self._shared: Store[_Shared] = Store(allowance(inplace.anchor.device))
 
     def suits(self, call: Call, split: Split) -> bool:
-        if call.columns is None or not split.on_device:
+        if not split.on_device or (self.affine and call.columns is None):
             return False
         if self.ready(call, split):
             return True
-        passes = len(call.columns) + 1 if self.affine else 1
+        passes = len(call.used) + 1 if self.affine else 1
         if call.n < WORTHWHILE * passes:
             return False
         halves = self._cut(call)
@@ -65,14 +65,13 @@ class Replay(Strategy):
         return self._needed(halves, passes, split) < self._shared.limit
 
     def ready(self, call: Call, split: Split) -> bool:
-        return call.columns is not None and self._shared.holds(call.basis, split, call.columns)
+        return self._shared.holds(call.basis, split, call.used)
 
     def _cut(self, call: Call) -> Cut:
-        assert call.columns is not None
         known = self._moving.setdefault(call.basis, {})
-        if call.columns not in known:
-            known[call.columns] = call.moving(self.inplace.layout)
-        moving = known[call.columns]
+        if call.used not in known:
+            known[call.used] = call.moving(self.inplace.layout)
+        moving = known[call.used]
         if moving not in self._cuts:
             self._cuts[moving] = cut(self.program, moving, self._names, self.affine)
         return self._cuts[moving]
@@ -95,7 +94,6 @@ class Replay(Strategy):
 
     def _share(self, call: Call, split: Split) -> _Shared:
         """One pass of the data at θ*, and one through the affine layers for each direction."""
-        assert call.columns is not None
         halves = self._cut(call)
         self.inplace.load(self.inplace.anchor)
         tiles = []
@@ -108,7 +106,7 @@ class Replay(Strategy):
             self._set(halves.layers, None)
             origins = [[m.module(x) for m, x in zip(halves.layers, t.inputs, strict=True)]
                        for t in tiles]  # fmt: skip
-            for column in call.columns:
+            for column in call.used:
                 self._set(halves.layers, call.basis, column)
                 for tile, origin in zip(tiles, origins, strict=True):
                     along = [m.module(x) for m, x in zip(halves.layers, tile.inputs, strict=True)]
@@ -134,14 +132,14 @@ class Replay(Strategy):
     def _outputs(
         self, call: Call, row: FloatArray, displacement: Tensor, split: Split
     ) -> list[tuple[Batch, Any]]:
-        assert call.columns is not None
         tiles, infinite = self._shared.get(
-            call.basis, split, call.columns, lambda: self._share_exactly(call, split), _bytes_of
+            call.basis, split, call.used, lambda: self._share_exactly(call, split), _bytes_of
         )
         halves = self._cut(call)
         self.inplace.at(displacement)
-        c = with_one(row[None], call.columns, self.inplace.anchor)
-        c = poison(c, infinite)[0] if halves.layers else c[0]
+        c = self.inplace.anchor.new_ones(1)
+        if halves.layers:
+            c = poison(with_one(row[None], call.used, self.inplace.anchor), infinite)[0]
         batches = split.tiles(self.inplace.tile)
         return [(b, halves.after(*tile.values(c))) for b, tile in zip(batches, tiles, strict=True)]
 

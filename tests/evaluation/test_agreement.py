@@ -180,11 +180,12 @@ def test_a_path_that_ran_away_does_not_spoil_the_others(strategy, name):
     assert not np.isfinite(found[np.arange(40) % 4 == 1]).any()
 
 
+@pytest.mark.parametrize("k", [2, 300])
 @pytest.mark.parametrize("name", ["mlp", "relu mlp", "cnn", "gru"])
-def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, monkeypatch):
+def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, k, monkeypatch):
     case = make(name)
-    basis = DenseBasis(directions(case, 2))
-    rows = np.random.default_rng(0).normal(size=(100, 2))
+    basis = DenseBasis(directions(case, k))
+    rows = np.eye(k) if k == 300 else np.random.default_rng(0).normal(size=(100, k))
     found = []
     for seconds in (1e-9, 0.003, 10.0):
         monkeypatch.setattr("landscape_widgets.evaluation.pace.SECONDS", seconds)
