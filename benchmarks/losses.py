@@ -4,14 +4,17 @@
 
 Each repetition times both, one after the other, and begins from directions that have not been
 seen; only the trial that chooses the strategy is over by then (its cost is in "first call").
+A second table shows what one of many parameter vectors costs by how many there are.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +27,11 @@ from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_directions
 
 MOST = 1 << 26  # numbers in random directions: 256 MiB
+NUMBERS = (100, 1_000, 10_000)
+FLAT = ("digits MLP 64-32-32-10", "digits MLP 64-64-64-10", "CNN 8×8")
+FLAT_HEAD = (
+    "network", "vectors", *(f"of {n:,}, ms" for n in NUMBERS), "of 10,000 / of 100",
+)  # fmt: skip
 HEAD = (
     "network", "vectors", "plain loop, ms", "ours, ms", "ratio", "first call", "of peak",
     "disagreement", "strategy",
@@ -109,8 +117,39 @@ def measured(
     )
 
 
+def flatness(name: str, repetitions: int) -> list[tuple[str, ...]]:
+    """What one of 100, 1,000 and 10,000 parameter vectors costs: lines of the second table."""
+    task = make(name)
+    objective = Objective(task.model, (task.inputs, task.targets), metrics=[])
+    generator = torch.Generator().manual_seed(0)
+    drawn = random_directions(5, objective.anchor, objective.layout, generator) * 0.3
+    points = np.random.default_rng(0).uniform(-0.25, 1.25, (max(NUMBERS), 5))
+    kinds = {"in 5 dimensions": (lambda: DenseBasis(drawn.clone()), points)}
+    if objective.size * max(NUMBERS) <= MOST:
+        many = random_directions(max(NUMBERS), objective.anchor, objective.layout, generator) * 0.3
+        kinds["random"] = (lambda: DenseBasis(many.clone()), np.eye(max(NUMBERS)))
+    lines = []
+    for kind, (basis, rows) in kinds.items():
+        fresh: list[DenseBasis] = []
+
+        def work(n: int, fresh: list[DenseBasis] = fresh, rows: np.ndarray = rows) -> None:
+            objective.evaluate(fresh.pop(), rows[:n], metrics=False)
+
+        def before(fresh: list[DenseBasis] = fresh, basis: Any = basis) -> None:
+            fresh[:] = [basis() for _ in NUMBERS]
+
+        works = [functools.partial(work, n) for n in NUMBERS]
+        _, *times = measure.interleaved(works, repetitions + 1, before)
+        each = [tuple(t / n for t, n in zip(row, NUMBERS, strict=True)) for row in times]
+        lines.append((
+            name, kind, *(f"{1e3 * np.median([row[i] for row in each]):.3g}" for i in range(3)),
+            f"**{measure.median_ratio(each, 2, 0):.2f}**",
+        ))  # fmt: skip
+    return lines
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repetitions", type=int, default=5)
@@ -128,6 +167,9 @@ def main() -> None:
             lines.append((name, kind, *values))
     print(f"{options.threads} thread(s), torch {torch.__version__}, {os.cpu_count()} cores\n")
     print(measure.table(HEAD, lines))
+    print("\nWhat one of so many costs:\n")
+    flat = [line for name in FLAT if name in options.only for line in flatness(name, 3)]
+    print(measure.table(FLAT_HEAD, flat))
 
 
 if __name__ == "__main__":

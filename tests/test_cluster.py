@@ -1,16 +1,22 @@
 import os
 import signal
+import time
+from collections.abc import Callable
 
 import distributed
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from landscape_widgets import Landscape, LandscapeWidget
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_directions
+from landscape_widgets.samplers import Subspace
 from landscape_widgets.seeded import SeededBasis
+from landscape_widgets.widget.wire import PHASES
 from tests.models import digits, mlp, train
 
 
@@ -131,6 +137,43 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(client, objective,
     found = objective.evaluate(basis, rows(300), on_chunk=kill_one)
     assert killed
     np.testing.assert_allclose(found.losses, expected, rtol=1e-6)
+
+
+def slow_loss(outputs, targets):
+    time.sleep(0.01)
+    return nn.functional.cross_entropy(outputs, targets)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not reached() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_widget_shows_progress_stops_and_goes_on_with_workers_of_a_cluster(client):
+    data = digits(100)
+    model = train(mlp(), data, 20)
+    sampler = Subspace(n=200)
+    widget = LandscapeWidget(model, data, loss=slow_loss, sampler=sampler, client=client)
+    shown = []
+    widget.observe(lambda change: shown.append(change.new), "_progress")
+    until(lambda: widget.landscape.evaluated.any())
+    widget.stop()
+    widget.wait(30)
+    assert widget._progress["state"] == "stopped"
+    stopped = widget.landscape.evaluated.copy()
+    kept = widget.landscape.losses[stopped]
+    assert 0 < stopped.sum() < len(stopped)
+    widget.start()
+    until(lambda: widget.landscape.evaluated.all())
+    found = widget.landscape.losses.copy()
+    widget.close()
+    np.testing.assert_array_equal(found[stopped], kept)
+    done = [each["done"] for each in shown if each["phase"] == PHASES["losses"]]
+    assert len(set(done)) > 5
+    here = Landscape(model, data)
+    here.sample(sampler)
+    np.testing.assert_allclose(found, here.losses, rtol=1e-6)
 
 
 def test_few_rows_are_not_worth_sending(objective, basis):
