@@ -66,7 +66,7 @@ class HessianProduct:
         sizes = [leaf.numel() for leaf in self.leaves]
         pieces = torch.split(v.to(self.leaves[0]), sizes)
         parts = [part.view_as(leaf) for part, leaf in zip(pieces, self.leaves, strict=True)]
-        total = [torch.zeros_like(leaf) for leaf in self.leaves]
+        total: Sequence[Tensor] = ()
         keep = self.kept is not None
         with self.around():
             for gradient in self._gradients() if self.kept is None else self.kept:
@@ -78,9 +78,17 @@ class HessianProduct:
                     [gradient[i] for i in curved], self.leaves, [parts[i] for i in curved],
                     retain_graph=keep, materialize_grads=True,
                 )  # fmt: skip
-                for sum_, product in zip(total, products, strict=True):
-                    sum_ += product
+                total = list(map(torch.add, total, products)) if total else products
+        if not total:
+            total = [torch.zeros_like(leaf) for leaf in self.leaves]
         return torch.cat([part.reshape(-1) for part in total])
+
+    def gradient(self) -> Tensor | None:
+        """The gradient (P,) that products are taken from, where it is kept."""
+        if not self.kept:
+            return None
+        tiles = [torch.cat([part.detach().reshape(-1) for part in tile]) for tile in self.kept]
+        return torch.stack(tiles).sum(dim=0)
 
     def _gradients(self) -> Iterator[Sequence[Tensor]]:
         for share in self.shares(self.tile):
@@ -155,7 +163,10 @@ def hessian_eigenpairs(
     """
     theta = objective.anchor if theta is None else theta
     generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
+    product = objective.hessian(theta)
+    # Most of the gradient lies along the top eigenvectors (Gur-Ari et al. 2018, arXiv:1812.04754).
     return extreme_eigenpairs(
-        objective.hessian(theta), objective.anchor, top=top, bottom=bottom, generator=generator,
-        tolerance=tolerance, iterations=iterations, on_iteration=on_iteration,
+        product, objective.anchor, top=top, bottom=bottom, generator=generator,
+        start=product.gradient(), tolerance=tolerance, iterations=iterations,
+        on_iteration=on_iteration,
     )  # fmt: skip

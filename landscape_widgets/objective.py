@@ -293,7 +293,7 @@ class Objective:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
         return self.hessian(theta, keep=False)(v)
 
-    def hessian(self, theta: Tensor, *, keep: bool = True) -> Callable[[Tensor], Tensor]:
+    def hessian(self, theta: Tensor, *, keep: bool = True) -> HessianProduct:
         """Products with the Hessian at θ for many vectors: v (P,) → H v (P,).
 
         The graph of the gradient is kept between them where it fits in memory; `keep=False`

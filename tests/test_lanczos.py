@@ -61,3 +61,26 @@ def test_repeated_eigenvalues_are_all_found():
 def test_more_eigenvectors_than_dimensions_are_refused():
     with pytest.raises(ValueError, match="between 1 and 3"):
         extreme_eigenpairs(lambda v: v, torch.zeros(3), top=4, generator=generator())
+
+
+def test_a_start_near_the_eigenvectors_takes_fewer_products_to_the_same_values():
+    values = torch.cat([torch.tensor([9.0, 7.0, 5.0]), torch.linspace(0, 1, 397)]).double()
+    start = torch.zeros(400, dtype=torch.float64)
+    start[:3] = torch.tensor([1.0, -2.0, 1.0])
+    products = []
+
+    def found(start: torch.Tensor | None) -> np.ndarray:
+        products.append(0)
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            products[-1] += 1
+            return values * v
+
+        return extreme_eigenpairs(
+            product, values, top=3, generator=generator(), start=start, tolerance=1e-6
+        ).values
+
+    for tried in (None, start, torch.zeros(400).double(), start * float("inf")):
+        np.testing.assert_allclose(found(tried), [9, 7, 5], rtol=1e-9)
+    assert products[1] < products[0]
+    assert products[2] == products[3] == products[0]
