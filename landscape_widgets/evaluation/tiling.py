@@ -17,9 +17,8 @@ FEWEST = 8  # with fewer, matrix products become thin
 # every use and gives it again page by page (32 MiB with glibc), and near a core's caches. More
 # examples at a time cost less for each, in what is done once a layer.
 CPU_BYTES = 8 << 20
-# A model holds a few activations at a time; a GPU wants as many examples as there is room for.
-CUDA_SHARE = 1 / 16
-CUDA_MOST = 256 << 20
+CUDA_MOST = 256 << 20  # a GPU wants as many examples as there is room for
+SHARE = 1 / 16  # of the free memory: a model holds a few activations at a time
 
 
 @torch.no_grad()
@@ -41,8 +40,7 @@ def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
     finally:
         for handle in handles:
             handle.remove()
-    budget = CPU_BYTES
-    if device.type == "cuda":
-        budget = min(CUDA_MOST, int(free_memory(device) * CUDA_SHARE))
+    most = CUDA_MOST if device.type == "cuda" else CPU_BYTES
+    budget = min(most, int(free_memory(device) * SHARE))
     count = budget * few.size // largest
     return max(FEWEST, 1 << max(0, int(count).bit_length() - 1))
