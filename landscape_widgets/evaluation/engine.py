@@ -38,6 +38,7 @@ WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.2
 MEASURED = 8  # rows that the error of a reduced precision is taken from
+COMPARED = 16  # examples on which strategies are compared with the model itself
 AGREEMENT = 1e-3  # relative difference of losses above which a strategy has misread the model
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
@@ -256,7 +257,7 @@ class Engine:
             return True
         if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
-        few, part = rows[:2], split.part(64)
+        few, part = rows[:2], split.part(COMPARED)
         with exact(self.inplace.anchor.device):
             expected = losses_at(self.inplace, call, few, part, self.loss)
             found = losses_at(self._strategies[name], call, few, part, self.loss)

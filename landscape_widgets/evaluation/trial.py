@@ -14,26 +14,36 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.losses import Loss
 
-GOES = 3  # of each strategy, interleaved; the fastest counts
+GOES = 3  # of each strategy, interleaved, if there is time; the fastest counts
 SHARE = 0.08  # of the work ahead that the race may cost
 LEAST, MOST = 0.02, 1.0  # seconds that it may cost in any case, and at most
 FEWEST = 512  # examples: with fewer, strategies that like many would be misjudged
+FEW = 64  # but so many will do where they take long enough
+LONG = 0.1  # seconds
 
 
 def race(
     entrants: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split, loss: Loss
 ) -> dict[str, float]:
     """Seconds a parameter vector over the whole split, by strategy; "inplace" must be there."""
-    few = split.part(64)
+    few = split.part(FEW)
     clock = _clock(split)
-    _time(entrants["inplace"], call, rows[:1], few, loss, clock)  # what is made once, is made
+    # What is made once, is made.
+    _time(entrants["inplace"], call, rows[:1], split.part(2), loss, clock)
     second = _time(entrants["inplace"], call, rows[:1], few, loss, clock) * split.size / few.size
     groups = {name: rows[: strategy.trial] for name, strategy in entrants.items()}
     whole = GOES * second * sum(map(len, groups.values()))
     budget = min(MOST, max(LEAST, SHARE * call.n * second))
-    part = split.part(max(FEWEST, int(split.size * min(1.0, budget / max(whole, 1e-9)))))
+    enough = max(FEW, min(FEWEST, int(split.size * LONG / max(second, 1e-9))))
+    part = split.part(max(enough, int(split.size * min(1.0, budget / max(whole, 1e-9)))))
+    for name, strategy in entrants.items():
+        if not strategy.ready(call, part):  # what samples share is not to be counted for one
+            _time(strategy, call, groups[name], part, loss, clock)
     best = dict.fromkeys(entrants, float("inf"))
-    for _ in range(GOES):
+    start = clock()
+    for go in range(GOES):
+        if go and clock() - start > budget:
+            break
         for name, strategy in entrants.items():
             taken = _time(strategy, call, groups[name], part, loss, clock)
             best[name] = min(best[name], taken * split.size / part.size)
