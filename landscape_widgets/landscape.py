@@ -118,6 +118,8 @@ class Landscape:
     outputs : array (N, m, ...) or None
         Predictions on the probe batch, where they fit in memory.
     evaluated : array (N,) of bool
+    strategy : str
+        How the samples were evaluated, in words; empty where none was, or the losses were read.
     coordinates : array (N, 2 or 3)
         The map; NaN for samples that are not on it.
     space, reducer : what the map was made with
@@ -183,6 +185,7 @@ class Landscape:
         if size is not None and self._outputs_fit(n):
             self.outputs = np.full((n, *size), np.nan, dtype=np.float32)
         self.evaluated: npt.NDArray[np.bool_] = np.zeros(n, dtype=bool)
+        self.strategy = ""
         self.coordinates: FloatArray = np.full((n, 2), np.nan)
 
     def __repr__(self) -> str:
@@ -286,6 +289,7 @@ class Landscape:
                 part.losses[:] = estimates.losses[places]
                 self.loss_errors[rows] = estimates.errors[places]
             self._store(rows, part)
+            self.strategy = self.objective.strategy
             if rows_on_disk is not None:
                 rows_on_disk.put(rows, {name: a[rows] for name, a in self._results().items()})
             if on_chunk is not None:

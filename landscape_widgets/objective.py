@@ -165,6 +165,7 @@ class Objective:
         self.layout = ParameterLayout.of(model)
         self.seed = seed
         self.cluster: Cluster | None = None
+        self._sent = False  # whether the latest vectors were evaluated by the cluster
         self.batchnorm: BatchNormMode = batchnorm
         self._lock = threading.RLock()
 
@@ -252,7 +253,7 @@ class Objective:
     @property
     def strategy(self) -> str:
         """How the latest parameter vectors were evaluated, in words."""
-        return self.engine.description
+        return "by the workers of a cluster" if self._sent else self.engine.description
 
     # One parameter vector
 
@@ -375,7 +376,8 @@ class Objective:
         coefficients = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
         n, done = len(coefficients), 0
         options = {"splits": tuple(splits), "metrics": metrics, "outputs": outputs}
-        if self.cluster is not None and n >= WORTH_SENDING:
+        self._sent = self.cluster is not None and n >= WORTH_SENDING
+        if self.cluster is not None and self._sent:
             chunks = self.cluster.evaluate(self, basis, coefficients, options, cancelled)
         else:
             chunks = self._evaluate_here(basis, coefficients, options, cancelled)

@@ -54,6 +54,7 @@ def test_two_workers_find_what_one_machine_finds(client, objective, basis):
     there = objective.evaluate(
         basis, rows(200), outputs=True, on_chunk=lambda start, part: chunks.append(start)
     )
+    assert objective.strategy == "by the workers of a cluster"
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-6)
     np.testing.assert_allclose(there.val_losses, here.val_losses, rtol=1e-6)
     np.testing.assert_allclose(there.metrics["accuracy"], here.metrics["accuracy"])

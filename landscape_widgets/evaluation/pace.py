@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 SECONDS = 0.08  # of work between two looks
 PARTS = 4  # in which a call is done at least
-FEWEST = 64  # rows, however few were asked for, if they are quick
+FEWEST = 16  # rows, however few were asked for, if they are quick
 
 
 class Pace:

@@ -187,6 +187,8 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
     caption.append(f"loss: {objective.loss_function.name}")
     if objective.has_batchnorm:
         caption.append(f"batch statistics: {objective.batchnorm}")
+    if land.strategy:
+        caption.append(f"evaluated {land.strategy}")
     caption.append(f"seed {land.seed}")
     notes = [f"one small part of {objective.size:,} dimensions; another seed shows another"]
     return {"title": title, "axes": axes, "caption": caption, "notes": notes}

@@ -64,6 +64,12 @@ def test_the_browser_has_all_it_needs_once_the_work_is_done(widget):
     assert {0.0, 1.0} <= set(widget._alphas)
 
 
+def test_the_caption_says_how_the_samples_were_evaluated(widget):
+    land = widget.landscape
+    assert "vector" in land.strategy
+    assert f"evaluated {land.strategy}" in widget._info["caption"]
+
+
 def test_the_selection_can_be_set_read_and_observed(widget):
     seen = []
     widget.observe(lambda change: seen.append(change.new), "selected")
