@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
 
 ACCEPTED = (
@@ -161,15 +161,15 @@ def _read_pair(
     pair: tuple[Any, Any], max_examples: int, seed: int, dtype: torch.dtype
 ) -> tuple[list[Batch], bool]:
     batch = _batch(pair, dtype)
-    lengths = {
-        len(leaf)
-        for leaf in tree_flatten(batch.raw)[0]
-        if isinstance(leaf, Tensor) and leaf.ndim > 0
-    }
-    if len(lengths) > 1:
+    of_inputs, of_targets = (
+        sorted({len(x) for x in tree_leaves(part) if isinstance(x, Tensor) and x.ndim > 0})
+        for part in (batch.inputs, batch.targets)
+    )
+    if len({*of_inputs, *of_targets}) > 1:
         raise ValueError(
-            f"Inputs and targets must have one row for each example; lengths {sorted(lengths)} "
-            "were given. Put the example axis first in both."
+            "Inputs and targets must have one row for each example; inputs of length "
+            f"{' and '.join(map(str, of_inputs))} and targets of length "
+            f"{' and '.join(map(str, of_targets))} were given. Put the example axis first in both."
         )
     if batch.size <= max_examples:
         return [batch], False

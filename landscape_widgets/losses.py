@@ -284,11 +284,13 @@ def scalar(value: Any, name: str) -> Tensor:
     """The loss as a scalar tensor, or a ValueError that says what came instead."""
     if isinstance(value, Tensor) and value.numel() == 1:
         return value.reshape(())
-    got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    raise ValueError(
-        f"The loss {name} returned {got}; a scalar tensor is expected. "
-        "Average it over the batch (reduction='mean')."
-    )
+    if isinstance(value, Tensor):
+        got, advice = f"shape {tuple(value.shape)}", "Average it over the batch (reduction='mean')."
+    elif isinstance(value, (float, int)):
+        got, advice = f"the number {value:g}", "Return the tensor itself, without .item()."
+    else:
+        got, advice = type(value).__name__, "Return the mean loss of the batch."
+    raise ValueError(f"The loss {name} returned {got}; a scalar tensor is expected. {advice}")
 
 
 def own_loss(function: Callable[..., Any]) -> BatchLoss | ModelLoss:
@@ -312,7 +314,8 @@ def own_loss(function: Callable[..., Any]) -> BatchLoss | ModelLoss:
         inspect.signature(function).bind(None, None)
     except TypeError as error:
         raise TypeError(
-            f"The loss {function!r} cannot be called with two arguments; "
+            f"The loss {getattr(function, '__name__', function)} takes {len(names)} arguments "
+            f"({', '.join(names)}) and cannot be called with two; "
             "loss(outputs, targets) or loss(model, batch) is expected."
         ) from error
     except ValueError:  # built-in functions without a signature

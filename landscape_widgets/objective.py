@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_leaves
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
@@ -179,7 +180,10 @@ class Objective:
         ).clone()
 
         self.train = self._read(data, max_examples)
-        self.val = None if val_data is None else self._read(val_data, max_examples)
+        try:
+            self.val = None if val_data is None else self._read(val_data, max_examples)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"val_data: {error}") from error
         self.has_batchnorm = bool(tracked_norms(self._copy))
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
@@ -217,7 +221,7 @@ class Objective:
             if value is not None and not np.isfinite(value):
                 raise ValueError(
                     f"The {split} loss ({self.loss_function.name}) is {value} at the trained "
-                    "weights; a finite number is expected. Look for NaN in the data or weights."
+                    f"weights; a finite number is expected. {self._not_finite(split)}"
                 )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -557,6 +561,29 @@ class Objective:
 
     # Set-up
 
+    def _not_finite(self, split: str) -> str:
+        """Where a loss that is not finite may come from."""
+        if not bool(self.anchor.isfinite().all()):
+            views = self.layout.unflatten(self.anchor)
+            names = [name for name, part in views.items() if not bool(part.isfinite().all())]
+            return f"Weights are not finite: {', '.join(names)}."
+        examples = self.train if split == "training" else self.val
+        assert examples is not None
+        for number, batch in enumerate(examples.batches):
+            for kind, part in (("inputs", batch.inputs), ("targets", batch.targets)):
+                for leaf in tree_leaves(part):
+                    if not isinstance(leaf, Tensor) or leaf.ndim == 0:
+                        continue
+                    bad = (~leaf.isfinite()).reshape(len(leaf), -1).any(dim=1)
+                    if bool(bad.any()):
+                        said = f"The {split} {kind} are not finite in {int(bad.sum())} rows"
+                        if len(examples.batches) > 1:
+                            said += f" of batch {number}"
+                        if not examples.capped:
+                            said += f", the first of which is {int(bad.int().argmax())}"
+                        return f"{said}. Leave them out."
+        return "Weights and data are finite: look into the loss."
+
     def _read(self, data: Any, max_examples: int) -> Examples:
         examples = read_data(data, max_examples=max_examples, seed=self.seed, dtype=self.dtype)
         if self.device.type != "cpu" and not self._fits(examples):
@@ -571,8 +598,6 @@ class Objective:
         """Whether the data may stay on the device: it takes a quarter of what is free at most."""
         if self.device.type != "cuda":
             return True
-        from torch.utils._pytree import tree_leaves
-
         leaves = [leaf for batch in examples.batches for leaf in tree_leaves(batch.raw)]
         needed = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
@@ -692,8 +717,6 @@ class Objective:
 
 def _where(batch: Batch) -> torch.device:
     """Where a batch lies."""
-    from torch.utils._pytree import tree_leaves
-
     return next(leaf.device for leaf in tree_leaves(batch.raw) if isinstance(leaf, Tensor))
 
 

@@ -491,8 +491,11 @@ class TestBadInput:
 
     def test_inputs_and_targets_of_different_length(self):
         x, y = digits(10)
-        with pytest.raises(ValueError, match="one row for each example"):
+        said = "one row for each example; inputs of length 10 and targets of length 5"
+        with pytest.raises(ValueError, match=said):
             Objective(mlp(), (x, y[:5]))
+        with pytest.raises(ValueError, match=f"val_data: .*{said}"):
+            Objective(mlp(), (x, y), val_data=(x, y[:5]))
 
     def test_inputs_of_the_wrong_shape_are_named(self):
         with pytest.raises(ValueError, match=r"inputs \(10, 3\) float32"):
@@ -502,12 +505,34 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"shape \(\d+,\); a scalar"):
             Objective(mlp(), digits(10), loss=nn.CrossEntropyLoss(reduction="none"))
 
+    def test_a_loss_that_returns_a_number(self):
+        with pytest.raises(ValueError, match=r"a scalar tensor .* without \.item\(\)"):
+            Objective(mlp(), digits(10), loss=lambda z, y: nn.functional.cross_entropy(z, y).item())
+
+    def test_a_loss_of_three_arguments(self):
+        def weighted(outputs, targets, weights):
+            raise AssertionError
+
+        with pytest.raises(TypeError, match=r"weighted takes 3 arguments \(outputs, targets, w"):
+            Objective(mlp(), digits(10), loss=weighted)
+
     def test_a_loss_that_is_nan_at_the_trained_weights(self):
         model = mlp()
         with torch.no_grad():
             model[0].weight[0, 0] = float("nan")
-        with pytest.raises(ValueError, match="nan at the trained weights"):
+        with pytest.raises(ValueError, match=r"nan at .* Weights are not finite: 0\.weight\."):
             Objective(model, digits(50))
+
+    def test_data_that_are_not_finite_are_pointed_at(self):
+        x, y = digits(50)
+        x[[7, 9], 3] = float("nan")
+        said = "inputs are not finite in 2 rows, the first of which is 7"
+        with pytest.raises(ValueError, match=f"training {said}"):
+            Objective(mlp(), (x, y))
+        with pytest.raises(ValueError, match=f"validation {said}"):
+            Objective(mlp(), digits(50), val_data=(x, y))
+        with pytest.raises(ValueError, match="Weights and data are finite: look into the loss"):
+            Objective(mlp(), digits(50), loss=lambda z, y: z.mean() * float("nan"))
 
     def test_targets_out_of_range(self):
         x, y = digits(10)

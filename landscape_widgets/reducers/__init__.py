@@ -39,6 +39,11 @@ def resolve(reducer: Any = None) -> Reducer:
         return BY_NAME[key]()
     if not isinstance(reducer, type) and hasattr(reducer, "fit_transform"):
         return Transformer(reducer)
+    if isinstance(reducer, type):
+        raise TypeError(
+            f"reducer is the class {reducer.__name__}; an instance is expected. Write "
+            f"{reducer.__name__}()."
+        )
     raise TypeError(
         f"reducer is {reducer!r}; one of landscape_widgets.reducers, its name, or a scikit-learn "
         "transformer instance is expected."

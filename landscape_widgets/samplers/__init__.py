@@ -73,6 +73,11 @@ def resolve(sampler: Sampler | str | None = None) -> Sampler:
             raise ValueError(f"There is no sampler {sampler!r}. {did_you_mean(sampler, names)}")
         made: Sampler = BY_NAME[sampler.lower()]()
         return made
+    if isinstance(sampler, type) and issubclass(sampler, Sampler):
+        raise TypeError(
+            f"sampler is the class {sampler.__name__}; a sampler is expected. Write "
+            f"{sampler.__name__}()."
+        )
     raise TypeError(
         f"sampler is {sampler!r}; one of landscape_widgets.samplers, or its name, is expected."
     )

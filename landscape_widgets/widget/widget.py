@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -37,6 +37,15 @@ from landscape_widgets.widget.worker import Worker
 _STATIC = files("landscape_widgets") / "static"
 
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
+
+
+class Numbers(traitlets.Tuple):
+    """A tuple, from whatever can be made one: arrays, ranges, an Index of pandas."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+            value = tuple(value)
+        return super().validate(obj, value)
 
 
 class LandscapeWidget(ControlledWidget, Comparison):
@@ -87,7 +96,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
     _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
     _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
 
-    selected: Any = traitlets.Tuple().tag(sync=True)
+    selected: Any = Numbers().tag(sync=True)
     colour_by: Any = traitlets.Unicode("loss").tag(sync=True)
 
     # What the browser draws from; see js/src/model.ts.

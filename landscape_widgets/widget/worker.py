@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 
@@ -12,6 +14,18 @@ from landscape_widgets.progress import Cancelled
 log = logging.getLogger(__name__)
 
 Job = Callable[[Callable[[], bool]], None]
+
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _end() -> None:
+    """Let all work end before the interpreter does: it aborts where a thread is inside torch."""
+    workers = list(_workers)
+    for worker in workers:
+        worker.stop()
+    for worker in workers:
+        worker.close(timeout=30)
 
 
 class Worker:
@@ -33,6 +47,7 @@ class Worker:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
+        _workers.add(self)
 
     @property
     def busy(self) -> bool:

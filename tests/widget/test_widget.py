@@ -1,11 +1,15 @@
 import asyncio
 import gc
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import traitlets
 from torch import nn
@@ -79,6 +83,15 @@ def test_the_selection_can_be_set_read_and_observed(widget):
     assert widget.selection["loss"][2] == widget.landscape.losses[2]
 
 
+@pytest.mark.parametrize(
+    "given", [[3, 4], range(3, 5), np.array([3, 4]), pd.Index([3, 4]), pd.Series([3, 4])]
+)
+def test_a_selection_may_be_any_sequence_of_numbers(widget, given):
+    widget.selected = given
+    assert widget.selected == (3, 4)
+    widget.selected = ()
+
+
 @pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
 def test_a_selection_of_samples_that_are_not_there_is_refused_and_the_old_one_kept(widget, wrong):
     widget.selected = (3,)
@@ -112,6 +125,26 @@ def test_stop_keeps_what_is_done_and_start_goes_on(model):
     widget.start()
     time.sleep(0.5)
     widget.close()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_a_script_that_ends_while_a_widget_works_ends_well(seconds):
+    script = textwrap.dedent(
+        f"""
+        import time, torch, landscape_widgets as lw
+        from tests.models import digits
+        model = torch.nn.Sequential(
+            torch.nn.Unflatten(1, (1, 8, 8)), torch.nn.Conv2d(1, 16, 3), torch.nn.BatchNorm2d(16),
+            torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(576, 10),
+        )
+        widget = lw.LandscapeWidget(model, digits(1000))
+        time.sleep({seconds})
+        assert widget._worker.busy
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
 
 
 def test_what_goes_wrong_in_the_work_is_shown_and_raised_by_wait(model):
