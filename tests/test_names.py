@@ -20,7 +20,7 @@ def test_a_class_in_place_of_an_instance_is_told_from_it(resolve, given, written
 
 
 def test_anything_else_is_refused_with_what_is_expected():
-    with pytest.raises(TypeError, match="sampler is 3; one of landscape_widgets.samplers"):
+    with pytest.raises(TypeError, match=r"sampler is 3; one of landscape_widgets\.samplers"):
         samplers.resolve(3)
-    with pytest.raises(TypeError, match="reducer is 3; one of landscape_widgets.reducers"):
+    with pytest.raises(TypeError, match=r"reducer is 3; one of landscape_widgets\.reducers"):
         reducers.resolve(3)

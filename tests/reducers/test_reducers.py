@@ -278,5 +278,3 @@ def test_too_few_points_for_the_neighbours_are_refused(points):
 def test_an_unknown_reducer_names_the_near_one():
     with pytest.raises(ValueError, match="Did you mean 'TSNE'"):
         reducers.resolve("tnse")
-    with pytest.raises(TypeError, match="scikit-learn transformer"):
-        reducers.resolve(Isomap)
