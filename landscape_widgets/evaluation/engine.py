@@ -273,12 +273,12 @@ class Engine:
 
 
 WORDS = {
-    "inplace": "one vector at a time, in place",
-    "fused": "one vector at a time, layers fused",
-    "stacked": "several vectors at once, stacked",
-    "prefix": "one vector at a time, from the first layer that moves",
-    "shared": "first layer shared by all vectors",
-    "compiled": "several vectors at once, in one compiled loop",
+    "inplace": "one parameter vector at a time, in place",
+    "fused": "one parameter vector at a time, layers fused",
+    "stacked": "several parameter vectors stacked at once",
+    "prefix": "one parameter vector at a time, from the first layer that moves",
+    "shared": "first layer shared by all parameter vectors",
+    "compiled": "several parameter vectors at once, in one compiled loop",
 }
 WHY_NOT = {
     "fused": "there is nothing to fuse that can be seen, or its batches must stay whole.",

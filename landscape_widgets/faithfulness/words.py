@@ -216,7 +216,7 @@ def _dimension_readout(value: float) -> Readout:
         "intrinsic dimension",
         value,
         f"{value:.1f}" if value < 10 else f"{value:.0f}",
-        "two can be shown as they are" if value < 2.5 else "more than a map can show as they are",
+        "two dimensions show them" if value < 2.5 else "more than two dimensions show",
         "info",
         "Number of dimensions that the samples fill, estimated from their nearest neighbours.",
     )
