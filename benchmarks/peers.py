@@ -156,7 +156,7 @@ def compare(
 
 def _steps(worker: Worker, budget: float) -> int:
     """How many steps of a plane a package has the time for, on each axis."""
-    few = 13 if worker.package == "landscape-widgets" else 3
+    few = 7 if worker.package == "landscape-widgets" else 3
     seconds = worker.ask(task="plane", k=2, steps=few).get("seconds", 0.0)
     return next((s for s in STEPS if s**2 * seconds / few**2 <= budget), STEPS[-1])
 
