@@ -117,7 +117,7 @@ def _calibrate(model: nn.Module, inputs: Tensor) -> None:
 
 def _task(name: str, model: nn.Module, inputs: Tensor) -> Task:
     targets = torch.randint(0, 10, (len(inputs),))
-    _calibrate(model, inputs)
+    model = model.eval()
     return Task(name, model, inputs, targets, _flops(model, inputs[:1]) * len(inputs))
 
 
@@ -149,19 +149,25 @@ MAKERS: dict[str, Callable[[], Task]] = {
 }
 
 
+def _made(name: str) -> Task:
+    torch.manual_seed(0)
+    return MAKERS[name]()
+
+
 def make(name: str) -> Task:
     """A task by its name, the same each time; of "trained ..." see `trained`."""
     if name.startswith("trained "):
         return trained(name.removeprefix("trained "))
-    torch.manual_seed(0)
-    return MAKERS[name]()
+    task = _made(name)
+    _calibrate(task.model, task.inputs)
+    return task
 
 
 def trained(name: str, steps: int = 300) -> Task:
     """A network fitted to the digits of scikit-learn, drawn as large as it wants its images."""
     from sklearn.datasets import load_digits
 
-    task = make(name)
+    task = _made(name)
     x, y = load_digits(return_X_y=True)
     shape = task.inputs.shape[1:]
     side = round(shape.numel() ** 0.5)

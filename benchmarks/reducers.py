@@ -24,7 +24,7 @@ from scipy.spatial.distance import pdist, squareform
 from sklearn import manifold
 
 from benchmarks import measure
-from benchmarks.planes import trained
+from benchmarks.networks import trained
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.reducers import TSNE, UMAP
@@ -38,8 +38,8 @@ HEAD = ("samples", "map", "seconds", "times faster", "target", "KL", "trustworth
 
 def cloud(n: int) -> FloatArray:
     """Isometric coordinates of n samples of the default sampler."""
-    model, data = trained("digits MLP 64-64-64-10", 300)
-    land = Landscape(model, data, metrics=[])
+    task = trained("digits MLP 64-64-64-10")
+    land = Landscape(task.model, (task.inputs, task.targets), metrics=[])
     sampler = Minima(n=n - 4)  # besides θ* and three minima
     land.cloud = sampler.draw(land.objective, seed=0)
     return land.cloud.isometric()
