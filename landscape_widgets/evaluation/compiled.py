@@ -28,7 +28,7 @@ from landscape_widgets.losses import IGNORED, CrossEntropy
 
 # Rows, and the seconds that they wait for the kernel: fewer take it if it is there already, so
 # many wait until it is loaded, and still more until it is compiled, which happens once a machine.
-PATIENCE = ((0, 0.0), (256, 1.5), (2048, None))
+PATIENCE = ((0, 0.0), (256, 4.0), (2048, None))
 GROUP = 32  # parameter vectors that are worth a call
 VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
 OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
