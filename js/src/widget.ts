@@ -181,7 +181,8 @@ class LandscapeView {
     });
     this.on("_profiles", () => {
       this.slice.load();
-      this.asked.clear();
+      // What is still to come is not asked for again: the kernel may have been told to stop.
+      for (const i of this.asked) if (this.slice.has(i)) this.asked.delete(i);
       this.doubted = "";
       this.drawSlice();
     });
@@ -200,6 +201,8 @@ class LandscapeView {
       });
     }
     for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
+    // What was asked for and is not there by now was given up, and may be asked for again.
+    this.on("_progress", () => this.state.progress.state !== "running" && this.asked.clear());
     this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
     this.on("msg:custom", (content) => {
       if (content.type !== "answer") return;

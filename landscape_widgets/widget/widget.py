@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -175,7 +176,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
-        self._slices = Slices(self._send_traits, self._report, self._draw_plane)
+        self._slices = Slices(self._send_traits, self._report, self._report_asked, self._draw_plane)
         self._planes = Planes(self._send_traits, self._slices.serve)
         self._drawn = 0
         self._published = 0.0
@@ -242,6 +243,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         """Stop the work, and keep what is done."""
         with self._lock:
             self._replaced = False
+            self._slices.forget()
             self._worker.stop()
             if self._worker.busy:  # what was to come and was dropped cannot tell of it
                 self._worker.submit(self._end_stopped)
@@ -316,10 +318,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self.stop()
         elif kind == "slices":
             self._slices.ask(int(i) for i in content["indices"])
-            self._worker.submit(self._slices.serve)
+            self._worker.submit(partial(self._at_rest, self._slices.serve))
         elif kind == "doubted":
             self._slices.doubt(int(i) for i in content["indices"])
-            self._worker.submit(self._slices.improve)
+            self._worker.submit(partial(self._at_rest, self._slices.improve))
         elif kind == "plane":
             self._planes.ask(*(int(i) for i in content["pair"]))
             self._worker.submit(self._draw_plane)
@@ -533,6 +535,15 @@ class LandscapeWidget(ControlledWidget, Comparison):
                 self._sampling = False
                 self._progress = wire.progress("stopped")
 
+    def _at_rest(
+        self, work: Callable[[Callable[[], bool]], None], cancelled: Callable[[], bool]
+    ) -> None:
+        """Do what was asked for after other work, and say again what was said before."""
+        resting = self._progress
+        work(cancelled)
+        with self._lock:
+            self._progress = resting
+
     def _end_stopped(self, cancelled: Callable[[], bool]) -> None:
         if self._unfinished:
             self._publish_stopped()
@@ -551,6 +562,11 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._reported = now
             with self._lock:
                 self._progress = wire.progress("running", progress, left)
+
+    def _report_asked(self, progress: Progress) -> None:
+        """Slices that are waited for; the time that other work takes is not measured by them."""
+        with self._lock:
+            self._progress = wire.progress("running", progress)
 
     def _fail(self, error: BaseException) -> None:
         self._error = error

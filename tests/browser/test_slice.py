@@ -32,6 +32,25 @@ LARGE_WIDGET = """
 w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Subspace(n=30), reducer='pca')
 w
 """
+# As where the slice of each sample takes a while, and there is no time for any ahead.
+SLOW = """
+import time, landscape_widgets as lw
+from landscape_widgets.widget import slices
+from tests.models import digits, mlp, train
+from torch.nn.functional import cross_entropy
+slices.PROFILE_SECONDS = 0.0
+data = digits(100)
+model = train(mlp(), data, 60)
+def slow_loss(model, batch):
+    time.sleep(0.002)
+    return cross_entropy(model(batch[0]), batch[1])
+"""
+SLOW_WIDGET = """
+w = lw.LandscapeWidget(
+    model, data, loss=slow_loss, sampler=lw.samplers.Subspace(n=60), reducer='pca'
+)
+w
+"""
 
 
 def assert_drawn(curve: FloatArray, alphas: list[float], losses: FloatArray) -> None:
@@ -125,5 +144,37 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
             break
         notebook.page.wait_for_timeout(50)
     assert notebook.ask(worst) <= 0.01
+    assert notebook.take_errors() == []
+    notebook.close()
+
+
+def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_status(
+    browser: Browser, url: str, kind: str, root: Path
+) -> None:
+    write_notebook(root / "slow.ipynb", SLOW, SLOW_WIDGET)
+    notebook = LandscapeNotebook(browser, url, kind, "slow.ipynb")
+    notebook.run_all()
+    notebook.wait_for_widget()
+    notebook.wait_until_done()
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    for known in (16, 32, 48):
+        expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
+        expect(notebook.part("status")).to_have_text(f"taking slices {known} of 50")
+    expect(notebook.page.get_by_text("median of 50", exact=True)).to_be_visible()
+    expect(notebook.part("status")).to_have_text("Done")
+    # What was stopped is not taken, until it is asked for again.
+    notebook.ask("setattr(w, 'selected', ())")
+    notebook.ask("w._slices.profile._known.fill(False)")
+    notebook.tell("w._slices.profile.losses.fill(float('nan')); w._slices._publish()")
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
+    notebook.part("stop").click()
+    notebook.wait_for_state("done")
+    notebook.page.wait_for_timeout(500)
+    known = notebook.ask("int(w._slices.profile._known.sum())")
+    assert 16 <= known < 50
+    expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
+    notebook.ask("setattr(w, 'selected', tuple(range(51)))")
+    expect(notebook.page.get_by_text("median of 51", exact=True)).to_be_visible()
     assert notebook.take_errors() == []
     notebook.close()

@@ -234,6 +234,58 @@ def test_slices_that_the_browser_asks_for_come_first(model):
     widget.close()
 
 
+def watched(widget) -> list:
+    """What the browser is told of the work from now on."""
+    told = []
+    widget.observe(lambda change: told.append(change.new), "_progress")
+    return told
+
+
+def test_slices_that_are_asked_for_are_counted_until_they_are_there(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    widget.wait(120)
+    told = watched(widget)
+    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    widget.wait(30)
+    told.clear()
+    widget._receive(widget, {"type": "slices", "indices": list(range(36))}, [])
+    widget.wait(30)
+    assert [(p["phase"], p["done"], p["total"]) for p in told[:-1]] == [
+        ("taking slices", done, 35) for done in (0, 16, 32)
+    ]
+    assert [p["state"] for p in told] == ["running"] * 3 + ["done"]
+    widget.close()
+
+
+def test_slices_that_are_asked_for_and_there_at_once_are_not_worth_a_word(widget):
+    widget._slices.profile._known[:] = False
+    told = watched(widget)
+    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    widget.wait(30)
+    assert widget._slices.profile.has(5)
+    assert told == []
+
+
+def test_stop_lets_go_of_the_slices_that_were_asked_for(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    widget.wait(120)
+    put = widget._slices.profile.put
+
+    def stopping(found):
+        put(found)
+        widget.stop()
+
+    monkeypatch.setattr(widget._slices.profile, "put", stopping)
+    widget._receive(widget, {"type": "slices", "indices": list(range(40))}, [])
+    widget.wait(30)
+    assert widget._slices.profile._known.sum() == 16
+    assert not widget._slices._wanted
+    assert widget._progress["state"] == "done"
+    widget.close()
+
+
 def test_closing_ends_the_thread_and_frees_the_landscape(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
     widget.wait(60)
