@@ -3,7 +3,7 @@
 import { short, VIRIDIS } from "./colours";
 import { h, s } from "./dom";
 import type { ColourScale } from "./map";
-import type { State } from "./model";
+import type { Progress, State } from "./model";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
@@ -71,7 +71,7 @@ export class Bar {
   }
 
   drawProgress(): void {
-    const { state, phase, done, total, seconds_left } = this.state.progress;
+    const { state, done, total } = this.state.progress;
     const running = state === "running";
     const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
     this.fill.style.width = `${100 * share}%`;
@@ -85,14 +85,20 @@ export class Bar {
     this.start.hidden = running || state === "done";
     this.stop.hidden = !running;
     this.status.dataset.state = state;
-    const left = seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
-    const count = total > 1 ? ` ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
     this.status.textContent = running
-      ? `${phase}${count}${left}`
+      ? describe(this.state.progress)
       : { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" }[
           state as "idle" | "stopped" | "done" | "error"
         ];
   }
+}
+
+/** What is being done, how far it is, and how long it goes on: till it is done, or till its time is over. */
+export function describe({ phase, done, total, seconds_left, at_most }: Progress): string {
+  const limited = at_most !== null && (seconds_left === null || at_most < seconds_left);
+  const count = total > 1 ? `${at_most === null ? "" : ","} ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
+  const left = limited ? ` · ${time(at_most)} at most` : seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
+  return `${phase}${count}${left}`;
 }
 
 const time = (seconds: number): string =>

@@ -210,9 +210,9 @@ class Slices:
         Those that are not there in time come when they are asked for.
         """
         self._until = time.monotonic() + PROFILE_SECONDS
-        self._work_through("slices", self._is_missing, cancelled)
+        self._work_through("ahead", self._is_missing, cancelled)
         for part in range(len(SHARES) if self._growing is not None else 0):
-            self._work_through("estimates", partial(self._is_rough, part), cancelled)
+            self._work_through("refined ahead", partial(self._is_rough, part), cancelled)
 
     @property
     def seconds_left(self) -> float:
@@ -232,6 +232,8 @@ class Slices:
         size, shown = 4 if self._growing is None else 1, time.monotonic()
         waiting = list(filter(is_due, range(self.profile.n)))
         total = len(waiting)
+        if waiting and self.seconds_left:
+            self._report(Progress(phase, 0, total))
         while waiting and not cancelled() and self.seconds_left:
             self._first(cancelled)
             self.improve(cancelled)

@@ -551,17 +551,17 @@ class LandscapeWidget(ControlledWidget, Comparison):
     def _report(self, progress: Progress) -> None:
         now = time.monotonic()
         phase, begun = self._phase
-        if phase != progress.phase:
+        if phase != progress.phase or progress.done == 0:
             self._phase = (phase, begun) = (progress.phase, now)
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
-            if progress.phase in ("slices", "estimates"):
-                left = min(left, self._slices.seconds_left)
+        ahead = progress.phase in ("ahead", "refined ahead")
+        at_most = self._slices.seconds_left if ahead else None
         if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:
-                self._progress = wire.progress("running", progress, left)
+                self._progress = wire.progress("running", progress, left, at_most=at_most)
 
     def _report_asked(self, progress: Progress) -> None:
         """Slices that are waited for; the time that other work takes is not measured by them."""

@@ -286,6 +286,22 @@ def test_stop_lets_go_of_the_slices_that_were_asked_for(model, monkeypatch):
     widget.close()
 
 
+def test_slices_ahead_are_said_to_end_with_their_time(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 2.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    told = watched(widget)
+    widget.wait(120)
+    ahead = [p for p in told if p["phase"] == "taking slices ahead"]
+    assert ahead[0]["done"] == 0
+    assert 0 < ahead[-1]["done"] < ahead[-1]["total"] == len(widget.landscape.cloud)
+    at_most = [p["at_most"] for p in ahead]
+    assert at_most == sorted(at_most, reverse=True)
+    assert 1 < at_most[0] <= 2
+    # The time that all of them would take is longer.
+    assert ahead[-1]["seconds_left"] > ahead[-1]["at_most"]
+    widget.close()
+
+
 def test_closing_ends_the_thread_and_frees_the_landscape(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
     widget.wait(60)
