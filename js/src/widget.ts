@@ -189,6 +189,7 @@ class LandscapeView {
     this.on("_plane", () => this.drawPlane());
     this.on("_plane_state", () => this.drawPlane());
     this.on("selected", () => this.draw());
+    this.on("_lassos", () => this.drawMapLayer()); // forgotten in the kernel
     this.on("colour_by", () => {
       this.map.draw();
       this.beside.draw();

@@ -308,6 +308,22 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     # From the browser
 
+    _selected_there: Any = None  # while the browser's changes are taken in, its selection
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        self._selected_there = sync_data.get("selected")
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._selected_there = None
+
+    @traitlets.observe("selected")
+    def _forget_lassos(self, change: Any) -> None:
+        """Lassos are around what the browser selected with them, and nothing else."""
+        there = self._selected_there
+        if there is None or tuple(there) != tuple(change["new"]):
+            self._lassos = []
+
     def _receive(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         kind = content.get("type")
         if kind == "drawn":

@@ -79,6 +79,28 @@ def test_the_selection_can_be_set_read_and_observed(widget):
     assert widget.selection["loss"][2] == widget.landscape.losses[2]
 
 
+LASSO = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+
+
+def test_a_selection_from_python_forgets_the_lassos_and_one_from_the_browser_brings_its_own(
+    widget,
+):
+    for kept in ([LASSO], [LASSO, LASSO]):
+        widget.set_state({"_lassos": kept, "selected": [1, 2, len(kept)]})
+        assert widget._lassos == kept
+    widget.set_state({"selected": [1, 2, 3]})  # as by Shift and a click: the lassos stay
+    assert widget._lassos == [LASSO, LASSO]
+    widget.selected = (17, 30)
+    assert widget._lassos == []
+
+
+def test_a_selection_that_python_makes_of_the_browser_s_forgets_the_lassos(widget):
+    widget.observe(lambda change: setattr(widget, "selected", change.new[:1]), "selected")
+    widget.set_state({"_lassos": [LASSO], "selected": [4, 5]})
+    assert widget.selected == (4,)
+    assert widget._lassos == []
+
+
 @pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
 def test_a_selection_of_samples_that_are_not_there_is_refused_and_the_old_one_kept(widget, wrong):
     widget.selected = (3,)
