@@ -70,7 +70,7 @@ class LandscapeView {
   private readonly replay: Replay;
   private readonly plane: PlaneView;
   private readonly sliceTitle = h("div", { class: "lw-title" });
-  private readonly colourBar = h("div", { class: "lw-colours" });
+  private readonly colourBar = h("div", { class: "lw-colours lw-map-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
   private readonly trust: TrustPanel;
   private readonly beside: NullView;
