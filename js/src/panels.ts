@@ -19,6 +19,9 @@ export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column
 
 type Chooser = "sampler" | "space" | "reducer" | "dimensions" | "colour-by";
 
+/** Their names may be cut short where there is no room. */
+const LONG = new Set<Chooser>(["sampler", "colour-by"]);
+
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
   start(): void;
@@ -53,9 +56,10 @@ export class Bar {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
+      const long = LONG.has(what) ? " lw-long" : "";
+      const field = h("label", { class: `lw-field${long}` }, h("span", { class: "lw-field-name" }, label), select);
       const more = beside[what];
-      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
+      this.element.append(more ? h("span", { class: `lw-field-group${long}` }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
@@ -85,7 +89,7 @@ export class Bar {
     this.start.hidden = running || state === "done";
     this.stop.hidden = !running;
     this.status.dataset.state = state;
-    this.status.textContent = running
+    this.status.textContent = this.status.title = running
       ? describe(this.state.progress)
       : { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" }[
           state as "idle" | "stopped" | "done" | "error"
@@ -141,7 +145,7 @@ export function drawColourBar(host: HTMLElement, scale: ColourScale | null, coun
 function symbol(kind: "star" | "minimum" | "hollow" | "waiting", label: string): HTMLElement {
   const icon = s("svg", { class: `lw-symbol lw-symbol-${kind}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" });
   if (kind === "star") icon.append(s("path", { d: starPath(7) }));
-  else if (kind === "minimum") icon.append(s("path", { d: "M0,-6L6,0L0,6L-6,0Z" }));
+  else if (kind === "minimum") icon.append(s("path", { d: "M0,-7L4,0L0,7L-4,0Z" }));
   else icon.append(s("circle", { r: 4 }));
   return h("span", { class: "lw-legend-entry" }, icon, label);
 }

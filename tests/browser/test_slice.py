@@ -76,6 +76,18 @@ def test_pointing_at_a_sample_draws_its_losses(notebook: LandscapeNotebook) -> N
         assert_drawn(drawn_val, alphas, np.array(val[0]))
 
 
+def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: LandscapeNotebook) -> None:
+    notebook.ask("setattr(w, 'selected', (50,))")
+    expect(notebook.part("selection")).to_contain_text("1 sample")
+    axes = notebook.part("slice").locator(".axis")
+    labels = axes.locator(".tick text").all_text_contents()
+    assert "−0.5" in labels
+    assert not [label for label in labels if not label or "-" in label]
+    # The ends of an axis line would look like ticks.
+    assert axes.locator("path.domain").count() == 2
+    assert axes.locator("path.domain:visible").count() == 0
+
+
 def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) -> None:
     notebook.drag(notebook.box(0.4, 0.3, 0.6, 0.6))
     selected = notebook.selected()

@@ -111,6 +111,32 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.close()
 
 
+def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
+    notebook: LandscapeNotebook,
+) -> None:
+    try:
+        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (760, 2)):
+            notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
+            notebook.page.wait_for_function(
+                "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
+            )
+            boxes = notebook.page.evaluate(
+                """() => ['.lw-bar > *', '.lw-trust .lw-heading-row > *'].map((parts) =>
+                  [...document.querySelectorAll(parts)].map((part) => {
+                    const {left, right, top, height} = part.getBoundingClientRect();
+                    return [left, right, top + height / 2, height];
+                  }))"""
+            )
+            bar, heading = (np.array(part) for part in boxes)
+            for row in (*(bar[np.abs(bar[:, 2] - y) < 3] for y in np.unique(bar[:, 2])), heading):
+                assert (row[1:, 0] >= row[:-1, 1]).all()  # no part lies over the next
+            assert len(np.unique(np.round(bar[:, 2] / 10))) == rows
+            assert bar[:, 3].max() < 30
+            assert heading[:, 3].max() < 30
+    finally:
+        notebook.ask("setattr(w.layout, 'width', None)")
+
+
 @pytest.mark.parametrize("width", [900, 1400])
 def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     browser: Browser, url: str, kind: str, root: Path, width: int
