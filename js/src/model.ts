@@ -29,6 +29,8 @@ export interface Progress {
   done: number;
   total: number;
   seconds_left: number | null;
+  /** Seconds after which the work ends, done or not. */
+  at_most: number | null;
   message: string;
 }
 

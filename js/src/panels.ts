@@ -3,7 +3,7 @@
 import { short, VIRIDIS } from "./colours";
 import { h, s } from "./dom";
 import type { ColourScale } from "./map";
-import type { State } from "./model";
+import type { Progress, State } from "./model";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
@@ -18,6 +18,9 @@ export const COLUMN_NAMES: Record<string, string> = {
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
 
 type Chooser = "sampler" | "space" | "reducer" | "dimensions" | "colour-by";
+
+/** Their names may be cut short where there is no room. */
+const LONG = new Set<Chooser>(["sampler", "colour-by"]);
 
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
@@ -53,9 +56,10 @@ export class Bar {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
+      const long = LONG.has(what) ? " lw-long" : "";
+      const field = h("label", { class: `lw-field${long}` }, h("span", { class: "lw-field-name" }, label), select);
       const more = beside[what];
-      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
+      this.element.append(more ? h("span", { class: `lw-field-group${long}` }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
@@ -71,7 +75,7 @@ export class Bar {
   }
 
   drawProgress(): void {
-    const { state, phase, done, total, seconds_left } = this.state.progress;
+    const { state, done, total } = this.state.progress;
     const running = state === "running";
     const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
     this.fill.style.width = `${100 * share}%`;
@@ -85,14 +89,20 @@ export class Bar {
     this.start.hidden = running || state === "done";
     this.stop.hidden = !running;
     this.status.dataset.state = state;
-    const left = seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
-    const count = total > 1 ? ` ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
-    this.status.textContent = running
-      ? `${phase}${count}${left}`
+    this.status.textContent = this.status.title = running
+      ? describe(this.state.progress)
       : { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" }[
           state as "idle" | "stopped" | "done" | "error"
         ];
   }
+}
+
+/** What is being done, how far it is, and how long it goes on: till it is done, or till its time is over. */
+export function describe({ phase, done, total, seconds_left, at_most }: Progress): string {
+  const limited = at_most !== null && (seconds_left === null || at_most < seconds_left);
+  const count = total > 1 ? `${at_most === null ? "" : ","} ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
+  const left = limited ? ` · ${time(at_most)} at most` : seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
+  return `${phase}${count}${left}`;
 }
 
 const time = (seconds: number): string =>
@@ -135,7 +145,7 @@ export function drawColourBar(host: HTMLElement, scale: ColourScale | null, coun
 function symbol(kind: "star" | "minimum" | "hollow" | "waiting", label: string): HTMLElement {
   const icon = s("svg", { class: `lw-symbol lw-symbol-${kind}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" });
   if (kind === "star") icon.append(s("path", { d: starPath(7) }));
-  else if (kind === "minimum") icon.append(s("path", { d: "M0,-6L6,0L0,6L-6,0Z" }));
+  else if (kind === "minimum") icon.append(s("path", { d: "M0,-7L4,0L0,7L-4,0Z" }));
   else icon.append(s("circle", { r: 4 }));
   return h("span", { class: "lw-legend-entry" }, icon, label);
 }

@@ -26,6 +26,9 @@ export interface Line {
   errors: ArrayLike<number> | null;
 }
 
+export const medianName = (known: number, selected: number): string =>
+  known < selected ? `median of ${known} of ${selected} selected` : `median of ${known}`;
+
 export class SliceView {
   /** The lines a reader is told the values of. */
   legend: Line[] = [];
@@ -69,7 +72,7 @@ export class SliceView {
     const wanted = hovered >= 0 ? [...selected, hovered] : [...selected];
     this.missing = wanted.filter((i) => !this.has(i));
     const showsHovered = hovered >= 0 && this.has(hovered);
-    const few = known.length <= FEW;
+    const few = selected.length <= FEW;
     const alone = known.length + (showsHovered && !known.includes(hovered) ? 1 : 0) === 1;
     const train: Omit<Line, "dashed">[] = [];
     const val: typeof train = [];
@@ -120,7 +123,7 @@ export class SliceView {
     put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
     put(MEDIAN, rows.length ? [median] : []);
     this.legend = [
-      ...(rows.length ? [{ label: `median of ${rows.length}`, colour: "#0072b2", dashed: false, values: median, errors: null }] : []),
+      ...(rows.length ? [{ label: medianName(rows.length, selected.length), colour: "#0072b2", dashed: false, values: median, errors: null }] : []),
       ...train.map((line) => ({ ...line, dashed: false })),
       ...val.map((line) => ({ ...line, dashed: true })),
     ];

@@ -66,7 +66,7 @@ export class TrustPanel {
     this.select.value = compareWith;
     this.select.disabled = !trust && compareWith === "nothing";
     if (!trust) {
-      this.body.replaceChildren(h("p", { class: "lw-quiet" }, "Known once the map is there."));
+      this.body.replaceChildren(h("p", { class: "lw-quiet" }, "Measured once the map is there."));
       return;
     }
     this.body.replaceChildren(

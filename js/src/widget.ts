@@ -70,7 +70,7 @@ class LandscapeView {
   private readonly replay: Replay;
   private readonly plane: PlaneView;
   private readonly sliceTitle = h("div", { class: "lw-title" });
-  private readonly colourBar = h("div", { class: "lw-colours" });
+  private readonly colourBar = h("div", { class: "lw-colours lw-map-colours" });
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
   private readonly trust: TrustPanel;
   private readonly beside: NullView;
@@ -181,13 +181,15 @@ class LandscapeView {
     });
     this.on("_profiles", () => {
       this.slice.load();
-      this.asked.clear();
+      // What is still to come is not asked for again: the kernel may have been told to stop.
+      for (const i of this.asked) if (this.slice.has(i)) this.asked.delete(i);
       this.doubted = "";
       this.drawSlice();
     });
     this.on("_plane", () => this.drawPlane());
     this.on("_plane_state", () => this.drawPlane());
     this.on("selected", () => this.draw());
+    this.on("_lassos", () => this.drawMapLayer()); // forgotten in the kernel
     this.on("colour_by", () => {
       this.map.draw();
       this.beside.draw();
@@ -200,6 +202,8 @@ class LandscapeView {
       });
     }
     for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
+    // What was asked for and is not there by now was given up, and may be asked for again.
+    this.on("_progress", () => this.state.progress.state !== "running" && this.asked.clear());
     this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
     this.on("msg:custom", (content) => {
       if (content.type !== "answer") return;

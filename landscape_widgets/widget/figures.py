@@ -100,7 +100,8 @@ def slice_figure() -> bqplot.Figure:
         colors=["#0072b2"],
         opacities=[0.0, 0.0],
     )
-    faint = lines(colors=["#0072b2"], opacities=[0.16], stroke_width=1.0)
+    # Lighter than the median, to be seen on black as on white.
+    faint = lines(colors=["#56b4e9"], opacities=[0.26], stroke_width=1.0)
     train = lines(stroke_width=2.4)
     val = lines(stroke_width=2.0, line_style="dashed")
     median = lines(colors=["#0072b2"], stroke_width=3.0)
@@ -108,6 +109,7 @@ def slice_figure() -> bqplot.Figure:
         scale=scales["x"],
         label="α, from the trained weights (0) to the sample (1)",
         tick_values=np.array([-0.5, 0.0, 0.5, 1.0, 1.5]),
+        tick_labels={"-0.5": "−0.5", "0": "0", "0.5": "0.5", "1": "1", "1.5": "1.5"},
         grid_lines="none",
         label_offset="32px",
     )

@@ -22,6 +22,7 @@ PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
 AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s
 BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
+TELL_ABOVE = 0.3  # s; what is asked for and is there sooner is not worth a word
 
 
 class Slices:
@@ -36,6 +37,9 @@ class Slices:
     send : callable
         Gets the widget's traits that are to change, all at once.
     report : callable
+        Told of slices that nobody has asked for yet.
+    report_asked : callable
+        Told of those that are asked for, and that take a while.
     first : callable
         Work that comes before slices that nobody has asked for.
     """
@@ -44,10 +48,13 @@ class Slices:
         self,
         send: Callable[[dict[str, Any]], None],
         report: ProgressCallback,
+        report_asked: ProgressCallback,
         first: Callable[[CancelCallback], None],
     ) -> None:
-        self._send, self._report, self._first = send, report, first
+        self._send, self._first = send, first
+        self._report, self._report_asked = report, report_asked
         self._until = 0.0
+        self._pace = 0.0  # s that a slice took, last time
         self._lock = threading.Lock()
         self.end()
 
@@ -132,14 +139,22 @@ class Slices:
         with self._lock:
             self._doubted = list(indices)
 
+    def forget(self) -> None:
+        """Want no slices any more; a block that is underway is taken to its end."""
+        with self._lock:
+            self._wanted, self._doubted = [], []
+
     def serve(self, cancelled: CancelCallback = never) -> None:
         """Compute the slices that were asked for, the latest first."""
+        done = 0
         while self._wanted and not cancelled():
             with self._lock:
-                block, self._wanted = self._wanted[-16:][::-1], self._wanted[:-16]
-            block = [i for i in dict.fromkeys(block) if self._is_missing(i)]
+                latest = dict.fromkeys(reversed(self._wanted))
+                waiting = [i for i in latest if self._is_missing(i)]
+                block, self._wanted = waiting[:16], waiting[16:][::-1]
+            self._tell("slices", done, done + len(waiting))
             if block:
-                self._take(block, cancelled)
+                done += self._take(block, cancelled)
                 self._publish()
 
     def improve(self, cancelled: CancelCallback = never) -> None:
@@ -151,9 +166,15 @@ class Slices:
             known = [i for i in shown if i < self.profile.n and self.profile.has(i)]
             rough = self._growing.doubtful(known)
             if rough:
+                self._tell("estimates", 0, len(rough))
                 self._take(rough, lambda: self._is_asked or cancelled())
                 self._publish()
             self.serve(cancelled)
+
+    def _tell(self, phase: str, done: int, total: int) -> None:
+        """Report slices that are asked for, unless they are there in no time."""
+        if total * self._pace > TELL_ABOVE:
+            self._report_asked(Progress(phase, done, total))
 
     @property
     def _is_asked(self) -> bool:
@@ -166,15 +187,20 @@ class Slices:
         """Take slices, from the next part where they are estimated; how many were done."""
         land, growing = self.land, self._growing
         assert land.cloud is not None
+        begun, done = time.perf_counter(), 0
         if growing is None:
             self.profile.put(slice_along(land.objective, land.cloud, indices, self.profile.alphas))
-            return len(indices)
-        for done, index in enumerate(indices):
-            found = growing.grow(index, interrupted=interrupted)
-            if found is None:
-                return done
-            self.profile.put(found)
-        return len(indices)
+            done = len(indices)
+        else:
+            for index in indices:
+                found = growing.grow(index, interrupted=interrupted)
+                if found is None:
+                    break
+                self.profile.put(found)
+                done += 1
+        if done:
+            self._pace = (time.perf_counter() - begun) / done
+        return done
 
     # In the background
 
@@ -184,9 +210,9 @@ class Slices:
         Those that are not there in time come when they are asked for.
         """
         self._until = time.monotonic() + PROFILE_SECONDS
-        self._work_through("slices", self._is_missing, cancelled)
+        self._work_through("ahead", self._is_missing, cancelled)
         for part in range(len(SHARES) if self._growing is not None else 0):
-            self._work_through("estimates", partial(self._is_rough, part), cancelled)
+            self._work_through("refined ahead", partial(self._is_rough, part), cancelled)
 
     @property
     def seconds_left(self) -> float:
@@ -206,6 +232,8 @@ class Slices:
         size, shown = 4 if self._growing is None else 1, time.monotonic()
         waiting = list(filter(is_due, range(self.profile.n)))
         total = len(waiting)
+        if waiting and self.seconds_left:
+            self._report(Progress(phase, 0, total))
         while waiting and not cancelled() and self.seconds_left:
             self._first(cancelled)
             self.improve(cancelled)

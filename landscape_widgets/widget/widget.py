@@ -7,6 +7,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -184,7 +185,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._lock = threading.RLock()
         self._worker = Worker(self._fail)
         self._error: BaseException | None = None
-        self._slices = Slices(self._send_traits, self._report, self._draw_plane)
+        self._slices = Slices(self._send_traits, self._report, self._report_asked, self._draw_plane)
         self._planes = Planes(self._send_traits, self._slices.serve)
         self._drawn = 0
         self._published = 0.0
@@ -251,6 +252,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         """Stop the work, and keep what is done."""
         with self._lock:
             self._replaced = False
+            self._slices.forget()
             self._worker.stop()
             if self._worker.busy:  # what was to come and was dropped cannot tell of it
                 self._worker.submit(self._end_stopped)
@@ -315,6 +317,22 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     # From the browser
 
+    _selected_there: Any = None  # while the browser's changes are taken in, its selection
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        self._selected_there = sync_data.get("selected")
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._selected_there = None
+
+    @traitlets.observe("selected")
+    def _forget_lassos(self, change: Any) -> None:
+        """Lassos are around what the browser selected with them, and nothing else."""
+        there = self._selected_there
+        if there is None or tuple(there) != tuple(change["new"]):
+            self._lassos = []
+
     def _receive(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         kind = content.get("type")
         if kind == "drawn":
@@ -325,10 +343,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self.stop()
         elif kind == "slices":
             self._slices.ask(int(i) for i in content["indices"])
-            self._worker.submit(self._slices.serve)
+            self._worker.submit(partial(self._at_rest, self._slices.serve))
         elif kind == "doubted":
             self._slices.doubt(int(i) for i in content["indices"])
-            self._worker.submit(self._slices.improve)
+            self._worker.submit(partial(self._at_rest, self._slices.improve))
         elif kind == "plane":
             self._planes.ask(*(int(i) for i in content["pair"]))
             self._worker.submit(self._draw_plane)
@@ -542,6 +560,15 @@ class LandscapeWidget(ControlledWidget, Comparison):
                 self._sampling = False
                 self._progress = wire.progress("stopped")
 
+    def _at_rest(
+        self, work: Callable[[Callable[[], bool]], None], cancelled: Callable[[], bool]
+    ) -> None:
+        """Do what was asked for after other work, and say again what was said before."""
+        resting = self._progress
+        work(cancelled)
+        with self._lock:
+            self._progress = resting
+
     def _end_stopped(self, cancelled: Callable[[], bool]) -> None:
         if self._unfinished:
             self._publish_stopped()
@@ -549,17 +576,22 @@ class LandscapeWidget(ControlledWidget, Comparison):
     def _report(self, progress: Progress) -> None:
         now = time.monotonic()
         phase, begun = self._phase
-        if phase != progress.phase:
+        if phase != progress.phase or progress.done == 0:
             self._phase = (phase, begun) = (progress.phase, now)
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
-            if progress.phase in ("slices", "estimates"):
-                left = min(left, self._slices.seconds_left)
+        ahead = progress.phase in ("ahead", "refined ahead")
+        at_most = self._slices.seconds_left if ahead else None
         if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:
-                self._progress = wire.progress("running", progress, left)
+                self._progress = wire.progress("running", progress, left, at_most=at_most)
+
+    def _report_asked(self, progress: Progress) -> None:
+        """Slices that are waited for; the time that other work takes is not measured by them."""
+        with self._lock:
+            self._progress = wire.progress("running", progress)
 
     def _fail(self, error: BaseException) -> None:
         self._error = error

@@ -23,9 +23,11 @@ PHASES = {
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
+    "ahead": "taking slices ahead",
     "agreement": "comparing with other maps",
     "null": "mapping the null",
     "estimates": "refining slices",
+    "refined ahead": "refining slices ahead",
 }
 
 
@@ -120,15 +122,21 @@ def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, 
 
 
 def progress(
-    state: str, at: Progress | None = None, left: float | None = None, message: str = ""
+    state: str,
+    at: Progress | None = None,
+    left: float | None = None,
+    message: str = "",
+    *,
+    at_most: float | None = None,
 ) -> dict[str, Any]:
-    """Where the work is: phase, count, seconds left."""
+    """Where the work is: phase, count, seconds left, and those after which it is left undone."""
     return {
         "state": state,
         "phase": "" if at is None else PHASES.get(at.phase, at.phase),
         "done": 0 if at is None else at.done,
         "total": 0 if at is None else at.total,
         "seconds_left": left,
+        "at_most": at_most,
         "message": message,
     }
 

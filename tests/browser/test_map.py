@@ -130,6 +130,30 @@ def test_setting_the_selection_in_the_kernel_changes_the_view(notebook: Landscap
     assert len(notebook.curves(2.4)) == 2
 
 
+def test_a_selection_from_the_kernel_takes_the_lasso_away_and_the_next_one_is_drawn_and_undone(
+    notebook: LandscapeNotebook,
+) -> None:
+    lassos = notebook.page.locator(".lw-lasso")
+    notebook.drag(notebook.box(*LEFT))
+    notebook.selected()
+    expect(lassos).to_have_count(1)
+    notebook.ask("setattr(w, 'selected', (17, 300))")
+    expect(notebook.part("selection")).to_contain_text("2 samples")
+    expect(lassos).to_have_count(0)
+    notebook.drag(notebook.box(*LEFT))
+    left = notebook.selected()
+    notebook.drag(notebook.box(*RIGHT), "Shift")
+    notebook.selected()
+    expect(lassos).to_have_count(2)
+    notebook.page.keyboard.press("Control+z")
+    assert notebook.selected() == left
+    expect(lassos).to_have_count(1)
+    assert len(notebook.ask("w._lassos")) == 1
+    notebook.page.keyboard.press("Control+z")
+    assert notebook.selected() == [17, 300]
+    expect(lassos).to_have_count(0)
+
+
 def test_a_resized_page_keeps_the_lasso_around_its_samples(notebook: LandscapeNotebook) -> None:
     before = notebook.page.viewport_size
     notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))

@@ -32,6 +32,25 @@ LARGE_WIDGET = """
 w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Subspace(n=30), reducer='pca')
 w
 """
+# As where the slice of each sample takes a while, and there is no time for any ahead.
+SLOW = """
+import time, landscape_widgets as lw
+from landscape_widgets.widget import slices
+from tests.models import digits, mlp, train
+from torch.nn.functional import cross_entropy
+slices.PROFILE_SECONDS = 0.0
+data = digits(100)
+model = train(mlp(), data, 60)
+def slow_loss(model, batch):
+    time.sleep(0.002)
+    return cross_entropy(model(batch[0]), batch[1])
+"""
+SLOW_WIDGET = """
+w = lw.LandscapeWidget(
+    model, data, loss=slow_loss, sampler=lw.samplers.Subspace(n=60), reducer='pca'
+)
+w
+"""
 
 
 def assert_drawn(curve: FloatArray, alphas: list[float], losses: FloatArray) -> None:
@@ -55,6 +74,18 @@ def test_pointing_at_a_sample_draws_its_losses(notebook: LandscapeNotebook) -> N
         (drawn,), (drawn_val,) = notebook.curves(TRAIN), notebook.curves(VAL, dashed=True)
         assert_drawn(drawn, alphas, np.array(train[0]))
         assert_drawn(drawn_val, alphas, np.array(val[0]))
+
+
+def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: LandscapeNotebook) -> None:
+    notebook.ask("setattr(w, 'selected', (50,))")
+    expect(notebook.part("selection")).to_contain_text("1 sample")
+    axes = notebook.part("slice").locator(".axis")
+    labels = axes.locator(".tick text").all_text_contents()
+    assert "−0.5" in labels
+    assert not [label for label in labels if not label or "-" in label]
+    # The ends of an axis line would look like ticks.
+    assert axes.locator("path.domain").count() == 2
+    assert axes.locator("path.domain:visible").count() == 0
 
 
 def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) -> None:
@@ -125,5 +156,47 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
             break
         notebook.page.wait_for_timeout(50)
     assert notebook.ask(worst) <= 0.01
+    assert notebook.take_errors() == []
+    notebook.close()
+
+
+def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_status(
+    browser: Browser, url: str, kind: str, root: Path
+) -> None:
+    write_notebook(root / "slow.ipynb", SLOW, SLOW_WIDGET)
+    notebook = LandscapeNotebook(browser, url, kind, "slow.ipynb")
+    notebook.run_all()
+    notebook.wait_for_widget()
+    notebook.wait_until_done()
+    notebook.page.evaluate(
+        """() => {
+          const parts = document.querySelectorAll('.lw-status, .lw-slice-legend');
+          window.shown = new Set();
+          const see = () => parts.forEach((part) => window.shown.add(part.textContent));
+          const options = {childList: true, characterData: true, subtree: true};
+          parts.forEach((part) => new MutationObserver(see).observe(part, options));
+        }"""
+    )
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    expect(notebook.page.get_by_text("median of 50", exact=True)).to_be_visible()
+    expect(notebook.part("status")).to_have_text("Done")
+    shown = notebook.page.evaluate("() => [...window.shown]")
+    for known in (16, 32, 48):
+        assert f"median of {known} of 50 selected" in shown
+        assert f"taking slices {known} of 50" in shown
+    # What was stopped is not taken, until it is asked for again.
+    notebook.ask("setattr(w, 'selected', ())")
+    notebook.ask("w._slices.profile._known.fill(False)")
+    notebook.tell("w._slices.profile.losses.fill(float('nan')); w._slices._publish()")
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
+    notebook.part("stop").click()
+    notebook.wait_for_state("done")
+    notebook.page.wait_for_timeout(500)
+    known = notebook.ask("int(w._slices.profile._known.sum())")
+    assert 16 <= known < 50
+    expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
+    notebook.ask("setattr(w, 'selected', tuple(range(51)))")
+    expect(notebook.page.get_by_text("median of 51", exact=True)).to_be_visible()
     assert notebook.take_errors() == []
     notebook.close()

@@ -24,6 +24,20 @@ def slow_loss(model, batch):
     return nn.functional.cross_entropy(model(batch[0]), batch[1])
 """
 SLOW_WIDGET = "w = lw.LandscapeWidget(model, data, loss=slow_loss, sampler='subspace')\nw"
+# The default widget, of few samples and with no slices ahead.
+QUICK = """
+import landscape_widgets as lw
+from landscape_widgets.widget import slices
+from tests.models import digits, mlp, train
+slices.PROFILE_SECONDS = 0.0
+data, val = digits(200), tuple(t[200:] for t in digits(300))
+model = train(mlp(), data, 60)
+"""
+QUICK_WIDGET = """
+sampler = lw.samplers.Minima(n=300)
+w = lw.LandscapeWidget(model, data, val_data=val, sampler=sampler, start=False)
+w
+"""
 
 
 def test_the_quickstart_runs_and_maps_every_sample(notebook: LandscapeNotebook) -> None:
@@ -93,5 +107,67 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.wait_for_state("running")
     notebook.page.wait_for_timeout(500)
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
+    assert notebook.take_errors() == []
+    notebook.close()
+
+
+def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
+    notebook: LandscapeNotebook,
+) -> None:
+    try:
+        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (760, 2)):
+            notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
+            notebook.page.wait_for_function(
+                "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
+            )
+            boxes = notebook.page.evaluate(
+                """() => ['.lw-bar > *', '.lw-trust .lw-heading-row > *'].map((parts) =>
+                  [...document.querySelectorAll(parts)].map((part) => {
+                    const {left, right, top, height} = part.getBoundingClientRect();
+                    return [left, right, top + height / 2, height];
+                  }))"""
+            )
+            bar, heading = (np.array(part) for part in boxes)
+            for row in (*(bar[np.abs(bar[:, 2] - y) < 3] for y in np.unique(bar[:, 2])), heading):
+                assert (row[1:, 0] >= row[:-1, 1]).all()  # no part lies over the next
+            assert len(np.unique(np.round(bar[:, 2] / 10))) == rows
+            assert bar[:, 3].max() < 30
+            assert heading[:, 3].max() < 30
+    finally:
+        notebook.ask("setattr(w.layout, 'width', None)")
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
+    browser: Browser, url: str, kind: str, root: Path, width: int
+) -> None:
+    write_notebook(root / "height.ipynb", QUICK, QUICK_WIDGET)
+    notebook = LandscapeNotebook(browser, url, kind, "height.ipynb", width=1600)
+    notebook.run_all()
+    notebook.wait_for_widget()
+    notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
+    notebook.page.wait_for_function(
+        "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
+    )
+    notebook.draw()
+    notebook.page.evaluate(
+        """() => {
+          const root = document.querySelector('.lw-root');
+          window.heights = new Set();
+          new ResizeObserver(() => window.heights.add(root.offsetHeight)).observe(root);
+        }"""
+    )
+    notebook.part("start").click()
+    expect(notebook.part("trust")).to_contain_text("Measured once the map is there.")
+    notebook.wait_for_state("running")
+    notebook.wait_until_done()
+    expect(notebook.part("trust")).to_contain_text("layout of other maps")
+    notebook.part("dimensions").select_option("3")
+    notebook.wait_for_state("running")
+    notebook.wait_until_done()
+    expect(notebook.part("trust")).to_contain_text("layout of other maps")
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 7)))")
+    expect(notebook.part("selection")).to_contain_text("6 samples")
+    assert len(notebook.page.evaluate("() => [...window.heights]")) == 1
     assert notebook.take_errors() == []
     notebook.close()

@@ -132,7 +132,7 @@ def test_stopping_the_refinement_keeps_what_there_is(model, at_once, monkeypatch
 
     def stopping(self, progress):
         own(self, progress)
-        if progress.phase == "estimates":
+        if progress.phase == "refined ahead" and progress.done:
             self.stop()
 
     monkeypatch.setattr(lw.LandscapeWidget, "_report", stopping)

@@ -133,7 +133,7 @@ def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatc
 
     def report(self, progress):
         own(self, progress)
-        if progress.phase == "slices" and not known:
+        if progress.phase == "ahead" and not known:
             known.append(progress.done)
             ask(self, 2, 5)
 

@@ -92,6 +92,28 @@ def test_a_selection_may_be_any_sequence_of_numbers(widget, given):
     widget.selected = ()
 
 
+LASSO = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+
+
+def test_a_selection_from_python_forgets_the_lassos_and_one_from_the_browser_brings_its_own(
+    widget,
+):
+    for kept in ([LASSO], [LASSO, LASSO]):
+        widget.set_state({"_lassos": kept, "selected": [1, 2, len(kept)]})
+        assert widget._lassos == kept
+    widget.set_state({"selected": [1, 2, 3]})  # as by Shift and a click: the lassos stay
+    assert widget._lassos == [LASSO, LASSO]
+    widget.selected = (17, 30)
+    assert widget._lassos == []
+
+
+def test_a_selection_that_python_makes_of_the_browser_s_forgets_the_lassos(widget):
+    widget.observe(lambda change: setattr(widget, "selected", change.new[:1]), "selected")
+    widget.set_state({"_lassos": [LASSO], "selected": [4, 5]})
+    assert widget.selected == (4,)
+    assert widget._lassos == []
+
+
 @pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
 def test_a_selection_of_samples_that_are_not_there_is_refused_and_the_old_one_kept(widget, wrong):
     widget.selected = (3,)
@@ -264,6 +286,74 @@ def test_slices_that_the_browser_asks_for_come_first(model):
     profiles = floats(widget._profiles).reshape(len(widget.landscape.cloud), -1)
     assert np.isfinite(profiles[11]).all()
     assert np.isnan(profiles[12]).all()
+    widget.close()
+
+
+def watched(widget) -> list:
+    """What the browser is told of the work from now on."""
+    told = []
+    widget.observe(lambda change: told.append(change.new), "_progress")
+    return told
+
+
+def test_slices_that_are_asked_for_are_counted_until_they_are_there(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    widget.wait(120)
+    told = watched(widget)
+    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    widget.wait(30)
+    told.clear()
+    widget._receive(widget, {"type": "slices", "indices": list(range(36))}, [])
+    widget.wait(30)
+    assert [(p["phase"], p["done"], p["total"]) for p in told[:-1]] == [
+        ("taking slices", done, 35) for done in (0, 16, 32)
+    ]
+    assert [p["state"] for p in told] == ["running"] * 3 + ["done"]
+    widget.close()
+
+
+def test_slices_that_are_asked_for_and_there_at_once_are_not_worth_a_word(widget):
+    widget._slices.profile._known[:] = False
+    told = watched(widget)
+    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    widget.wait(30)
+    assert widget._slices.profile.has(5)
+    assert told == []
+
+
+def test_stop_lets_go_of_the_slices_that_were_asked_for(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    widget.wait(120)
+    put = widget._slices.profile.put
+
+    def stopping(found):
+        put(found)
+        widget.stop()
+
+    monkeypatch.setattr(widget._slices.profile, "put", stopping)
+    widget._receive(widget, {"type": "slices", "indices": list(range(40))}, [])
+    widget.wait(30)
+    assert widget._slices.profile._known.sum() == 16
+    assert not widget._slices._wanted
+    assert widget._progress["state"] == "done"
+    widget.close()
+
+
+def test_slices_ahead_are_said_to_end_with_their_time(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 2.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    told = watched(widget)
+    widget.wait(120)
+    ahead = [p for p in told if p["phase"] == "taking slices ahead"]
+    assert ahead[0]["done"] == 0
+    assert 0 < ahead[-1]["done"] < ahead[-1]["total"] == len(widget.landscape.cloud)
+    at_most = [p["at_most"] for p in ahead]
+    assert at_most == sorted(at_most, reverse=True)
+    assert 1 < at_most[0] <= 2
+    # The time that all of them would take is longer.
+    assert ahead[-1]["seconds_left"] > ahead[-1]["at_most"]
     widget.close()
 
 

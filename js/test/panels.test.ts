@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+
+import type { Progress } from "../src/model";
+import { describe } from "../src/panels";
+
+const progress = (changed: Partial<Progress>): Progress => ({
+  state: "running",
+  phase: "taking slices",
+  done: 0,
+  total: 0,
+  seconds_left: null,
+  at_most: null,
+  message: "",
+  ...changed,
+});
+
+test("work is counted, with the time that is left", () => {
+  expect(describe(progress({}))).toBe("taking slices");
+  expect(describe(progress({ done: 15, total: 1208 }))).toBe("taking slices 15 of 1,208");
+  expect(describe(progress({ done: 15, total: 208, seconds_left: 90 }))).toBe("taking slices 15 of 208 · 2 min left");
+});
+
+test("work that ends with its time is not said to be left, unless it is done sooner", () => {
+  const ahead = progress({ phase: "taking slices ahead", done: 105, total: 1004, at_most: 15.7 });
+  expect(describe(ahead)).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
+  expect(describe({ ...ahead, seconds_left: 140 })).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
+  expect(describe({ ...ahead, seconds_left: 4 })).toBe("taking slices ahead, 105 of 1,004 · 4 s left");
+});
