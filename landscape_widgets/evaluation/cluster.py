@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.evaluation.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from landscape_widgets.objective import Evaluation, Objective
@@ -125,4 +126,5 @@ def _narrowed(basis: Basis, rows: FloatArray) -> tuple[Basis, FloatArray]:
 def _evaluate_block(
     objective: Objective, basis: Basis, coefficients: FloatArray, options: dict[str, Any]
 ) -> Evaluation:
+    keep_freed_memory()
     return objective.evaluate(basis, coefficients, **options)

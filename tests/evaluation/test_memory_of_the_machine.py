@@ -1,5 +1,9 @@
+import os
+import subprocess
 import sys
+import textwrap
 
+import pytest
 import torch
 
 from landscape_widgets.evaluation.memory import _free_of_container, free_memory
@@ -19,3 +23,36 @@ def test_this_machine_has_some_memory_free_and_not_more_than_there_is():
     with open("/proc/meminfo") as file:
         total = int(file.readline().split()[1]) * 1024
     assert 0 < free_memory(torch.device("cpu")) < total
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults as Linux does")
+def test_a_worker_that_may_keep_no_memory_does_not_fetch_each_activation_page_by_page():
+    script = textwrap.dedent(
+        """
+        import resource, threading, torch
+        from landscape_widgets.evaluation.memory import keep_freed_memory
+
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                torch.zeros(6 << 18)  # 6 MiB
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        def work():
+            faults()
+            print(faults())
+            keep_freed_memory()
+            faults()
+            print(faults())
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """
+    )
+    env = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=env, check=True
+    )
+    before, after = map(int, done.stdout.split())
+    assert after < before / 10
