@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks import measure
+from benchmarks.peer_worker import memory
 
 SAMPLES, SIZE = 500, 1_000_000
 TARGETS = (8, 7)  # times faster, and in how many times less memory
@@ -30,12 +31,6 @@ HEAD = (
     "map", "directions", "isometric, s", "N × P, s", f"faster by (at least {TARGETS[0]})",
     "isometric, MiB", "N × P, MiB", f"less by (at least {TARGETS[1]})",
 )  # fmt: skip
-
-
-def peak() -> int:
-    """Most memory that this process has held, in KiB."""
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 
 def library(name: str) -> Callable[[np.ndarray], object]:
@@ -61,7 +56,7 @@ def work(way: str, name: str, k: int) -> dict[str, float]:
     small = np.random.default_rng(0).normal(size=(200, 3))
     ours.fit(small)
     library(name)(small)
-    before = peak()
+    before = memory("VmHWM")
     directions = torch.randn(k, SIZE, generator=torch.Generator().manual_seed(0))
     rows = np.random.default_rng(0).uniform(-0.25, 1.25, size=(SAMPLES, k))
     if way == "isometric":
@@ -79,7 +74,7 @@ def work(way: str, name: str, k: int) -> dict[str, float]:
     seconds = time.perf_counter() - start
     assert found.shape == (SAMPLES, 2)
     assert np.isfinite(found).all()
-    return {"seconds": seconds, "kib": peak() - before}
+    return {"seconds": seconds, "kib": (memory("VmHWM") - before) // 1024}
 
 
 def apart(way: str, name: str, k: int) -> dict[str, float]:

@@ -162,9 +162,6 @@ class Compiled(SharedStacked):
     def suits(self, call: Call, split: Split) -> bool:
         return Stacked.suits(self, call, split) and _loaded(call.n)
 
-    def _features(self, split: Split) -> list[Tensor]:
-        return list(self._block(split))
-
     def _block(self, split: Split) -> Tensor:
         """The first layer's input (tiles, in, examples), the last tile filled up with zeros."""
         if split not in self._blocks:

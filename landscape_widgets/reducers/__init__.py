@@ -37,13 +37,13 @@ def resolve(reducer: Any = None) -> Reducer:
             names = [kind.__name__ for kind in BY_NAME.values()]
             raise ValueError(f"There is no reducer {reducer!r}. {did_you_mean(reducer, names)}")
         return BY_NAME[key]()
-    if not isinstance(reducer, type) and hasattr(reducer, "fit_transform"):
-        return Transformer(reducer)
     if isinstance(reducer, type):
         raise TypeError(
             f"reducer is the class {reducer.__name__}; an instance is expected. Write "
             f"{reducer.__name__}()."
         )
+    if hasattr(reducer, "fit_transform"):
+        return Transformer(reducer)
     raise TypeError(
         f"reducer is {reducer!r}; one of landscape_widgets.reducers, its name, or a scikit-learn "
         "transformer instance is expected."
