@@ -12,7 +12,7 @@ from landscape_widgets.progress import CancelCallback, Progress, ProgressCallbac
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
 
 STEP = 25  # iterations between two looks at the map
-EXACT_NEIGHBOURS = 10_000  # up to here neighbours are exact, and forces by Barnes-Hut
+EXACT = 10_000  # points up to which neighbours and forces are exact; both are approximate above
 
 
 class TSNE(Reducer):
@@ -28,10 +28,11 @@ class TSNE(Reducer):
     perplexity : float
         How many neighbours count. Less than a third of the points.
     early_exaggeration : float
-        Factor on the attraction in the first iterations, which lets groups form.
+        Factor on the attraction in the first iterations, which lets groups form. The 4 of van der
+        Maaten and Hinton: with exact forces, the 12 that is usual since ends in worse optima.
     early_iterations, iterations : int
-        With and without that factor. 100 + 250 come within 3% of the divergence that openTSNE's
-        own 250 + 500 reach on clouds of this kind (``benchmarks/reducers.py``).
+        With and without that factor. 100 + 400 reach the divergence of openTSNE's own 250 + 500
+        on clouds of this kind (``benchmarks/reducers.py``).
     learning_rate : float or "auto"
         "auto" is N / exaggeration (Belkina et al. 2019).
     initialization : {"pca", "random"}
@@ -71,9 +72,9 @@ class TSNE(Reducer):
         self,
         perplexity: float = 30,
         *,
-        early_exaggeration: float = 12,
+        early_exaggeration: float = 4,
         early_iterations: int = 100,
-        iterations: int = 250,
+        iterations: int = 400,
         learning_rate: float | Literal["auto"] = "auto",
         initialization: Literal["pca", "random"] = "pca",
         min_improvement: float = 0.0,
@@ -131,19 +132,18 @@ class TSNE(Reducer):
         watch = _Watch(
             total, self.min_improvement, self.min_grad_norm, progress, cancelled, on_frame
         )
-        for count, options in (
-            (self.early_iterations, {"exaggeration": self.early_exaggeration, "momentum": 0.5}),
-            (self.iterations, {"exaggeration": None, "momentum": 0.8}),
+        for phase, count, exaggeration in (
+            ("early exaggeration", self.early_iterations, self.early_exaggeration),
+            ("t-SNE", self.iterations, 1),
         ):
             done = 0
             while done < count and not watch.stopped:
                 step = min(STEP, count - done)
                 embedding = embedding.optimize(
-                    step, learning_rate=self.learning_rate, n_jobs=1, **options
+                    step, learning_rate=self.learning_rate, exaggeration=exaggeration, n_jobs=1
                 )
                 done += step
-                exaggerated = options["exaggeration"] is not None
-                watch.look(embedding, step, "early exaggeration" if exaggerated else "t-SNE")
+                watch.look(embedding, step, phase)
             watch.stopped = cancelled()
         self._embedding = embedding
         self.info = {
@@ -160,7 +160,10 @@ class TSNE(Reducer):
         """A map of the points, as it is at the start."""
         from openTSNE import TSNEEmbedding, affinity
 
-        few = len(points) <= EXACT_NEIGHBOURS
+        from landscape_widgets.reducers.tsne_exact import kl_divergence_exact
+
+        few = len(points) <= EXACT
+        approximate = "fft" if start.shape[1] <= 2 else "bh"
         affinities = affinity.PerplexityBasedNN(
             points,
             perplexity=self.perplexity,
@@ -171,7 +174,7 @@ class TSNE(Reducer):
         return TSNEEmbedding(
             np.ascontiguousarray(start, dtype=np.float64),
             affinities,
-            negative_gradient_method="bh" if few or start.shape[1] > 2 else "fft",
+            negative_gradient_method=kl_divergence_exact if few else approximate,
             random_state=seed,
             n_jobs=1,
         )
@@ -197,8 +200,9 @@ def gradient_norm(embedding: Any) -> float:
     from openTSNE.tsne import kl_divergence_bh, kl_divergence_fft
 
     options = embedding.gradient_descent_params
-    fft = options["negative_gradient_method"] == "fft"
-    _, gradient = (kl_divergence_fft if fft else kl_divergence_bh)(
+    method = options["negative_gradient_method"]
+    objective = {"bh": kl_divergence_bh, "fft": kl_divergence_fft}.get(method, method)
+    _, gradient = objective(
         embedding,
         embedding.affinities.P,
         # What is not set is openTSNE's default.

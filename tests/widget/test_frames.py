@@ -56,7 +56,7 @@ def test_the_points_and_the_curve_move_while_the_map_is_made(widget):
     assert lengths[-1] >= 10
     assert len(set(places)) >= 10
     assert {curve["name"] for curve in live} == {"KL divergence"}
-    assert live[-1]["total"] == 350
+    assert live[-1]["total"] == 500
     assert live[-1]["phases"][0] == "early exaggeration"
     last = curves[-1]
     assert last["live"] is False
