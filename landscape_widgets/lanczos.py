@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,8 +48,8 @@ def extreme_eigenpairs(
     """The largest and the smallest eigenvalues of a symmetric matrix A, by Lanczos.
 
     A is projected on the Krylov space of a random start, where it is tridiagonal:
-    A Vᵀ = Vᵀ T + β_m v_{m+1} e_mᵀ. Vectors are made orthogonal to all before them, twice, without
-    which rounding brings the same eigenvalue again and again (Golub & Van Loan, section 10.3).
+    A Vᵀ = Vᵀ T + β_m v_{m+1} e_mᵀ. Vectors are made orthogonal to all before them, without which
+    rounding brings the same eigenvalue again and again (Golub & Van Loan, section 10.3).
 
     Parameters
     ----------
@@ -100,15 +101,19 @@ def extreme_eigenpairs(
     for step in range(most):
         basis[step] = vector
         image = product(vector)
-        if not bool(image.isfinite().all()):
+        along = float(torch.dot(image.double(), vector.double()))
+        if not math.isfinite(along):
             raise ValueError(
                 "A Hessian-vector product is not finite at these weights. Work in double precision "
                 "(model.double()), or look for an operation without a second derivative."
             )
-        diagonal.append(float(torch.dot(image.double(), vector.double())))
+        diagonal.append(along)
         known = basis[: step + 1]
-        for _ in range(2):
-            image = image - known.T @ (known @ image)
+        # By the recurrence first, which takes most, so that one pass over all takes the rest.
+        image = image - along * vector
+        if step and beside[-1]:
+            image -= beside[-1] * known[-2]
+        image -= (known @ image) @ known
         length = float(image.double().norm())
         if on_iteration is not None:
             on_iteration(step + 1, most)
