@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from tests.browser.jupyter import NOTEBOOK, FloatArray, write_notebook
+from tests.browser.jupyter import NOTEBOOK, FloatArray
 from tests.browser.landscape import DOTS, LandscapeNotebook
 from tests.browser.test_map import winding
 
@@ -190,12 +190,9 @@ def test_a_lasso_on_a_frame_selects_what_it_encloses_there_and_is_not_drawn_on_t
 
 
 def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_kernel(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "long.ipynb", LONG)
-    notebook = LandscapeNotebook(browser, url, kind, "long.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(LONG)
     told = notebook.part("objective")
     expect(told).to_contain_text("iteration", timeout=60_000)
     curve = notebook.part("film").locator("polyline")
@@ -224,5 +221,3 @@ def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_ker
     expect(notebook.part("play")).to_have_attribute("aria-label", "Pause")
     expect(notebook.part("play")).to_have_attribute("aria-label", "Play", timeout=20_000)
     np.testing.assert_allclose(places(notebook), np.array(sorted(last)), rtol=1e-5)
-    assert notebook.take_errors() == []
-    notebook.page.close()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import FloatArray, write_notebook
+from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
@@ -122,12 +122,9 @@ def test_the_slice_follows_the_hand_while_the_kernel_is_blocked(
 
 
 def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "large.ipynb", LARGE, LARGE_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "large.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(LARGE, LARGE_WIDGET)
     notebook.wait_until_done()
     # Nothing is refined but what the browser asks for.
     notebook.tell("improve, w._slices.improve = w._slices.improve, lambda cancelled: None")
@@ -156,17 +153,12 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
             break
         notebook.page.wait_for_timeout(50)
     assert notebook.ask(worst) <= 0.01
-    assert notebook.take_errors() == []
-    notebook.close()
 
 
 def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_status(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "slow.ipynb", SLOW, SLOW_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "slow.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(SLOW, SLOW_WIDGET)
     notebook.wait_until_done()
     notebook.page.evaluate(
         """() => {
@@ -198,5 +190,3 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
     notebook.ask("setattr(w, 'selected', tuple(range(51)))")
     expect(notebook.page.get_by_text("median of 51", exact=True)).to_be_visible()
-    assert notebook.take_errors() == []
-    notebook.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import write_notebook
 from tests.browser.landscape import DOTS, LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
@@ -87,12 +86,9 @@ def test_a_page_that_is_loaded_again_shows_the_widget_in_its_state(
 
 
 def test_stop_keeps_what_is_done_and_start_goes_on(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "stop.ipynb", SLOW, SLOW_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "stop.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(SLOW, SLOW_WIDGET)
     expect(notebook.part("status")).to_contain_text("evaluating losses", timeout=60_000)
     notebook.page.wait_for_timeout(500)
     notebook.part("stop").click()
@@ -107,8 +103,6 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.wait_for_state("running")
     notebook.page.wait_for_timeout(500)
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
-    assert notebook.take_errors() == []
-    notebook.close()
 
 
 def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
@@ -116,10 +110,7 @@ def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
 ) -> None:
     try:
         for width, rows in ((1400, 1), (1150, 1), (1030, 1), (760, 2)):
-            notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
-            notebook.page.wait_for_function(
-                "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
-            )
+            notebook.set_width(width)
             boxes = notebook.page.evaluate(
                 """() => ['.lw-bar > *', '.lw-trust .lw-heading-row > *'].map((parts) =>
                   [...document.querySelectorAll(parts)].map((part) => {
@@ -134,22 +125,15 @@ def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
             assert bar[:, 3].max() < 30
             assert heading[:, 3].max() < 30
     finally:
-        notebook.ask("setattr(w.layout, 'width', None)")
+        notebook.set_width(None)
 
 
 @pytest.mark.parametrize("width", [900, 1400])
 def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
-    browser: Browser, url: str, kind: str, root: Path, width: int
+    opened: Callable[..., LandscapeNotebook], width: int
 ) -> None:
-    write_notebook(root / "height.ipynb", QUICK, QUICK_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "height.ipynb", width=1600)
-    notebook.run_all()
-    notebook.wait_for_widget()
-    notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
-    notebook.page.wait_for_function(
-        "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
-    )
-    notebook.draw()
+    notebook = opened(QUICK, QUICK_WIDGET, width=1600)
+    notebook.set_width(width)
     notebook.page.evaluate(
         """() => {
           const root = document.querySelector('.lw-root');
@@ -169,5 +153,3 @@ def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     notebook.ask("setattr(w, 'selected', tuple(range(1, 7)))")
     expect(notebook.part("selection")).to_contain_text("6 samples")
     assert len(notebook.page.evaluate("() => [...window.heights]")) == 1
-    assert notebook.take_errors() == []
-    notebook.close()
