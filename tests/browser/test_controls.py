@@ -125,6 +125,24 @@ def test_the_fields_lie_within_the_output_and_move_nothing_when_they_close(
     notebook.page.wait_for_timeout(300)
 
 
+def test_what_an_empty_field_means_is_not_cut_off(notebook: LandscapeNotebook) -> None:
+    notebook.part("sampler-settings").click()
+    room = notebook.page.evaluate(
+        """() => [...document.querySelectorAll('.lw-settings input')]
+          .filter((input) => input.placeholder)
+          .map((input) => {
+            const {paddingLeft, paddingRight} = getComputedStyle(input);
+            const {font} = getComputedStyle(input, '::placeholder');
+            const context = document.createElement('canvas').getContext('2d');
+            const text = Object.assign(context, {font}).measureText(input.placeholder);
+            const inner = input.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+            return inner - text.width;
+          })"""
+    )
+    notebook.part("sampler-settings").click()
+    assert min(room) >= 0
+
+
 def test_the_film_is_replayed_step_by_step_while_the_kernel_is_blocked(
     notebook: LandscapeNotebook,
 ) -> None:

@@ -88,6 +88,13 @@ def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: Landsca
     assert axes.locator("path.domain:visible").count() == 0
 
 
+def test_the_trained_weights_are_called_so_in_the_legend(notebook: LandscapeNotebook) -> None:
+    notebook.ask("setattr(w, 'selected', (0, 50))")
+    expect(notebook.part("selection")).to_contain_text("2 samples")
+    names = notebook.page.locator(".lw-slice-legend .lw-legend-entry").all_text_contents()
+    assert names == ["θ*", "#50", "θ*, validation", "#50, validation"]
+
+
 def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) -> None:
     notebook.drag(notebook.box(0.4, 0.3, 0.6, 0.6))
     selected = notebook.selected()

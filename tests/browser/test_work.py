@@ -105,30 +105,41 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
 
 
-def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
+def test_a_widget_that_was_not_started_tells_of_no_samples(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(QUICK, QUICK_WIDGET)
+    expect(notebook.page.get_by_text("No samples yet")).to_be_visible()
+    expect(notebook.part("colour-by").locator("option")).to_have_text(["training loss"])
+    expect(notebook.page.locator(".lw-colourbar")).to_have_count(0)
+
+
+def test_the_bar_is_one_row_and_headings_and_readouts_are_one_line_where_there_is_room(
     notebook: LandscapeNotebook,
 ) -> None:
     try:
-        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (760, 2)):
+        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (900, 2)):
             notebook.set_width(width)
             boxes = notebook.page.evaluate(
-                """() => ['.lw-bar > *', '.lw-trust .lw-heading-row > *'].map((parts) =>
+                """(all) => all.map((parts) =>
                   [...document.querySelectorAll(parts)].map((part) => {
                     const {left, right, top, height} = part.getBoundingClientRect();
                     return [left, right, top + height / 2, height];
-                  }))"""
+                  }))""",
+                [".lw-bar > *", ".lw-trust .lw-heading-row > *", ".lw-trust tr"],
             )
-            bar, heading = (np.array(part) for part in boxes)
+            bar, heading, readouts = (np.array(part) for part in boxes)
             for row in (*(bar[np.abs(bar[:, 2] - y) < 3] for y in np.unique(bar[:, 2])), heading):
                 assert (row[1:, 0] >= row[:-1, 1]).all()  # no part lies over the next
             assert len(np.unique(np.round(bar[:, 2] / 10))) == rows
             assert bar[:, 3].max() < 30
             assert heading[:, 3].max() < 30
+            assert readouts[:, 3].max() < 30
     finally:
         notebook.set_width(None)
 
 
-@pytest.mark.parametrize("width", [900, 1400])
+@pytest.mark.parametrize("width", [480, 900, 1400])
 def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     opened: Callable[..., LandscapeNotebook], width: int
 ) -> None:
@@ -152,4 +163,8 @@ def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     expect(notebook.part("trust")).to_contain_text("layout of other maps")
     notebook.ask("setattr(w, 'selected', tuple(range(1, 7)))")
     expect(notebook.part("selection")).to_contain_text("6 samples")
+    notebook.ask("setattr(w, 'sampler', lw.samplers.Descent(runs=4, steps=30))")
+    notebook.wait_for_state("running")
+    notebook.wait_until_done()
+    expect(notebook.part("trust")).to_contain_text("directedness of paths")
     assert len(notebook.page.evaluate("() => [...window.heights]")) == 1
