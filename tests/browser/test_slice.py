@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,24 +106,21 @@ def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) ->
 
 
 def test_the_slice_follows_the_hand_while_the_kernel_is_blocked(
-    notebook: LandscapeNotebook,
+    notebook: LandscapeNotebook, root: Path
 ) -> None:
     alphas = notebook.ask("w._alphas")
     places = notebook.pixels() - notebook.scroll_to_map()
     minima = [i for i, kind in enumerate(notebook.ask("w._samples['kind']")) if kind == "minimum"]
     expected = dict(zip(minima, notebook.ask(SLICE.format(minima))[0], strict=True))
-    notebook.run_new_cell("import time; time.sleep(6); free_again = time.time()")
-    notebook.page.wait_for_timeout(300)  # JupyterLab scrolls to the new cell
-    origin = notebook.scroll_to_map()
-    for index, losses in expected.items():
-        notebook.point_at(origin + places[index])
-        (drawn,) = notebook.curves(TRAIN)
-        assert_drawn(drawn, alphas, np.array(losses))
-    notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
-    shown = notebook.part("selection").locator("h3").inner_text()
-    assert len(notebook.curves(MEDIAN)) == 1
-    drawn_at = time.time()
-    assert notebook.ask("free_again") > drawn_at
+    with notebook.blocked_kernel(root):
+        origin = notebook.scroll_to_map()
+        for index, losses in expected.items():
+            notebook.point_at(origin + places[index])
+            (drawn,) = notebook.curves(TRAIN)
+            assert_drawn(drawn, alphas, np.array(losses))
+        notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
+        shown = notebook.part("selection").locator("h3").inner_text()
+        assert len(notebook.curves(MEDIAN)) == 1
     # What was selected meanwhile arrives once the kernel is free.
     assert shown == f"Selection: {len(notebook.selected())} samples"
 
