@@ -5,7 +5,7 @@ from sklearn.manifold import trustworthiness
 
 import landscape_widgets as lw
 from landscape_widgets.faithfulness import assess, scores
-from landscape_widgets.faithfulness.words import AGREEMENT
+from landscape_widgets.faithfulness.words import AGREEMENT, Scores, judge
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.reducers import PCA, TSNE
 from tests.models import digits, mlp, train
@@ -251,3 +251,12 @@ def test_a_cloud_that_just_suffices_for_the_reducer_can_be_compared_too():
     reducer = TSNE(30, early_iterations=10, iterations=10)
     land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=91)).embed(reducer)
     assert 0 < land.agreement(2)[1] < 1
+
+
+def test_a_gain_that_rounds_to_zero_has_no_sign():
+    values = {"trust": 0.9, "honest": -0.001, "by_radius": -0.2, "beyond_radius": -0.004}
+    found = judge(Scores(**values, contrast=0.5, dimension=2.0, directedness=3.0, has_paths=False))
+    texts = {readout.name: readout.text for readout in found.readouts}
+    assert texts["loss readable from the map"] == "0.00"
+    assert texts["what the map adds to the distance"] == "0.00"
+    assert texts["distance from θ* alone"] == "-0.20"

@@ -205,6 +205,15 @@ class TestOnDisk:
         assert again.to_frame().equals(land.to_frame())
         np.testing.assert_array_equal(again.slice([3]).losses, land.slice([3]).losses)
 
+    def test_what_was_sampled_is_known_from_the_file_and_from_a_file_of_that(
+        self, land, model, tmp_path
+    ):
+        land.sample(SAMPLER).save(tmp_path / "1")
+        for number in (1, 2):
+            land = Landscape.load(tmp_path / str(number), model, DATA, val_data=VAL)
+            assert land.sampler == SAMPLER
+            land.save(tmp_path / str(number + 1))
+
     def test_the_file_is_plain_safetensors(self, land, tmp_path):
         land.sample(SAMPLER).save(tmp_path / "land.safetensors")
         np.testing.assert_array_equal(

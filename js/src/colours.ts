@@ -25,8 +25,8 @@ export const FLOOR = 1e-8;
 
 export const log = (loss: number): number => Math.log10(Math.max(loss, FLOOR));
 
-/** A number short enough for an axis or a table: 0.0123, 1.5e-7, 12,300. */
-export function short(value: number, digits = 3): string {
+/** A number short enough for an axis or a table: 0.0123, 1.5e-7, 12,300; of `least` digits, zeros at its end too. */
+export function short(value: number, digits = 3, least = 1): string {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   if (value === 0) return "0";
@@ -34,7 +34,7 @@ export function short(value: number, digits = 3): string {
   const text =
     size < 1e-3 || size >= 1e6
       ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-      : Number(value.toPrecision(digits)).toLocaleString("en-US", { maximumSignificantDigits: digits });
+      : Number(value.toPrecision(digits)).toLocaleString("en-US", { minimumSignificantDigits: least, maximumSignificantDigits: digits });
   return text.replace("-", "−");
 }
 

@@ -40,20 +40,25 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
     return [event.clientX - box.left, event.clientY - box.top];
   };
   const options = { signal };
+  /** Take the focus, without its frame: after a key, browsers would draw it for a script's focus. */
+  const focus = () => {
+    layer.focus({ preventScroll: true });
+    layer.dataset.pointed = "";
+  };
 
   layer.addEventListener(
     "pointerdown",
     (event) => {
       if (target.solid && (event.button !== 0 || target.turning)) {
         event.preventDefault(); // of the middle button, which would scroll
-        layer.focus({ preventScroll: true });
+        focus();
         layer.setPointerCapture(event.pointerId);
         held = at(event);
         on.leave();
         return;
       }
       if (event.button !== 0) return;
-      layer.focus({ preventScroll: true });
+      focus();
       layer.setPointerCapture(event.pointerId);
       path = [at(event)];
       dragging = false;
@@ -143,11 +148,19 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       } else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
         on.undo();
       } else return;
+      delete layer.dataset.pointed;
       stop(event);
     },
     options,
   );
-  layer.addEventListener("blur", () => on.leave(), options);
+  layer.addEventListener(
+    "blur",
+    () => {
+      delete layer.dataset.pointed;
+      on.leave();
+    },
+    options,
+  );
 }
 
 /** JupyterLab has shortcuts on the same keys, and a menu on the same button. */

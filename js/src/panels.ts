@@ -70,8 +70,9 @@ export class Bar {
     for (const what of ["sampler", "space", "reducer", "dimensions"] as const) {
       options(this.selects.get(what)!, this.state.choices(what), this.state.chosen(what));
     }
-    const columns = Object.keys(this.state.columns).map((key) => ({ key, label: nameOf(key) }));
-    options(this.selects.get("colour-by")!, columns, this.state.colourBy);
+    const known = Object.keys(this.state.columns);
+    const columns = known.length ? known : [this.state.colourBy];
+    options(this.selects.get("colour-by")!, columns.map((key) => ({ key, label: nameOf(key) })), this.state.colourBy);
   }
 
   drawProgress(): void {
@@ -117,9 +118,9 @@ function options(select: HTMLSelectElement, choices: { key: string; label: strin
   select.value = chosen;
 }
 
-/** The colour bar below the map; its ticks show the value, not its logarithm. */
+/** The colour bar below the map, once there are samples; its ticks show the value, not its logarithm. */
 export function drawColourBar(host: HTMLElement, scale: ColourScale | null, counts: Record<string, number>): void {
-  if (!scale) return host.replaceChildren();
+  if (!scale || !counts.placed) return host.replaceChildren();
   const stops = VIRIDIS.map((colour, i) => `${colour} ${(100 * i) / (VIRIDIS.length - 1)}%`).join(", ");
   const place = (at: number) => (100 * (at - scale.low)) / (scale.high - scale.low);
   const ticks = scale.ticks
@@ -161,6 +162,9 @@ export function starPath(radius: number): string {
 
 const SHOWN = 5;
 
+/** Measured numbers keep their last zeros: they stand below each other. */
+const cell = (value: number): string => short(value, 3, Number.isInteger(value) ? 1 : 3);
+
 export function drawSelection(host: HTMLElement, state: State, refine: () => void): void {
   const { selected, columns, samples } = state;
   const title = h("h3", { class: "lw-heading" }, "Selection");
@@ -185,7 +189,7 @@ export function drawSelection(host: HTMLElement, state: State, refine: () => voi
       "tr",
       {},
       h("th", { scope: "row" }, label(i, samples.kind[i])),
-      ...names.map((c) => h("td", { class: "lw-number" }, short(columns[c]![i] ?? NaN))),
+      ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
     ),
   );
   const more = selected.length - SHOWN;

@@ -13,9 +13,12 @@ const TRAIN = 2;
 const VAL = 3;
 const MEDIAN = 4;
 
+/** As in figures.py. */
+const MEDIAN_COLOUR = "#1b87cf";
+
 /** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
 export const FEW = 6;
-const MOST_FAINT = 80;
+const MOST_FAINT = 40;
 
 export interface Line {
   label: string;
@@ -78,7 +81,8 @@ export class SliceView {
     const val: typeof train = [];
     const single: number[] = [];
     const { errors, valErrors } = this.estimates ?? {};
-    const add = (index: number, colour: string, withVal: boolean, label: string) => {
+    const add = (index: number, colour: string, withVal: boolean) => {
+      const label = this.state.samples.kind[index] === "trained" ? "θ*" : `#${index}`;
       single.push(index);
       const values = this.row(this.profiles, index)!;
       train.push({ values, colour, label, errors: errors ? this.row(errors, index) : null });
@@ -86,10 +90,10 @@ export class SliceView {
       const rowErrors = valErrors ? this.row(valErrors, index) : null;
       if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
     };
-    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n % LINES.length]!, alone || known.length <= 2, `#${i}`));
+    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n % LINES.length]!, alone || known.length <= 2));
     if (showsHovered) {
       const place = known.indexOf(hovered);
-      add(hovered, few && place >= 0 ? LINES[place % LINES.length]! : "#d55e00", true, `#${hovered}`);
+      add(hovered, few && place >= 0 ? LINES[place % LINES.length]! : "#d55e00", true);
     }
 
     this.weigh(single, few ? single : [...known, ...single]);
@@ -123,7 +127,7 @@ export class SliceView {
     put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
     put(MEDIAN, rows.length ? [median] : []);
     this.legend = [
-      ...(rows.length ? [{ label: medianName(rows.length, selected.length), colour: "#0072b2", dashed: false, values: median, errors: null }] : []),
+      ...(rows.length ? [{ label: medianName(rows.length, selected.length), colour: MEDIAN_COLOUR, dashed: false, values: median, errors: null }] : []),
       ...train.map((line) => ({ ...line, dashed: false })),
       ...val.map((line) => ({ ...line, dashed: true })),
     ];

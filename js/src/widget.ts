@@ -411,9 +411,10 @@ class LandscapeView {
       ),
     ];
     if (this.dragged.length > 1) parts.push(s("polygon", { class: "lw-lasso lw-drawing", points: this.dragged.join(" ") }));
-    const ring = (index: number, kind: string) => {
+    const ring = (index: number, hovered: boolean) => {
       const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
-      if (Number.isFinite(x)) parts.push(s("circle", { class: `lw-ring ${kind}`, cx: x, cy: y, r: kind ? 9 : 7 }));
+      const r = (["trained", "minimum"].includes(this.state.samples.kind[index]!) ? 12 : 7) + (hovered ? 2 : 0);
+      if (Number.isFinite(x)) parts.push(s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx: x, cy: y, r }));
     };
     const star = this.state.samples.kind.indexOf("trained");
     const [x, y] = [this.map.pixels[2 * star], this.map.pixels[2 * star + 1]];
@@ -421,8 +422,8 @@ class LandscapeView {
       parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
     }
     const { selected } = this.state;
-    if (selected.length <= 12) selected.forEach((i) => ring(i, ""));
-    if (this.hovered >= 0) ring(this.hovered, "lw-hovered");
+    if (selected.length <= 12) selected.forEach((i) => ring(i, false));
+    if (this.hovered >= 0) ring(this.hovered, true);
     this.turnButton.element.hidden = !solid;
     if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, this.state.info.axes));
     const [xAxis, yAxis] = solid ? [] : this.state.info.axes;

@@ -7,6 +7,10 @@ it("numbers are short enough for an axis", () => {
   ]);
 });
 
+it("measured numbers below each other keep their last zeros", () => {
+  expect([0.95, 5.8, 0.0123, 1234].map((v) => short(v, 3, 3))).toEqual(["0.950", "5.80", "0.0123", "1,230"]);
+});
+
 it.each([
   [-2, 1],
   [-8, 2],

@@ -117,12 +117,17 @@ def _graded(
     return (weak, "weak") if value >= steps[0] else (bad, "bad")
 
 
+def _text(value: float) -> str:
+    """Two decimals, without the sign of a rounded zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
+
+
 def _trust_readout(value: float) -> Readout:
     word, level = _graded(value, TRUST, "faithful", "fair", "unfaithful")
     return Readout(
         "neighbourhoods (trustworthiness)",
         value,
-        f"{value:.2f}",
+        _text(value),
         word,
         level,
         "Whether neighbours on the map are neighbours in truth: 1 is perfect, 0.5 is chance.",
@@ -136,7 +141,7 @@ def _readable_readout(value: float, has_paths: bool) -> Readout:
     return Readout(
         "loss readable from the map",
         value,
-        f"{value:.2f}",
+        _text(value),
         word,
         level,
         f"R² of the log loss predicted from the ten neighbours on the map, {held}.",
@@ -148,7 +153,7 @@ def _alone_readout(name: str, value: float) -> Readout:
     return Readout(
         name,
         value,
-        f"{value:.2f}",
+        _text(value),
         f"explains {share:.0%} of the loss",
         "info",
         f"R² of the log loss predicted from the {name}: a map must show more than that.",
@@ -160,7 +165,7 @@ def _gain_readout(name: str, value: float) -> Readout:
     return Readout(
         name,
         value,
-        f"{value:.2f}",
+        _text(value),
         word,
         level,
         "Share of the error in guessing the loss that the map removes, beyond what is known "
@@ -175,7 +180,7 @@ def _shared_readout(value: float) -> Readout:
     return Readout(
         AGREEMENT[0],
         value,
-        f"{value:.2f}",
+        _text(value),
         word,
         level,
         "Share of a sample's neighbours on the map that it has on maps by other seeds too, each "
@@ -190,7 +195,7 @@ def _aligned_readout(value: float) -> Readout:
     return Readout(
         AGREEMENT[1],
         value,
-        f"{value:.2f}",
+        _text(value),
         word,
         level,
         "How alike the map and those of other seeds are as a whole, once turned and scaled onto "
@@ -203,7 +208,7 @@ def _contrast_readout(value: float) -> Readout:
     return Readout(
         "contrast of distances",
         value,
-        f"{value:.2f}",
+        _text(value),
         "all alike" if alike else "distances differ",
         "bad" if alike else "good",
         f"Spread of the distances over their mean. Under {CONTRAST:g} all samples are equally far "
@@ -216,7 +221,7 @@ def _dimension_readout(value: float) -> Readout:
         "intrinsic dimension",
         value,
         f"{value:.1f}" if value < 10 else f"{value:.0f}",
-        "two dimensions show them" if value < 2.5 else "more than two dimensions show",
+        "two are enough" if value < 2.5 else "more than two",
         "info",
         "Number of dimensions that the samples fill, estimated from their nearest neighbours.",
     )

@@ -174,6 +174,10 @@ class Combined(Sampler):
 
     samplers: tuple[Sampler, ...]
 
+    @property
+    def name(self) -> str:
+        return " + ".join(sampler.name for sampler in self.samplers)
+
     def check(self, objective: Objective) -> None:
         for sampler in self.samplers:
             sampler.check(objective)

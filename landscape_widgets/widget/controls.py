@@ -64,7 +64,8 @@ class ControlledWidget(anywidget.AnyWidget):
         self._mapped_by = None if landscape.cloud is None else self._map_settings
         self._sampling = False  # the map's settings are read when that is done
         self._replaced = False  # the running work ends because other work takes its place
-        self._check_sampler(self._sampler)
+        if landscape.cloud is None:
+            self._check_sampler(self._sampler)
         self._check_map(self._reducer, space)
         # What was set before is there again when a sampler or reducer is chosen again.
         self._used_samplers = {_key(self._sampler): self._sampler}

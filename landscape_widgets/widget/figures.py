@@ -100,11 +100,11 @@ def slice_figure() -> bqplot.Figure:
         colors=["#0072b2"],
         opacities=[0.0, 0.0],
     )
-    # Lighter than the median, to be seen on black as on white.
+    # To be seen on black as on white, and the median among them.
     faint = lines(colors=["#56b4e9"], opacities=[0.26], stroke_width=1.0)
     train = lines(stroke_width=2.4)
     val = lines(stroke_width=2.0, line_style="dashed")
-    median = lines(colors=["#0072b2"], stroke_width=3.0)
+    median = lines(colors=["#1b87cf"], stroke_width=3.0)
     x_axis = bqplot.Axis(
         scale=scales["x"],
         label="α, from the trained weights (0) to the sample (1)",

@@ -177,6 +177,8 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
             title += f" · {told['n_neighbors']} neighbours"
         if note:
             title += f" · {note}"
+    elif land.cloud is None:
+        title = "No samples yet"
     else:
         title = "Principal components of the weights, until the map is there"
     axes: list[str] = []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,3 +55,29 @@ def notebook(quickstart: LandscapeNotebook) -> Iterator[LandscapeNotebook]:
     quickstart.reset()
     yield quickstart
     assert quickstart.take_errors() == []
+
+
+@pytest.fixture
+def opened(
+    browser: Browser, url: str, kind: str, root: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., LandscapeNotebook]]:
+    """Opens a new notebook of these cells, runs it, and waits for its widget.
+
+    Like the other one, it must leave no error on the console.
+    """
+    notebooks: list[LandscapeNotebook] = []
+
+    def open_notebook(*cells: str, width: int = 1400) -> LandscapeNotebook:
+        name = f"{request.function.__name__}.ipynb"
+        jupyter.write_notebook(root / name, *cells)
+        notebook = LandscapeNotebook(browser, url, kind, name, width=width)
+        notebooks.append(notebook)
+        notebook.run_all()
+        notebook.wait_for_widget()
+        return notebook
+
+    yield open_notebook
+    for notebook in notebooks:
+        errors = notebook.take_errors()
+        notebook.close()
+        assert errors == []

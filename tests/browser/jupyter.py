@@ -152,6 +152,24 @@ class Notebook:
             source,
         )
 
+    @contextlib.contextmanager
+    def blocked_kernel(self, root: Path) -> Iterator[None]:
+        """Keep the kernel busy with a cell, for as long as this lasts and no shorter."""
+        end = root / "end"
+        busy = "() => {" + KERNEL + "return kernel.status === 'busy'; }"
+        self.run_new_cell(
+            f"import pathlib, time\nwhile not pathlib.Path({str(end)!r}).exists(): time.sleep(0.05)"
+        )
+        self.page.wait_for_function(busy)
+        self.page.wait_for_timeout(300)  # JupyterLab scrolls to the new cell
+        try:
+            yield
+            assert self.page.evaluate(busy)
+        finally:
+            end.touch()
+            self.ask("None")
+            end.unlink()
+
     def save(self) -> None:
         """Save the notebook, outputs and all."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")

@@ -42,6 +42,15 @@ class LandscapeNotebook(Notebook):
             arg=DOTS,
         )
 
+    def set_width(self, width: int | None) -> None:
+        """Give the widget a width in px, or that of its cell again."""
+        self.ask(f"setattr(w.layout, 'width', {None if width is None else f'{width}px'!r})")
+        if width is not None:
+            self.page.wait_for_function(
+                "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
+            )
+        self.draw()
+
     def reset(self) -> None:
         """Nothing selected, nothing pointed at."""
         self.ask("[setattr(w, 'selected', ()), setattr(w, '_lassos', [])] and None")

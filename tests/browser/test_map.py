@@ -124,6 +124,16 @@ def test_the_keyboard_alone_can_select(notebook: LandscapeNotebook) -> None:
     assert len(notebook.selected()) == 1
 
 
+def test_the_frame_of_the_focus_is_for_the_keyboard_alone(notebook: LandscapeNotebook) -> None:
+    frame = notebook.part("map").locator(".lw-frame")
+    notebook.part("frames").focus()
+    notebook.page.keyboard.press("Tab")
+    notebook.drag(notebook.box(*LEFT))
+    expect(frame).to_have_css("stroke-width", "1px")
+    notebook.page.keyboard.press("ArrowRight")
+    expect(frame).to_have_css("stroke-width", "2px")
+
+
 def test_setting_the_selection_in_the_kernel_changes_the_view(notebook: LandscapeNotebook) -> None:
     notebook.ask("setattr(w, 'selected', (3, 5))")
     expect(notebook.part("selection")).to_contain_text("2 samples")

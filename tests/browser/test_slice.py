@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import FloatArray, write_notebook
+from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
@@ -88,6 +88,13 @@ def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: Landsca
     assert axes.locator("path.domain:visible").count() == 0
 
 
+def test_the_trained_weights_are_called_so_in_the_legend(notebook: LandscapeNotebook) -> None:
+    notebook.ask("setattr(w, 'selected', (0, 50))")
+    expect(notebook.part("selection")).to_contain_text("2 samples")
+    names = notebook.page.locator(".lw-slice-legend .lw-legend-entry").all_text_contents()
+    assert names == ["θ*", "#50", "θ*, validation", "#50, validation"]
+
+
 def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) -> None:
     notebook.drag(notebook.box(0.4, 0.3, 0.6, 0.6))
     selected = notebook.selected()
@@ -99,35 +106,29 @@ def test_a_lasso_draws_the_median_of_its_samples(notebook: LandscapeNotebook) ->
 
 
 def test_the_slice_follows_the_hand_while_the_kernel_is_blocked(
-    notebook: LandscapeNotebook,
+    notebook: LandscapeNotebook, root: Path
 ) -> None:
     alphas = notebook.ask("w._alphas")
     places = notebook.pixels() - notebook.scroll_to_map()
     minima = [i for i, kind in enumerate(notebook.ask("w._samples['kind']")) if kind == "minimum"]
     expected = dict(zip(minima, notebook.ask(SLICE.format(minima))[0], strict=True))
-    notebook.run_new_cell("import time; time.sleep(6); free_again = time.time()")
-    notebook.page.wait_for_timeout(300)  # JupyterLab scrolls to the new cell
-    origin = notebook.scroll_to_map()
-    for index, losses in expected.items():
-        notebook.point_at(origin + places[index])
-        (drawn,) = notebook.curves(TRAIN)
-        assert_drawn(drawn, alphas, np.array(losses))
-    notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
-    shown = notebook.part("selection").locator("h3").inner_text()
-    assert len(notebook.curves(MEDIAN)) == 1
-    drawn_at = time.time()
-    assert notebook.ask("free_again") > drawn_at
+    with notebook.blocked_kernel(root):
+        origin = notebook.scroll_to_map()
+        for index, losses in expected.items():
+            notebook.point_at(origin + places[index])
+            (drawn,) = notebook.curves(TRAIN)
+            assert_drawn(drawn, alphas, np.array(losses))
+        notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
+        shown = notebook.part("selection").locator("h3").inner_text()
+        assert len(notebook.curves(MEDIAN)) == 1
     # What was selected meanwhile arrives once the kernel is free.
     assert shown == f"Selection: {len(notebook.selected())} samples"
 
 
 def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "large.ipynb", LARGE, LARGE_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "large.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(LARGE, LARGE_WIDGET)
     notebook.wait_until_done()
     # Nothing is refined but what the browser asks for.
     notebook.tell("improve, w._slices.improve = w._slices.improve, lambda cancelled: None")
@@ -156,17 +157,12 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
             break
         notebook.page.wait_for_timeout(50)
     assert notebook.ask(worst) <= 0.01
-    assert notebook.take_errors() == []
-    notebook.close()
 
 
 def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_status(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "slow.ipynb", SLOW, SLOW_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "slow.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(SLOW, SLOW_WIDGET)
     notebook.wait_until_done()
     notebook.page.evaluate(
         """() => {
@@ -198,5 +194,3 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
     notebook.ask("setattr(w, 'selected', tuple(range(51)))")
     expect(notebook.page.get_by_text("median of 51", exact=True)).to_be_visible()
-    assert notebook.take_errors() == []
-    notebook.close()

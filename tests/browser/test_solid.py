@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import FloatArray, write_notebook
+from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import DOTS, LandscapeNotebook
 from tests.browser.test_map import winding
 
@@ -59,12 +59,9 @@ def check_view(notebook: LandscapeNotebook, view: FloatArray) -> FloatArray:
 
 
 def test_a_turned_map_is_the_projection_by_matrices_and_a_lasso_selects_what_is_drawn_inside(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "solid.ipynb", CELL)
-    notebook = LandscapeNotebook(browser, url, kind, "solid.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(CELL)
     notebook.wait_until_done()
     points = np.asarray(notebook.ask("w.landscape.coordinates.tolist()"))
     points = points - (points.min(axis=0) + points.max(axis=0)) / 2
@@ -106,5 +103,3 @@ def test_a_turned_map_is_the_projection_by_matrices_and_a_lasso_selects_what_is_
     expect(notebook.part("turn")).to_be_hidden(timeout=30_000)
     notebook.wait_until_done()
     assert notebook.ask("w.landscape.coordinates.shape[1]") == 2
-    assert notebook.take_errors() == []
-    notebook.close()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import write_notebook
 from tests.browser.landscape import DOTS, LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
@@ -87,12 +86,9 @@ def test_a_page_that_is_loaded_again_shows_the_widget_in_its_state(
 
 
 def test_stop_keeps_what_is_done_and_start_goes_on(
-    browser: Browser, url: str, kind: str, root: Path
+    opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    write_notebook(root / "stop.ipynb", SLOW, SLOW_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "stop.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
+    notebook = opened(SLOW, SLOW_WIDGET)
     expect(notebook.part("status")).to_contain_text("evaluating losses", timeout=60_000)
     notebook.page.wait_for_timeout(500)
     notebook.part("stop").click()
@@ -107,49 +103,48 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.wait_for_state("running")
     notebook.page.wait_for_timeout(500)
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
-    assert notebook.take_errors() == []
-    notebook.close()
 
 
-def test_the_bar_is_one_row_and_headings_are_one_line_where_there_is_room(
+def test_a_widget_that_was_not_started_tells_of_no_samples(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(QUICK, QUICK_WIDGET)
+    expect(notebook.page.get_by_text("No samples yet")).to_be_visible()
+    expect(notebook.part("colour-by").locator("option")).to_have_text(["training loss"])
+    expect(notebook.page.locator(".lw-colourbar")).to_have_count(0)
+
+
+def test_the_bar_is_one_row_and_headings_and_readouts_are_one_line_where_there_is_room(
     notebook: LandscapeNotebook,
 ) -> None:
     try:
-        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (760, 2)):
-            notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
-            notebook.page.wait_for_function(
-                "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
-            )
+        for width, rows in ((1400, 1), (1150, 1), (1030, 1), (900, 2)):
+            notebook.set_width(width)
             boxes = notebook.page.evaluate(
-                """() => ['.lw-bar > *', '.lw-trust .lw-heading-row > *'].map((parts) =>
+                """(all) => all.map((parts) =>
                   [...document.querySelectorAll(parts)].map((part) => {
                     const {left, right, top, height} = part.getBoundingClientRect();
                     return [left, right, top + height / 2, height];
-                  }))"""
+                  }))""",
+                [".lw-bar > *", ".lw-trust .lw-heading-row > *", ".lw-trust tr"],
             )
-            bar, heading = (np.array(part) for part in boxes)
+            bar, heading, readouts = (np.array(part) for part in boxes)
             for row in (*(bar[np.abs(bar[:, 2] - y) < 3] for y in np.unique(bar[:, 2])), heading):
                 assert (row[1:, 0] >= row[:-1, 1]).all()  # no part lies over the next
             assert len(np.unique(np.round(bar[:, 2] / 10))) == rows
             assert bar[:, 3].max() < 30
             assert heading[:, 3].max() < 30
+            assert readouts[:, 3].max() < 30
     finally:
-        notebook.ask("setattr(w.layout, 'width', None)")
+        notebook.set_width(None)
 
 
-@pytest.mark.parametrize("width", [900, 1400])
+@pytest.mark.parametrize("width", [480, 900, 1400])
 def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
-    browser: Browser, url: str, kind: str, root: Path, width: int
+    opened: Callable[..., LandscapeNotebook], width: int
 ) -> None:
-    write_notebook(root / "height.ipynb", QUICK, QUICK_WIDGET)
-    notebook = LandscapeNotebook(browser, url, kind, "height.ipynb", width=1600)
-    notebook.run_all()
-    notebook.wait_for_widget()
-    notebook.ask(f"setattr(w.layout, 'width', '{width}px')")
-    notebook.page.wait_for_function(
-        "(width) => document.querySelector('.lw-root').clientWidth === width", arg=width
-    )
-    notebook.draw()
+    notebook = opened(QUICK, QUICK_WIDGET, width=1600)
+    notebook.set_width(width)
     notebook.page.evaluate(
         """() => {
           const root = document.querySelector('.lw-root');
@@ -168,6 +163,8 @@ def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     expect(notebook.part("trust")).to_contain_text("layout of other maps")
     notebook.ask("setattr(w, 'selected', tuple(range(1, 7)))")
     expect(notebook.part("selection")).to_contain_text("6 samples")
+    notebook.ask("setattr(w, 'sampler', lw.samplers.Descent(runs=4, steps=30))")
+    notebook.wait_for_state("running")
+    notebook.wait_until_done()
+    expect(notebook.part("trust")).to_contain_text("directedness of paths")
     assert len(notebook.page.evaluate("() => [...window.heights]")) == 1
-    assert notebook.take_errors() == []
-    notebook.close()

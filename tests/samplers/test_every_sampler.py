@@ -10,6 +10,7 @@ import torch
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers import (
+    BY_NAME,
     Descent,
     Grid,
     HessianSubspace,
@@ -21,6 +22,7 @@ from landscape_widgets.samplers import (
     Rays,
     Subspace,
     Trajectory,
+    stored,
 )
 from tests.models import ConvNet, digits, train
 
@@ -201,3 +203,29 @@ def test_a_combination_stopped_in_its_second_part_keeps_the_first(objective):
         cancelled=lambda: bool(reports) and reports[-1].phase == "descents",
     )
     assert len(cloud) == 8
+
+
+@every_sampler
+def test_a_sampler_is_read_from_its_repr_unless_it_took_models(name, objective):
+    sampler = SAMPLERS[name](objective)
+    found = stored.read(repr(sampler), BY_NAME)
+    assert repr(found) == repr(sampler)
+    assert found.name == sampler.name
+    assert (type(found) is type(sampler)) == (name not in ("Interpolation", "Trajectory"))
+    if isinstance(found, stored.Stored):
+        with pytest.raises(ValueError, match="not how to draw them again"):
+            found.draw(objective, seed=0)
+
+
+def test_samplers_that_were_added_up_are_read_and_named_as_such(objective):
+    for name, known in (("Rays", True), ("Trajectory", False)):
+        sampler = Minima(n=40, extent=(-0.5, 1.0)) + SAMPLERS[name](objective)
+        found = stored.read(repr(sampler), BY_NAME)
+        assert (found == sampler) == known
+        assert found.name == sampler.name == f"Minima + {name}"
+
+
+@pytest.mark.parametrize("text", ["Minima(k=[].append)", "Minima(j=3)", "Own(n=3)", "print(1)"])
+def test_what_is_no_sampler_of_ours_is_kept_as_text(text, capsys):
+    assert repr(stored.read(text, BY_NAME)) == text
+    assert capsys.readouterr().out == ""

@@ -255,6 +255,37 @@ def test_a_sampler_that_needs_arguments_is_offered_only_where_it_was_given(make,
     assert widget._settings["sampler"] == []
 
 
+def shown_from_a_file(model, sampler, path):
+    """A widget that shows a file; the sampler on its bar, and its fields."""
+    lw.Landscape(model, DATA).sample(sampler).embed("pca").save(path)
+    widget = lw.LandscapeWidget.from_landscape(lw.Landscape.load(path, model, DATA))
+    widget.wait(60)
+    labels = {choice["key"]: choice["label"] for choice in widget._choices["sampler"]}
+    fields = {field["name"]: field["value"] for field in widget._settings["sampler"]}
+    return widget, labels[widget._chosen["sampler"]], fields
+
+
+def test_a_landscape_from_a_file_is_shown_with_the_sampler_that_it_was_made_with(model, tmp_path):
+    widget, label, fields = shown_from_a_file(model, FEW, tmp_path / "few")
+    assert label == "Subspace"
+    assert (fields["n"], fields["radius"]) == ("60", "1")
+    widget.close()
+
+
+def test_samples_of_checkpoints_from_a_file_are_named_and_not_drawn_again(model, tmp_path):
+    path = Trajectory([mlp(8, seed).state_dict() for seed in range(30)])
+    widget, label, fields = shown_from_a_file(model, path, tmp_path / "path")
+    assert label == "Trajectory"
+    assert fields == {}
+    widget.sent = []
+    widget.send = lambda content, buffers=None: widget.sent.append(content)
+    stored = widget._chosen["sampler"]
+    assert receive(widget, type="choose", what="sampler", key="subspace") == {}
+    errors = receive(widget, type="choose", what="sampler", key=stored)
+    assert "Trajectory(30 checkpoints), but not how to draw them again" in errors[""]
+    widget.close()
+
+
 def test_a_widget_that_was_not_started_is_not_started_by_a_change(make):
     widget = make(start=False)
     widget.sampler = Rays(5, 10)
