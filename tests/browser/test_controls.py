@@ -158,12 +158,12 @@ def test_the_film_is_replayed_step_by_step_while_the_kernel_is_blocked(
         notebook.part("step-back").click()
         np.testing.assert_allclose(places(notebook), frames[1], rtol=1e-6)
         told = notebook.part("objective")
-        expect(told).to_contain_text("iteration 50 of 350 (early exaggeration)")
+        expect(told).to_contain_text("iteration 50 of 500 (early exaggeration)")
         notebook.part("play").click()
         expect(notebook.part("play")).to_have_attribute("aria-label", "Pause")
         expect(notebook.part("play")).to_have_attribute("aria-label", "Play", timeout=20_000)
         np.testing.assert_allclose(places(notebook), frames[-1], rtol=1e-6)
-        expect(told).to_contain_text("iteration 350 of 350")
+        expect(told).to_contain_text("iteration 500 of 500")
 
 
 def test_a_lasso_on_a_frame_selects_what_it_encloses_there_and_is_not_drawn_on_the_map(

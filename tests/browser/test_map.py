@@ -54,7 +54,7 @@ def test_a_lasso_selects_in_the_kernel_exactly_the_samples_drawn_inside_it(
     notebook: LandscapeNotebook,
 ) -> None:
     pixels = notebook.pixels()
-    polygon = clear_polygon(pixels, margin=2.0)
+    polygon = clear_polygon(pixels, margin=1.0)
     inside = np.flatnonzero(np.abs(winding(pixels, polygon)) > 0.5).tolist()
     notebook.drag(np.vstack([polygon, polygon[:1]]))
     expect(notebook.part("selection")).to_contain_text(f"{len(inside)} samples")
