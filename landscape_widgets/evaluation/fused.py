@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from landscape_widgets.evaluation.blocked import blocked
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
 from landscape_widgets.parameters import ParameterLayout
@@ -20,8 +21,10 @@ class Fused(InPlace):
     def __init__(self, model: nn.Module, layout: ParameterLayout, anchor: Tensor) -> None:
         super().__init__(model, layout, anchor, _refresh)
         own = dict(model.named_parameters())
-        program = rewrite(model)
-        self.model = model if program is None else program
+        rewritten = rewrite(model)
+        if rewritten is not None:
+            rewritten.called = blocked(rewritten.program) or rewritten.program
+            self.model = rewritten
         self.tensors = [own[name] for name in layout.names]
 
 

@@ -56,6 +56,8 @@ class BlockMaximum(nn.Module):
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_mkldnn:  # see `blocked`
+            return F.max_pool2d(x, self.k)
         for axis in (-2, -1):
             count = x.shape[axis] // self.k * self.k
             slices = [self._slice(x, axis, start, count) for start in range(self.k)]
@@ -70,11 +72,20 @@ class BlockMaximum(nn.Module):
 
 
 class Rewritten(nn.Module):
-    """What `rewrite` returns: the model's own modules, called by another program."""
+    """What `rewrite` returns: the model's own modules, called by another program.
+
+    Attributes
+    ----------
+    program
+        The program.
+    called
+        The program itself, or one that does the same.
+    """
 
     def __init__(self, program: fx.GraphModule, folded: list[Folded]) -> None:
         super().__init__()
         self.program, self.folded = program, folded
+        self.called = program
 
     def refresh(self) -> None:
         """To be called when weights have changed."""
@@ -82,7 +93,7 @@ class Rewritten(nn.Module):
             layer.refresh()
 
     def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        return self.program(*arguments, **keywords)
+        return self.called(*arguments, **keywords)
 
 
 def rewrite(model: nn.Module) -> Rewritten | None:
