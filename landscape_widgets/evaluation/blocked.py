@@ -116,11 +116,17 @@ def add(x: Value, y: Value) -> Value:
     return plain(x) + plain(y)
 
 
-def blocked(program: fx.GraphModule) -> fx.GraphModule | None:
-    """A program that does the same in blocks; None where images would go in and out too often."""
+def blocked(program: fx.GraphModule, *, part: bool = False) -> fx.GraphModule | None:
+    """A program that does the same in blocks; None where images would go in and out too often.
+
+    Of a `part` of a program that does not, they may: its weights are laid out for it.
+    """
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
-    return _Blocker(fx.GraphModule(program, graph)).block()
+    blocker = _Blocker(fx.GraphModule(program, graph))
+    blocker.block()
+    few = blocker.crossings <= blocker.convolutions
+    return blocker.program if blocker.convolutions and (few or part) else None
 
 
 class _Blocker:
@@ -130,18 +136,15 @@ class _Blocker:
         self.inside: set[fx.Node] = set()  # whose values may be in blocks
         self.convolutions, self.crossings = 0, 0
 
-    def block(self) -> fx.GraphModule | None:
+    def block(self) -> None:
         nodes = list(self.program.graph.nodes)
         for node in nodes:
             if self._take(node):
                 self.inside.add(node)
         for node in nodes:
             self._cross(node)
-        if self.convolutions == 0 or self.crossings > self.convolutions:
-            return None
         self.program.graph.lint()
         self.program.recompile()
-        return self.program
 
     def _module(self, node: fx.Node) -> nn.Module | None:
         return self.modules[str(node.target)] if node.op == "call_module" else None

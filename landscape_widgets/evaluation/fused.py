@@ -14,18 +14,21 @@ from landscape_widgets.parameters import ParameterLayout
 
 
 class Fused(InPlace):
-    """As `InPlace`, with the model rewritten (see `rewrite`) and images laid out channels last."""
+    """As `InPlace`, with the model rewritten (see `rewrite`) and its images in better layouts."""
 
     name = "fused"
 
     def __init__(self, model: nn.Module, layout: ParameterLayout, anchor: Tensor) -> None:
         super().__init__(model, layout, anchor, _refresh)
-        own = dict(model.named_parameters())
         rewritten = rewrite(model)
+        in_blocks = None
         if rewritten is not None:
-            rewritten.called = blocked(rewritten.program) or rewritten.program
             self.model = rewritten
-        self.tensors = [own[name] for name in layout.names]
+            in_blocks = blocked(rewritten.program)
+            rewritten.called = in_blocks or rewritten.program
+        self.in_blocks = in_blocks is not None
+        if has_images(model) and not self.in_blocks:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _refresh(model: nn.Module) -> None:
@@ -33,16 +36,17 @@ def _refresh(model: nn.Module) -> None:
         model.refresh()
 
 
+def has_images(model: nn.Module) -> bool:
+    """Whether some layer convolves images."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
 def fused(inplace: InPlace) -> Fused | None:
     """The strategy for a model's working copy; None where there is nothing to gain."""
     model = inplace.model
     if isinstance(model, torch.jit.ScriptModule):
         return None
-    images = any(isinstance(m, nn.Conv2d) for m in model.modules())
     with torch.no_grad():
-        own = copy.deepcopy(model)
-    if images:
-        own = own.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    strategy = Fused(own, inplace.layout, inplace.anchor)
+        strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor)
     strategy.tile = inplace.tile
-    return strategy if images or isinstance(strategy.model, Rewritten) else None
+    return strategy if has_images(model) or isinstance(strategy.model, Rewritten) else None

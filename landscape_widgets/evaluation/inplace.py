@@ -71,8 +71,8 @@ class InPlace(Strategy):
         places = self.layout.slices()
         for (_, place, shape), tensor in zip(places, self.tensors, strict=True):
             # Tensor by tensor: of a large model a further vector of all of them is a lot.
-            moved = self.anchor[place].to(tensor.dtype)
-            tensor.copy_((moved + displacement[place].to(moved)).view(shape))
+            moved = self.anchor[place].to(tensor.dtype).view(shape)
+            torch.add(moved, displacement[place].to(moved).view(shape), out=tensor.detach())
         return self._prepared()
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ them serve all samples. Layers before the first that moves need one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,8 +16,10 @@ from torch import Tensor, fx
 
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.blocked import blocked
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
+from landscape_widgets.evaluation.fused import Fused
 from landscape_widgets.evaluation.inplace import InPlace, add_outputs, add_together, may_wait
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
@@ -73,7 +76,10 @@ class Replay(Strategy):
             known[call.used] = call.moving(self.inplace.layout)
         moving = known[call.used]
         if moving not in self._cuts:
-            self._cuts[moving] = cut(self.program, moving, self._names, self.affine)
+            halves = cut(self.program, moving, self._names, self.affine)
+            if isinstance(self.inplace, Fused) and self.inplace.in_blocks:
+                halves = replace(halves, after=blocked(halves.after, part=True) or halves.after)
+            self._cuts[moving] = halves
         return self._cuts[moving]
 
     @torch.no_grad()

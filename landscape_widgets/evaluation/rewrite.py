@@ -7,6 +7,7 @@ over blocks is taken slice by slice, which vectorises.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ class Folded(nn.Module):
     def __init__(self, layer: Any, norm: Any) -> None:
         super().__init__()
         self.layer, self.norm = layer, norm
-        self.weight, self.bias = layer.weight.detach(), layer.weight.detach()
+        self.weight = torch.empty_like(layer.weight, requires_grad=False)
+        self.bias = layer.weight.detach()
 
     def refresh(self) -> None:
         """Take over the present weights of both layers."""
@@ -40,8 +42,9 @@ class Folded(nn.Module):
             shift = shift + self.layer.bias * scale
         if self.norm.bias is not None:
             shift = shift + self.norm.bias
-        weight = self.layer.weight
-        self.weight, self.bias = weight * scale.view(-1, *[1] * (weight.ndim - 1)), shift
+        weight = self.layer.weight.detach()
+        torch.mul(weight, scale.view(-1, *[1] * (weight.ndim - 1)), out=self.weight)
+        self.bias = shift
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.layer._conv_forward(x, self.weight, self.bias)
@@ -182,6 +185,8 @@ class _Rewriter:
 
     def _is_fresh(self, node: fx.Node) -> bool:
         """Whether a node's result is memory of its own."""
+        if node.target in (operator.add, torch.add):
+            return True
         module = self._module(node)
         return isinstance(module, (Folded, nn.MaxPool2d)) or type(module) in _FRESH
 
