@@ -53,7 +53,7 @@ class Convolution(nn.Module):
     def __init__(self, layer: Any) -> None:
         super().__init__()
         self.layer = layer
-        self._versions: tuple[int, int] | None = None
+        self._versions: tuple[int, ...] | None = None
         self._norm = self._shift = 0.0
 
     def forward(self, x: Value) -> Value:
@@ -63,8 +63,8 @@ class Convolution(nn.Module):
             assert isinstance(x, Blocked)
             return Blocked(self.layer(x.value), bound)
         images = plain(x)
-        if _may_be_blocked(images):
-            bound = self._bound(float(images.abs().amax()))
+        if has_blocks(images) and images.ndim == 4 and not torch.is_autocast_enabled("cpu"):
+            bound = self._bound(_largest(images))
             if bound < LARGEST:
                 return Blocked(self.layer(images.to_mkldnn()), bound)
         result: Tensor = self.layer(images)
@@ -73,9 +73,10 @@ class Convolution(nn.Module):
     def _bound(self, largest: float) -> float:
         """Of outputs for inputs of at most this size; not a number if some weight is none."""
         weight, bias = self.layer.weight, self.layer.bias
+        tensors = [tensor for tensor in (weight, bias) if tensor is not None]
         versions = None
-        if not weight.is_inference():
-            versions = weight._version, 0 if bias is None else bias._version
+        if not any(tensor.is_inference() for tensor in tensors):
+            versions = tuple(tensor._version for tensor in tensors)
         if versions is None or versions != self._versions:  # weights serve many tiles
             self._versions = versions
             self._norm = float(weight.abs().sum((1, 2, 3)).amax())
@@ -83,14 +84,15 @@ class Convolution(nn.Module):
         return self._norm * largest + self._shift
 
 
-def _may_be_blocked(images: Tensor) -> bool:
-    return (
-        images.device.type == "cpu"
-        and images.dtype == torch.float32
-        and images.ndim == 4
-        and torch.backends.mkldnn.is_available()
-        and not torch.is_autocast_enabled("cpu")
-    )
+def _largest(images: Tensor) -> float:
+    low, high = torch.aminmax(images)
+    return max(-float(low), float(high))
+
+
+def has_blocks(tensor: Tensor) -> bool:
+    """Whether there is such a layout for tensors of this kind on this machine."""
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return there and tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
 class Within(nn.Module):
