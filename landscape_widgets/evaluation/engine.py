@@ -131,7 +131,8 @@ class Engine:
         found: dict[str, Strategy] = {"inplace": self.inplace}
         if not self._plain:
             return found
-        rewritten = fused(self.inplace)
+        # Blocks are for full precision alone.
+        rewritten = fused(self.inplace, blocks=self.precision is None)
         loader: InPlace = self.inplace
         if rewritten is not None:
             found["fused"] = loader = rewritten

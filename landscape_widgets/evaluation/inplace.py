@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.precision import widened
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.strategy import Strategy, displacements_at, gather
-from landscape_widgets.losses import BatchLoss, ModelLoss, call_model, main_output
+from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
+from landscape_widgets.losses import BatchLoss, MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.parameters import ParameterLayout
 
 TILE = 256  # examples that go through the model at a time, where nothing better is known
@@ -70,16 +71,20 @@ class InPlace(Strategy):
         places = self.layout.slices()
         for (_, place, shape), tensor in zip(places, self.tensors, strict=True):
             # Tensor by tensor: of a large model a further vector of all of them is a lot.
-            moved = self.anchor[place].to(tensor.dtype)
-            tensor.copy_((moved + displacement[place].to(moved)).view(shape))
+            moved = self.anchor[place].to(tensor.dtype).view(shape)
+            torch.add(moved, displacement[place].to(moved).view(shape), out=tensor.detach())
         return self._prepared()
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
         displacements = displacements_at(call.basis, rows, self.anchor.device)
         for number, displacement in enumerate(displacements):
-            model = self.at(displacement)
-            add_losses(model, split.tiles(self.tile), accumulator, number)
+            model, tiles = self.at(displacement), split.tiles(self.tile)
+            if may_wait(split, accumulator):
+                outputs = (call_model(model, tile.inputs) for tile in tiles)
+                add_together(outputs, split, self.tile, accumulator, number)
+            else:
+                add_losses(model, tiles, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
@@ -104,6 +109,23 @@ def add_losses(
                 accumulator.metrics.add(row, outputs.unsqueeze(0), tile.targets)
         else:
             add_outputs(call_model(model, tile.inputs), tile, accumulator, row)
+
+
+def may_wait(split: Split, accumulator: Accumulator) -> bool:
+    """Whether losses of several tiles may be taken at once."""
+    return isinstance(accumulator.loss, MeanLoss) and split.separable and split.on_device
+
+
+def add_together(
+    found: Iterable[Any], split: Split, size: int, accumulator: Accumulator, row: int
+) -> None:
+    """Add what one model returned for each tile of `size`, several tiles at a time."""
+    outputs: Iterator[Tensor] = (main_output(widened(each)) for each in found)
+    first = next(outputs)
+    several = max(1, OUTPUTS // first.numel())
+    outputs = chain([first], outputs)
+    for batch in split.tiles(several * size):
+        accumulator.add(row, gather(list(islice(outputs, several))).unsqueeze(0), batch)
 
 
 def add_outputs(outputs: Any, tile: Batch, accumulator: Accumulator, row: int) -> None:

@@ -6,6 +6,8 @@ them serve all samples. Layers before the first that moves need one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,11 +15,12 @@ import torch
 from torch import Tensor, fx
 
 from landscape_widgets.basis import Basis, FloatArray
-from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.blocked import blocked
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
-from landscape_widgets.evaluation.inplace import InPlace, add_outputs
+from landscape_widgets.evaluation.fused import Fused
+from landscape_widgets.evaluation.inplace import InPlace, add_outputs, add_together, may_wait
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.precision import exact
@@ -73,7 +76,10 @@ class Replay(Strategy):
             known[call.used] = call.moving(self.inplace.layout)
         moving = known[call.used]
         if moving not in self._cuts:
-            self._cuts[moving] = cut(self.program, moving, self._names, self.affine)
+            halves = cut(self.program, moving, self._names, self.affine)
+            if isinstance(self.inplace, Fused) and self.inplace.in_blocks:
+                halves = replace(halves, after=blocked(halves.after, part=True) or halves.after)
+            self._cuts[moving] = halves
         return self._cuts[moving]
 
     @torch.no_grad()
@@ -131,7 +137,8 @@ class Replay(Strategy):
 
     def _outputs(
         self, call: Call, row: FloatArray, displacement: Tensor, split: Split
-    ) -> list[tuple[Batch, Any]]:
+    ) -> Iterator[Any]:
+        """What the model returns for each tile."""
         tiles, infinite = self._shared.get(
             call.basis, split, call.used, lambda: self._share_exactly(call, split), _bytes_of
         )
@@ -140,21 +147,24 @@ class Replay(Strategy):
         c = self.inplace.anchor.new_ones(1)
         if halves.layers:
             c = poison(with_one(row[None], call.used, self.inplace.anchor), infinite)[0]
-        batches = split.tiles(self.inplace.tile)
-        return [(b, halves.after(*tile.values(c))) for b, tile in zip(batches, tiles, strict=True)]
+        return (halves.after(*tile.values(c)) for tile in tiles)
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
         displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
         for number, (row, moved) in enumerate(zip(rows, displacements, strict=True)):
-            for batch, outputs in self._outputs(call, row, moved, split):
-                add_outputs(outputs, batch, accumulator, number)
+            found = self._outputs(call, row, moved, split)
+            if may_wait(split, accumulator):
+                add_together(found, split, self.inplace.tile, accumulator, number)
+            else:
+                for outputs, tile in zip(found, split.tiles(self.inplace.tile), strict=True):
+                    add_outputs(outputs, tile, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
         displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
         pairs = zip(rows, displacements, strict=True)
-        found = [[main_output(o) for _, o in self._outputs(call, *pair, split)] for pair in pairs]
+        found = [[main_output(o) for o in self._outputs(call, *pair, split)] for pair in pairs]
         return torch.stack([gather(tiles) for tiles in found])
 
 

@@ -7,6 +7,7 @@ over blocks is taken slice by slice, which vectorises.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -28,7 +29,8 @@ class Folded(nn.Module):
     def __init__(self, layer: Any, norm: Any) -> None:
         super().__init__()
         self.layer, self.norm = layer, norm
-        self.weight, self.bias = layer.weight.detach(), layer.weight.detach()
+        self.weight = torch.empty_like(layer.weight, requires_grad=False)
+        self.bias = layer.weight.detach()
 
     def refresh(self) -> None:
         """Take over the present weights of both layers."""
@@ -40,8 +42,9 @@ class Folded(nn.Module):
             shift = shift + self.layer.bias * scale
         if self.norm.bias is not None:
             shift = shift + self.norm.bias
-        weight = self.layer.weight
-        self.weight, self.bias = weight * scale.view(-1, *[1] * (weight.ndim - 1)), shift
+        weight = self.layer.weight.detach()
+        torch.mul(weight, scale.view(-1, *[1] * (weight.ndim - 1)), out=self.weight)
+        self.bias = shift
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.layer._conv_forward(x, self.weight, self.bias)
@@ -56,6 +59,8 @@ class BlockMaximum(nn.Module):
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_mkldnn:  # see `blocked`
+            return F.max_pool2d(x, self.k)
         for axis in (-2, -1):
             count = x.shape[axis] // self.k * self.k
             slices = [self._slice(x, axis, start, count) for start in range(self.k)]
@@ -70,11 +75,20 @@ class BlockMaximum(nn.Module):
 
 
 class Rewritten(nn.Module):
-    """What `rewrite` returns: the model's own modules, called by another program."""
+    """What `rewrite` returns: the model's own modules, called by another program.
+
+    Attributes
+    ----------
+    program
+        The program.
+    called
+        The program itself, or one that does the same.
+    """
 
     def __init__(self, program: fx.GraphModule, folded: list[Folded]) -> None:
         super().__init__()
         self.program, self.folded = program, folded
+        self.called = program
 
     def refresh(self) -> None:
         """To be called when weights have changed."""
@@ -82,7 +96,7 @@ class Rewritten(nn.Module):
             layer.refresh()
 
     def forward(self, *arguments: Any, **keywords: Any) -> Any:
-        return self.program(*arguments, **keywords)
+        return self.called(*arguments, **keywords)
 
 
 def rewrite(model: nn.Module) -> Rewritten | None:
@@ -171,6 +185,8 @@ class _Rewriter:
 
     def _is_fresh(self, node: fx.Node) -> bool:
         """Whether a node's result is memory of its own."""
+        if node.target in (operator.add, torch.add):
+            return True
         module = self._module(node)
         return isinstance(module, (Folded, nn.MaxPool2d)) or type(module) in _FRESH
 

@@ -16,13 +16,12 @@ from landscape_widgets.evaluation.chain import Chain, Weights
 from landscape_widgets.evaluation.memory import allowance
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.strategy import Strategy, vectors_at
+from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, vectors_at
 from landscape_widgets.losses import call_model
 
 TILE = 512  # examples side by side in a matrix product
 # Activations of one product: 1 MiB in float32, what a core's second-level cache holds.
 ACTIVATIONS = 1 << 18
-OUTPUTS = 1 << 18  # outputs whose losses are taken in one go: many small steps cost less so
 VECTORS = 1 << 20  # numbers in the parameter vectors that are made in one go
 CUDA_FACTOR = 64  # a GPU wants more work at a time
 

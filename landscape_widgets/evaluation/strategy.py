@@ -17,6 +17,8 @@ from landscape_widgets.evaluation.coefficients import padded
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 
+OUTPUTS = 1 << 18  # outputs whose losses are taken in one go: many small steps cost less so
+
 
 class Strategy(ABC):
     """Runs the model at rows of coefficients over the examples of a split.
