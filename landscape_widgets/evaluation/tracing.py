@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from numba.core.compiler_lock import global_compiler_lock
 from torch import fx, nn
 
 
@@ -13,7 +14,10 @@ def trace(model: nn.Module) -> fx.Graph | None:
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         return None
     try:
-        return fx.Tracer().trace(model)
+        # Meanwhile functions of the module `math` are not themselves, everywhere. What numba
+        # learnt of them in another thread would be wrong for as long as the process lives.
+        with global_compiler_lock:
+            return fx.Tracer().trace(model)
     except Exception:
         # A forward method may do anything with a tracer's stand-in for a tensor, and fail in any
         # way; then it has control flow, or Python code, that no graph holds.
