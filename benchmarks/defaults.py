@@ -143,33 +143,34 @@ def compared(names: Iterable[str], seeds: Iterable[int]) -> None:
     head = ("sampler", "space", "reducer", *NAMES.values())
     worst = tuple(f"worst {name}" for name in list(NAMES.values())[:5])
     print(measure.table((*head, *worst), lines))
-    best, alike = choice(found)
+    alike = choice(found)
     print(
-        f"\nReaching every target everywhere, within {BUDGET} s, and alike to the highest g\\|rh "
-        "within one standard error of the difference: "
-        + "; ".join(" ".join(key) for key in alike)
-        + f". The quickest of them: **{' '.join(best)}**."
+        f"\nOf the rows that reach every target everywhere, within {BUDGET} s, those whose g\\|rh "
+        "is the highest, or below it by less than the standard error of the difference, quickest "
+        f"first: {'; '.join(' '.join(key) for key in alike) or 'none'}."
     )
 
 
-def choice(found: dict[Key, list[Row]]) -> tuple[Key, list[Key]]:
-    """The best row, and all that are as good as far as these networks and seeds can tell.
+def choice(found: dict[Key, list[Row]]) -> list[Key]:
+    """The best rows as far as these networks and seeds can tell, quickest first.
 
-    By the one-standard-error rule (Breiman et al. 1984): the cheapest of those whose mean g|rh is
-    below the highest by no more than the standard error of that (paired) difference.
+    By the one-standard-error rule (Breiman et al. 1984): as good as the highest mean g|rh is what
+    is below it by no more than the standard error of that (paired) difference.
     """
     fit = {
         key: np.array([row.beyond_both for row in rows])
         for key, rows in found.items()
         if not any(row.missed() or row.seconds > BUDGET for row in rows)
     }
+    if not fit:
+        return []
     highest = max(fit.values(), key=np.mean)
     alike = [
         key
         for key, gains in fit.items()
         if (highest - gains).mean() <= (highest - gains).std(ddof=1) / np.sqrt(len(gains))
     ]
-    return min(alike, key=lambda key: np.median([row.seconds for row in found[key]])), alike
+    return sorted(alike, key=lambda key: np.median([row.seconds for row in found[key]]))
 
 
 def _shown(sampler: Sampler) -> str:
