@@ -135,14 +135,15 @@ def compare(
 ) -> tuple[list[list[str]], list[list[str]]]:
     """All tasks on one network: lines of the summary and of the table."""
     workers = [Worker(name, path, task.name, options.threads) for name, path in pythons.items()]
-    pace = workers[0].ask(task="line", k=1, steps=3)["seconds"] / 3
+    pace = min(workers[0].ask(task="line", k=1, steps=3)["seconds"] / 3 for _ in range(2))
     n = int(min(1000, max(8, options.budget / pace)))
-    n = min(n, MOST // sum(p.numel() for p in task.model.parameters()))
+    vectors = min(n, MOST // sum(p.numel() for p in task.model.parameters()))
+    steps = 51 if 51 * pace < 20 else 5
     tasks = {
-        "vectors": {"task": "vectors", "k": n},
-        "slice": {"task": "line", "k": 1, "steps": 51 if 51 * pace < 20 else 5},
+        "vectors": {"task": "vectors", "k": vectors},
+        "slice": {"task": "line", "k": 1, "steps": steps},
         "plane": {"task": "plane", "k": 2},
-        "cloud": {"task": "cloud", "k": 3, "steps": n},
+        "cloud": {"task": "cloud", "k": 3, "steps": max(n, steps)},
     }
     summary, lines = [], []
     for kind, request in tasks.items():

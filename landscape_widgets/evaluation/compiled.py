@@ -26,9 +26,9 @@ from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import vectors_at
 from landscape_widgets.losses import IGNORED, CrossEntropy
 
-# Rows, and the seconds that they wait for the kernel: fewer take it if it is there already, so
-# many wait until it is loaded, and still more until it is compiled, which happens once a machine.
-PATIENCE = ((0, 0.0), (256, 4.0), (2048, None))
+# Rows, and the seconds that they wait for the kernel: few take it if it is there already, so many
+# as a slice has until it is loaded, and still more until it is compiled, once a machine.
+PATIENCE = ((0, 0.0), (32, 1.0), (256, 4.0), (2048, None))
 GROUP = 32  # parameter vectors that are worth a call
 VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
 OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
