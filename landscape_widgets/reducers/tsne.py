@@ -31,8 +31,8 @@ class TSNE(Reducer):
         Factor on the attraction in the first iterations, which lets groups form. The 4 of van der
         Maaten and Hinton: with exact forces, the 12 that is usual since ends in worse optima.
     early_iterations, iterations : int
-        With and without that factor. 100 + 400 come within 1% of the divergence of openTSNE's own 250 + 500, or below it,
-        on clouds of this kind (``benchmarks/reducers.py``).
+        With and without that factor. 100 + 400 come within 1% of the divergence of openTSNE's own
+        250 + 500, or below it, on clouds of this kind (``benchmarks/reducers.py``).
     learning_rate : float or "auto"
         "auto" is N / exaggeration (Belkina et al. 2019).
     initialization : {"pca", "random"}
