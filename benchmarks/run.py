@@ -59,11 +59,11 @@ def main() -> None:
     for name in names:
         if name not in ALL:
             sys.exit(f"There is no benchmark {name!r}; there are {', '.join(ALL)}.")
-    found = sections()
     for name in names:
         print(f"{name} ...", flush=True)
-        found[name] = run(name)
-        print(found[name], flush=True)
+        section = run(name)
+        print(section, flush=True)
+        found = sections() | {name: section}  # as they are by now: another run may have ended
         text = INTRODUCTION + "".join(f"\n## {key}\n\n{found[key]}\n" for key in sorted(found))
         RESULTS.write_text(text, encoding="utf-8")
 
