@@ -14,6 +14,11 @@ const HOLLOW = 3;
 const MINIMA = 4;
 const STAR = 5;
 
+/** Of what is not selected while something is. */
+const FAINT = 0.28;
+/** Grey is seen on black as on white, whatever colour is inside; beside a selection all of it is needed. */
+const OUTLINE = { plain: "rgba(150, 150, 150, 0.6)", faint: "rgb(150, 150, 150)" };
+
 export interface ColourScale {
   label: string;
   low: number;
@@ -133,12 +138,13 @@ export class MapView {
       const plain = mark === POINTS ? 0.9 : 1;
       const opacities =
         chosen.size > 0
-          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : 0.18))
+          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : FAINT))
           : depth
             ? indices.map((i) => plain * (0.7 + 0.3 * depth[i]!))
             : [plain];
       this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
     }
+    this.figure.marks[POINTS]!.set({ stroke: chosen.size > 0 ? OUTLINE.faint : OUTLINE.plain });
   }
 
   /** Show all samples, with one unit as long on both axes. */
