@@ -23,7 +23,7 @@ import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
 import { Settings } from "./settings";
-import { SliceView } from "./slice";
+import { SliceView, toAsk } from "./slice";
 import { TurnButton, triadParts } from "./solid";
 import { Tooltip } from "./tooltip";
 import { TrustPanel } from "./trust";
@@ -437,10 +437,10 @@ class LandscapeView {
 
   private drawSlice(): void {
     this.slice.draw(this.state.selected, this.hovered);
-    const missing = this.slice.missing.filter((i) => !this.asked.has(i));
-    if (missing.length) {
-      missing.forEach((i) => this.asked.add(i));
-      this.model.send({ type: "slices", indices: missing });
+    const indices = toAsk(this.asked, this.slice.missing);
+    if (indices) {
+      this.asked = new Set(indices);
+      this.model.send({ type: "slices", indices });
     }
     const doubted = this.slice.doubted;
     if (doubted.length && String(doubted) !== this.doubted) {
