@@ -1,7 +1,7 @@
 // The map: samples as bqplot marks, coloured by a column.
 
 import { Figure } from "./bqplot";
-import { log, logTicks, linearTicks, short, VIRIDIS } from "./colours";
+import { logs, logTicks, linearTicks, short, VIRIDIS } from "./colours";
 import { fitDomain, quantile, type Point } from "./geometry";
 import type { State } from "./model";
 import { ballOf, project, START, turned, type Ball, type Rotation } from "./rotation";
@@ -174,7 +174,7 @@ export class MapView {
     const columns = this.state.columns;
     const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
     const logarithmic = LOGARITHMIC.has(by);
-    const values = logarithmic ? raw.map((v) => (Number.isFinite(v) ? log(v) : NaN)) : raw;
+    const values = logarithmic ? logs(raw) : raw;
     const [low, high] = clipped(values);
     const ticks = logarithmic
       ? logTicks(low, high, 6)
@@ -193,7 +193,7 @@ export class MapView {
 
   /** The range of log10 of the training loss that colours stand for, whatever they show now. */
   lossRange(): [number, number] {
-    return clipped((this.state.columns.loss ?? new Float32Array(0)).map((v) => (Number.isFinite(v) ? log(v) : NaN)));
+    return clipped(logs(this.state.columns.loss ?? new Float32Array(0)));
   }
 
   private drawPaths(): void {

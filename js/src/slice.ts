@@ -17,7 +17,7 @@ const MEDIAN = 4;
 const MEDIAN_COLOUR = "#1b87cf";
 
 /** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
-export const FEW = 6;
+const FEW = 6;
 const MOST_FAINT = 40;
 
 export interface Line {
