@@ -1,6 +1,6 @@
 // How sure slices are that are from a part of the examples: bands of two standard errors.
 
-import { log } from "./colours";
+import { count, log } from "./colours";
 import type { Rect } from "./bqplot";
 
 /** What the kernel knows of slices from a part of the examples. */
@@ -68,7 +68,6 @@ export function describe(indices: readonly number[], { examples, of }: Estimates
   const counts = indices.map((i) => examples[i]!).filter((count) => count > 0);
   const [low, high] = [Math.min(...counts), Math.max(...counts)];
   if (!counts.length) return "";
-  const count = (n: number) => n.toLocaleString("en-US");
   if (low >= of) return `from all ${count(of)} examples`;
   const part = low === high ? count(low) : `${count(low)} to ${count(high)}`;
   return `from ${part} of ${count(of)} examples${banded ? `, ±${WIDTH} standard errors` : ""}`;

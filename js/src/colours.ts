@@ -6,15 +6,14 @@ export const VIRIDIS = [
   "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
 ];
 
-/** The colour at a share of the scale; beyond its ends, that of the end. */
-export function viridis(share: number): string {
-  const at = Math.min(1, Math.max(0, share)) * (VIRIDIS.length - 1);
-  const below = Math.min(Math.floor(at), VIRIDIS.length - 2);
-  const channels = [1, 3, 5].map((start) => {
-    const [low, high] = [below, below + 1].map((i) => parseInt(VIRIDIS[i]!.slice(start, start + 2), 16)) as [number, number];
-    return Math.round(low + (high - low) * (at - below));
-  });
-  return `rgb(${channels.join(", ")})`;
+const RGB = VIRIDIS.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+
+/** Red, green and blue, from 0 to 255, at a share of the scale; beyond its ends, those of the end. */
+export function viridis(share: number): [number, number, number] {
+  const at = Math.min(1, Math.max(0, share)) * (RGB.length - 1);
+  const below = Math.min(Math.floor(at), RGB.length - 2);
+  const mix = (c: number) => Math.round(RGB[below]![c]! + (at - below) * (RGB[below + 1]![c]! - RGB[below]![c]!));
+  return [mix(0), mix(1), mix(2)];
 }
 
 // Okabe and Ito's palette, without its black and yellow: lines that all can tell apart.
@@ -24,6 +23,12 @@ export const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e
 export const FLOOR = 1e-8;
 
 export const log = (loss: number): number => Math.log10(Math.max(loss, FLOOR));
+
+/** Of many losses; NaN where one is not finite. */
+export const logs = (losses: Float32Array): Float32Array => losses.map((loss) => (Number.isFinite(loss) ? log(loss) : NaN));
+
+/** A whole number as it is read: 12,300. */
+export const count = (n: number): string => n.toLocaleString("en-US");
 
 /** A number short enough for an axis or a table: 0.0123, 1.5e-7, 12,300; of `least` digits, zeros at its end too. */
 export function short(value: number, digits = 3, least = 1): string {

@@ -1,7 +1,7 @@
 // The map: samples as bqplot marks, coloured by a column.
 
 import { Figure } from "./bqplot";
-import { log, logTicks, linearTicks, short, VIRIDIS } from "./colours";
+import { logs, logTicks, linearTicks, short, VIRIDIS } from "./colours";
 import { fitDomain, quantile, type Point } from "./geometry";
 import type { State } from "./model";
 import { ballOf, project, START, turned, type Ball, type Rotation } from "./rotation";
@@ -13,6 +13,11 @@ const POINTS = 2;
 const HOLLOW = 3;
 const MINIMA = 4;
 const STAR = 5;
+
+/** Of what is not selected while something is. */
+const FAINT = 0.28;
+/** Grey is seen on black as on white, whatever colour is inside; beside a selection all of it is needed. */
+const OUTLINE = { plain: "rgba(150, 150, 150, 0.6)", faint: "rgb(150, 150, 150)" };
 
 export interface ColourScale {
   label: string;
@@ -133,12 +138,13 @@ export class MapView {
       const plain = mark === POINTS ? 0.9 : 1;
       const opacities =
         chosen.size > 0
-          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : 0.18))
+          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : FAINT))
           : depth
             ? indices.map((i) => plain * (0.7 + 0.3 * depth[i]!))
             : [plain];
       this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
     }
+    this.figure.marks[POINTS]!.set({ stroke: chosen.size > 0 ? OUTLINE.faint : OUTLINE.plain });
   }
 
   /** Show all samples, with one unit as long on both axes. */
@@ -168,7 +174,7 @@ export class MapView {
     const columns = this.state.columns;
     const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
     const logarithmic = LOGARITHMIC.has(by);
-    const values = logarithmic ? raw.map((v) => (Number.isFinite(v) ? log(v) : NaN)) : raw;
+    const values = logarithmic ? logs(raw) : raw;
     const [low, high] = clipped(values);
     const ticks = logarithmic
       ? logTicks(low, high, 6)
@@ -187,7 +193,7 @@ export class MapView {
 
   /** The range of log10 of the training loss that colours stand for, whatever they show now. */
   lossRange(): [number, number] {
-    return clipped((this.state.columns.loss ?? new Float32Array(0)).map((v) => (Number.isFinite(v) ? log(v) : NaN)));
+    return clipped(logs(this.state.columns.loss ?? new Float32Array(0)));
   }
 
   private drawPaths(): void {

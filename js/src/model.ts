@@ -64,6 +64,9 @@ export interface Samples {
   step: number[];
 }
 
+/** What is chosen on the bar and made by the kernel. */
+export type Choosable = "sampler" | "space" | "reducer" | "dimensions";
+
 export interface Choice {
   key: string;
   label: string;
@@ -161,10 +164,10 @@ export class State {
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;
   }
-  choices(name: "sampler" | "space" | "reducer" | "dimensions"): Choice[] {
+  choices(name: Choosable): Choice[] {
     return ((this.model.get("_choices") ?? {}) as Record<string, Choice[]>)[name] ?? [];
   }
-  chosen(name: "sampler" | "space" | "reducer" | "dimensions"): string {
+  chosen(name: Choosable): string {
     return ((this.model.get("_chosen") ?? {}) as Record<string, string>)[name] ?? "";
   }
   settings(name: "sampler" | "reducer"): Field[] {

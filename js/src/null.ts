@@ -89,7 +89,7 @@ export class NullView {
       const shown = scale?.logarithmic ? log(value) : value;
       dots.push(
         Number.isFinite(value) && scale
-          ? s("circle", { class: "lw-null-dot", cx, cy, r: RADIUS, fill: viridis((shown - scale.low) / (scale.high - scale.low)) })
+          ? s("circle", { class: "lw-null-dot", cx, cy, r: RADIUS, fill: `rgb(${viridis((shown - scale.low) / (scale.high - scale.low))})` })
           : s("circle", { class: "lw-null-dot lw-null-hollow", cx, cy, r: RADIUS }),
       );
     });

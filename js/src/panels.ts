@@ -1,9 +1,9 @@
 // Everything around the two figures: the bar on top, the readouts and the selection below.
 
-import { short, VIRIDIS } from "./colours";
+import { count, short, VIRIDIS } from "./colours";
 import { h, s } from "./dom";
 import type { ColourScale } from "./map";
-import type { Progress, State } from "./model";
+import type { Choosable, Progress, State } from "./model";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
@@ -17,10 +17,13 @@ export const COLUMN_NAMES: Record<string, string> = {
 
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
 
-type Chooser = "sampler" | "space" | "reducer" | "dimensions" | "colour-by";
+type Chooser = Choosable | "colour-by";
 
 /** Their names may be cut short where there is no room. */
 const LONG = new Set<Chooser>(["sampler", "colour-by"]);
+
+/** What the status says where no work goes on. */
+const RESTING = { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" };
 
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
@@ -36,7 +39,7 @@ export class Bar {
   private readonly fill = h("div", { class: "lw-progress-fill" });
   private readonly progress = h(
     "div",
-    { class: "lw-progress", role: "progressbar", "data-testid": "progress", "aria-label": "Progress" },
+    { class: "lw-progress", role: "progressbar", "data-testid": "progress", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
     this.fill,
   );
   private readonly status = h("span", { class: "lw-status", "data-testid": "status", "aria-live": "off" });
@@ -81,29 +84,23 @@ export class Bar {
     const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
     this.fill.style.width = `${100 * share}%`;
     this.progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    this.progress.setAttribute("aria-valuemin", "0");
-    this.progress.setAttribute("aria-valuemax", "100");
     this.progress.classList.toggle("lw-idle", !running);
-    this.start.hidden = running;
     this.start.textContent = state === "stopped" ? "Go on" : "Start";
-    this.start.disabled = state === "done";
     this.start.hidden = running || state === "done";
     this.stop.hidden = !running;
     this.status.dataset.state = state;
     this.status.textContent = this.status.title = running
       ? describe(this.state.progress)
-      : { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" }[
-          state as "idle" | "stopped" | "done" | "error"
-        ];
+      : RESTING[state];
   }
 }
 
 /** What is being done, how far it is, and how long it goes on: till it is done, or till its time is over. */
 export function describe({ phase, done, total, seconds_left, at_most }: Progress): string {
   const limited = at_most !== null && (seconds_left === null || at_most < seconds_left);
-  const count = total > 1 ? `${at_most === null ? "" : ","} ${done.toLocaleString("en-US")} of ${total.toLocaleString("en-US")}` : "";
+  const counted = total > 1 ? `${at_most === null ? "" : ","} ${count(done)} of ${count(total)}` : "";
   const left = limited ? ` · ${time(at_most)} at most` : seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
-  return `${phase}${count}${left}`;
+  return `${phase}${counted}${left}`;
 }
 
 const time = (seconds: number): string =>

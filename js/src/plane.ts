@@ -1,6 +1,6 @@
 // The geometry and the colours of a plane through θ* and two samples, free of any DOM.
 
-import { gather, logTicks, VIRIDIS } from "./colours";
+import { gather, logTicks, viridis } from "./colours";
 import type { Point } from "./geometry";
 
 export interface Frame {
@@ -52,16 +52,6 @@ export function between(values: ArrayLike<number>, size: number, i: number, j: n
   const [u, v] = [i - i0, j - j0];
   const at = (k: number, l: number) => values[(i0 + k) * size + j0 + l]!;
   return (1 - u) * ((1 - v) * at(0, 0) + v * at(0, 1)) + u * ((1 - v) * at(1, 0) + v * at(1, 1));
-}
-
-const RGB = VIRIDIS.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
-
-/** Viridis at a share of its range, each of the three from 0 to 255. */
-export function viridis(share: number): [number, number, number] {
-  const place = Math.min(1, Math.max(0, share)) * (RGB.length - 1);
-  const low = Math.min(Math.floor(place), RGB.length - 2);
-  const mix = (c: number) => Math.round(RGB[low]![c]! + (place - low) * (RGB[low + 1]![c]! - RGB[low]![c]!));
-  return [mix(0), mix(1), mix(2)];
 }
 
 /**

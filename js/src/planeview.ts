@@ -1,6 +1,6 @@
 // The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
 
-import { log, short } from "./colours";
+import { count, logs, short } from "./colours";
 import { h, s } from "./dom";
 import type { State } from "./model";
 import { starPath } from "./panels";
@@ -43,7 +43,7 @@ export class PlaneView {
   /** Whether the plane is shown in place of the slice. */
   on = false;
   private frame: Frame | null = null;
-  private heights: number[] = [];
+  private heights: Float32Array = new Float32Array(0);
   /** Where the contours are, in words. */
   private levels: string[] = [];
 
@@ -138,10 +138,10 @@ export class PlaneView {
 
   private status(work: PlaneState | null): string {
     if (!work) return "";
-    const count = work.total ? `: ${work.done.toLocaleString("en-US")} of ${work.total.toLocaleString("en-US")} evaluations` : "…";
+    const counted = work.total ? `: ${count(work.done)} of ${count(work.total)} evaluations` : "…";
     return {
       waiting: "waiting for the work that is running",
-      running: `${this.data ? "refining" : "evaluating"}${count}`,
+      running: `${this.data ? "refining" : "evaluating"}${counted}`,
       stopped: "stopped before it was as good as it should be",
       error: work.message,
       done: "",
@@ -164,7 +164,7 @@ export class PlaneView {
     }
     const inner = trueShape(data.gram, data.extent, width - 2 * ROOM.side, height - ROOM.top - ROOM.bottom);
     this.frame = inner;
-    this.heights = Array.from(data.losses, (loss) => (Number.isFinite(loss) ? log(loss) : NaN));
+    this.heights = logs(data.losses);
     const context = this.canvas.getContext("2d")!;
     context.scale(ratio, ratio);
     context.translate(ROOM.side, ROOM.top);
@@ -248,7 +248,7 @@ export class PlaneView {
     };
     const lines = [`training loss ${value(this.heights)}`];
     if (data.valLosses.length) {
-      lines.push(`validation loss ${value(data.valLosses.map((loss) => (Number.isFinite(loss) ? log(loss) : NaN)))}`);
+      lines.push(`validation loss ${value(logs(data.valLosses))}`);
     }
     lines.push(`${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`);
     this.tip.show(lines, x, y, this.element);

@@ -1,7 +1,7 @@
 // How the map comes about: what is minimised falling while it does, and its frames again
 // afterwards. The replay is all in the browser, also without a kernel.
 
-import { short } from "./colours";
+import { count, short } from "./colours";
 import { h, s } from "./dom";
 
 const RATE = 90; // ms a frame is shown
@@ -15,8 +15,6 @@ export interface Trace {
   values: (number | null)[];
   live: boolean;
 }
-
-const count = (n: number): string => n.toLocaleString("en-US");
 
 export interface Axis {
   low: number;
@@ -122,10 +120,10 @@ export class Replay {
 
   /** Take up the frames of a map that is made, one after the other in `values`. */
   load(values: Float32Array, trace: Trace): void {
-    const count = trace.iterations.length;
-    const size = count ? values.length / count : 0;
+    const { length } = trace.iterations;
+    const size = length ? values.length / length : 0;
     this.take(
-      Array.from({ length: count }, (_, i) => values.subarray(i * size, (i + 1) * size)),
+      Array.from({ length }, (_, i) => values.subarray(i * size, (i + 1) * size)),
       trace,
     );
   }

@@ -17,7 +17,7 @@ const MEDIAN = 4;
 const MEDIAN_COLOUR = "#1b87cf";
 
 /** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
-export const FEW = 6;
+const FEW = 6;
 const MOST_FAINT = 40;
 
 export interface Line {
@@ -31,6 +31,17 @@ export interface Line {
 
 export const medianName = (known: number, selected: number): string =>
   known < selected ? `median of ${known} of ${selected} selected` : `median of ${known}`;
+
+/**
+ * The slices that the kernel is to take, the last first: of those `missing`, the ones that it was
+ * `asked` for before the others. Null where it has been asked for just these.
+ */
+export function toAsk(asked: ReadonlySet<number>, missing: readonly number[]): number[] | null {
+  const wanted = new Set(missing);
+  const before = [...asked].filter((i) => wanted.has(i));
+  const more = [...wanted].filter((i) => !asked.has(i));
+  return more.length || before.length < asked.size ? [...before, ...more] : null;
+}
 
 export class SliceView {
   /** The lines a reader is told the values of. */

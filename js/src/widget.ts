@@ -1,12 +1,11 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
-// For tests, parts carry data-testid: sampler, space, reducer, colour-by, start, stop, progress,
-// status (with data-state), map, slice, estimate, plane-toggle, plane, plane-error, plane-status,
-// plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings, apply,
-// defaults, notice, compare-with, null, film, play, step-back, step-on, frames, objective, error.
-// The root has data-ready once both
-// figures are drawn. Redraws are measured as performance measures "landscape:hover" and
-// "landscape:lasso".
+// For tests, parts carry data-testid: sampler, space, reducer, dimensions, colour-by, start, stop,
+// progress, status (with data-state), map, turn, slice, estimate, plane-toggle, plane, plane-error,
+// plane-status, plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings,
+// apply, defaults, notice, compare-with, compared, null, film, play, step-back, step-on, frames,
+// objective, error. The root has data-ready once both figures are drawn. Redraws are measured as
+// performance measures "landscape:hover" and "landscape:lasso".
 
 import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
@@ -23,12 +22,14 @@ import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
 import { combine, History, type Mode } from "./selection";
 import { Settings } from "./settings";
-import { SliceView } from "./slice";
+import { SliceView, toAsk } from "./slice";
 import { TurnButton, triadParts } from "./solid";
 import { Tooltip } from "./tooltip";
 import { TrustPanel } from "./trust";
 
 const GLIDE = 700; // ms in which points move to their final places
+const MOST_RINGS = 12; // selected samples that are told apart on the map by a ring around each
+const MOST_NAMED = 8; // lines of the slice that are named below it, and read at the pointer
 
 interface RenderProps {
   model: Model;
@@ -422,7 +423,7 @@ class LandscapeView {
       parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
     }
     const { selected } = this.state;
-    if (selected.length <= 12) selected.forEach((i) => ring(i, false));
+    if (selected.length <= MOST_RINGS) selected.forEach((i) => ring(i, false));
     if (this.hovered >= 0) ring(this.hovered, true);
     this.turnButton.element.hidden = !solid;
     if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, this.state.info.axes));
@@ -437,23 +438,13 @@ class LandscapeView {
 
   private drawSlice(): void {
     this.slice.draw(this.state.selected, this.hovered);
-    const missing = this.slice.missing.filter((i) => !this.asked.has(i));
-    if (missing.length) {
-      missing.forEach((i) => this.asked.add(i));
-      this.model.send({ type: "slices", indices: missing });
-    }
-    const doubted = this.slice.doubted;
-    if (doubted.length && String(doubted) !== this.doubted) {
-      this.doubted = String(doubted);
-      this.model.send({ type: "doubted", indices: doubted });
-    }
+    this.askForSlices();
     this.drawSliceLayer();
     if (this.plane.on) {
       this.sliceTitle.textContent = this.plane.title;
       this.sliceLegend.replaceChildren(...this.plane.legend());
       return;
     }
-    const shown = this.slice.legend;
     this.sliceTitle.textContent =
       this.hovered >= 0
         ? `Loss on the way to ${label(this.hovered, this.state.samples.kind[this.hovered])}`
@@ -461,7 +452,7 @@ class LandscapeView {
           ? "Loss on the way to the selection"
           : "Loss on the way from θ* to a sample";
     this.sliceLegend.replaceChildren(
-      ...shown.slice(0, 8).map((line) => {
+      ...this.slice.legend.slice(0, MOST_NAMED).map((line) => {
         const icon = s("svg", { class: "lw-dash", viewBox: "0 0 22 8", "aria-hidden": "true" });
         icon.append(
           s("line", { x1: 1, x2: 21, y1: 4, y2: 4, stroke: line.colour, "stroke-dasharray": line.dashed ? "5 3" : undefined }),
@@ -470,6 +461,20 @@ class LandscapeView {
       }),
       ...(this.slice.note ? [h("span", { class: "lw-note", "data-testid": "estimate" }, this.slice.note)] : []),
     );
+  }
+
+  /** Tell the kernel which slices are wanted, and which of those that are there are not good enough. */
+  private askForSlices(): void {
+    const indices = toAsk(this.asked, this.slice.missing);
+    if (indices) {
+      this.asked = new Set(indices);
+      this.model.send({ type: "slices", indices });
+    }
+    const doubted = this.slice.doubted;
+    if (doubted.length && String(doubted) !== this.doubted) {
+      this.doubted = String(doubted);
+      this.model.send({ type: "doubted", indices: doubted });
+    }
   }
 
   private drawSliceLayer(reading: { alpha: number } | null = null): void {
@@ -511,7 +516,7 @@ class LandscapeView {
     if (!values.length) return;
     this.drawSliceLayer({ alpha });
     const lines = values
-      .slice(0, 8)
+      .slice(0, MOST_NAMED)
       .map(({ line, value, error }) => `${line.label}: ${short(value)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`);
     this.sliceTip.show([`α = ${short(alpha)}`, ...lines], x, y, this.sliceHost);
   }

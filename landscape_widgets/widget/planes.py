@@ -47,7 +47,10 @@ class Planes:
 
     def stop(self) -> None:
         """Want none any more; what is there stays."""
-        self._wanted = None
+        with self._lock:
+            pair, self._wanted = self._wanted, None
+        if pair is not None:
+            self._tell(pair, "stopped")
 
     def draw(self, land: Landscape, cancelled: CancelCallback) -> None:
         """Draw the plane that is wanted, if there is one."""

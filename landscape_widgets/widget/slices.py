@@ -41,7 +41,7 @@ class Slices:
     report_asked : callable
         Told of those that are asked for, and that take a while.
     first : callable
-        Work that comes before slices that nobody has asked for.
+        Work that comes before slices that wait.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Slices:
         self._land: Landscape | None = None
         self._growing: GrowingSlices | None = None
         self._wanted: list[int] = []
+        self._put_off: list[int] = []  # wanted, but only after a plane that is being drawn
         self._doubted: list[int] = []
         self.profile = wire.Profiles(0, ALPHAS, False)
 
@@ -130,9 +131,12 @@ class Slices:
     # Asked for by the browser
 
     def ask(self, indices: Iterable[int]) -> None:
-        """Want the slices of some samples, before all others."""
+        """Want the slices of these samples, the last first, and no longer of others.
+
+        A block that is underway is taken to its end.
+        """
         with self._lock:
-            self._wanted.extend(indices)
+            self._wanted, self._put_off = list(indices), []
 
     def doubt(self, indices: Iterable[int]) -> None:
         """Want better slices of these samples, which are on the screen, and no longer of others."""
@@ -140,24 +144,40 @@ class Slices:
             self._doubted = list(indices)
 
     def forget(self) -> None:
-        """Want no slices any more; a block that is underway is taken to its end."""
-        with self._lock:
-            self._wanted, self._doubted = [], []
+        """Want no slices any more."""
+        self.ask([])
+        self.doubt([])
 
-    def serve(self, cancelled: CancelCallback = never) -> None:
-        """Compute the slices that were asked for, the latest first."""
+    def serve(self, cancelled: CancelCallback | None = None) -> None:
+        """Compute the slices that were asked for.
+
+        Parameters
+        ----------
+        cancelled : callable, optional
+            Not given between two evaluations of other work, which nothing else may delay.
+        """
         done = 0
-        while self._wanted and not cancelled():
+        while self._wanted and not (cancelled and cancelled()):
+            if cancelled:
+                self._let_first(cancelled)
             with self._lock:
                 latest = dict.fromkeys(reversed(self._wanted))
                 waiting = [i for i in latest if self._is_missing(i)]
                 block, self._wanted = waiting[:16], waiting[16:][::-1]
             self._tell("slices", done, done + len(waiting))
             if block:
-                done += self._take(block, cancelled)
+                done += self._take(block, cancelled or never)
                 self._publish()
 
-    def improve(self, cancelled: CancelCallback = never) -> None:
+    def _let_first(self, cancelled: CancelCallback) -> None:
+        """Let other work come before the slices that wait, but not before any asked for later."""
+        with self._lock:
+            self._put_off, self._wanted = self._wanted, []
+        self._first(cancelled)
+        with self._lock:
+            self._put_off, self._wanted = [], self._put_off + self._wanted
+
+    def improve(self, cancelled: CancelCallback) -> None:
         """Take the slices on the screen from the next larger part of the data."""
         self.serve(cancelled)
         while self._doubted and self._growing is not None and not cancelled():
@@ -235,7 +255,7 @@ class Slices:
         if waiting and self.seconds_left:
             self._report(Progress(phase, 0, total))
         while waiting and not cancelled() and self.seconds_left:
-            self._first(cancelled)
+            self._let_first(cancelled)
             self.improve(cancelled)
             waiting = list(filter(is_due, waiting))  # some may have been asked for
             begun = time.perf_counter()

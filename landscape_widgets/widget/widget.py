@@ -253,6 +253,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         with self._lock:
             self._replaced = False
             self._slices.forget()
+            self._planes.stop()
             self._worker.stop()
             if self._worker.busy:  # what was to come and was dropped cannot tell of it
                 self._worker.submit(self._end_stopped)

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
+from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import DOTS, LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
@@ -39,3 +41,50 @@ def test_colours_grow_lighter_with_the_column_that_they_stand_for(
         order = np.argsort(np.asarray(notebook.ask(f"list(map(float, {values}))"))[numbers])
         assert np.ptp(lightness) > 150
         assert np.diff(lightness[order]).min() > -1.0  # but for rounding
+
+
+def luminance(colour: FloatArray) -> float:
+    """Of an sRGB colour, as WCAG 2 defines it."""
+    share = colour / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(colour: str, opacity: float, ground: str) -> float:
+    """Between a colour that is laid over a ground and that ground, from 1."""
+    *over, alpha = [*map(float, re.findall(r"[\d.]+", colour)), 1.0][:4]
+    under = np.array(re.findall(r"[\d.]+", ground)[:3], dtype=float)
+    share = alpha * opacity
+    seen = luminance(share * np.array(over) + (1 - share) * under) + 0.05
+    behind = luminance(under) + 0.05
+    return max(seen, behind) / min(seen, behind)
+
+
+def test_what_is_not_selected_is_faint_but_seen_on_white_and_on_black(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.ask("setattr(w, 'selected', (17, 300))")
+    expect(notebook.part("selection")).to_contain_text("2 samples")
+    theme = """async (theme) => {
+      const name = `JupyterLab ${theme}`;
+      await window.jupyterapp.commands.execute('apputils:change-theme', {theme: name});
+    }"""
+    try:
+        for name, background in (("Light", "rgb(255, 255, 255)"), ("Dark", "rgb(17, 17, 17)")):
+            notebook.page.evaluate(theme, name)
+            root = notebook.page.locator(".lw-root")
+            expect(root).to_have_css("background-color", background)
+            looks = notebook.page.evaluate(
+                """(dots) => [...document.querySelectorAll(dots)]
+                  .map((dot) => getComputedStyle(dot))
+                  .map(({stroke, opacity}) => [stroke, Number(opacity)])""",
+                DOTS,
+            )
+            faint = [look for look in looks if look[1] < 0.5]
+            assert len(faint) > 900
+            outlines = [contrast(stroke, opacity, background) for stroke, opacity in faint]
+            assert min(outlines) > 1.25
+            chosen = [contrast(stroke, 1.0, background) for stroke, _ in faint]
+            assert min(chosen) > 1.7 * max(outlines)
+    finally:
+        notebook.page.evaluate(theme, "Light")

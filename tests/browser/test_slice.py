@@ -34,7 +34,7 @@ w
 """
 # As where the slice of each sample takes a while, and there is no time for any ahead.
 SLOW = """
-import time, landscape_widgets as lw
+import time, numpy as np, landscape_widgets as lw
 from landscape_widgets.widget import slices
 from tests.models import digits, mlp, train
 from torch.nn.functional import cross_entropy
@@ -194,3 +194,20 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
     notebook.ask("setattr(w, 'selected', tuple(range(51)))")
     expect(notebook.page.get_by_text("median of 51", exact=True)).to_be_visible()
+
+
+def test_slices_of_a_selection_that_is_gone_are_not_taken_until_it_is_selected_again(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(SLOW, SLOW_WIDGET)
+    notebook.wait_until_done()
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
+    notebook.ask("setattr(w, 'selected', (1,))")
+    expect(notebook.page.locator(".lw-slice-legend")).to_have_text("#1")
+    notebook.wait_until_done()
+    known = notebook.ask("np.flatnonzero(w._slices.profile._known).tolist()")
+    assert 1 in known
+    assert len(known) < 50
+    notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
+    expect(notebook.page.get_by_text("median of 50", exact=True)).to_be_visible()

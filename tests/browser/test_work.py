@@ -37,6 +37,16 @@ sampler = lw.samplers.Minima(n=300)
 w = lw.LandscapeWidget(model, data, val_data=val, sampler=sampler, start=False)
 w
 """
+# Readouts of which each has the longest word that it may have.
+LONGEST = """
+from landscape_widgets.faithfulness.words import Scores, judge
+from landscape_widgets.widget import wire
+kept, w._trust = w._trust, wire.trust(judge(Scores(
+    trust=0.6, honest=1.0, by_radius=1.0, by_change=1.0, beyond_radius=0.25, beyond_both=0.25,
+    contrast=1.0, dimension=100.0, directedness=float('nan'), has_paths=False, aligned=0.5,
+    shared=0.8,
+)))
+"""
 
 
 def test_the_quickstart_runs_and_maps_every_sample(notebook: LandscapeNotebook) -> None:
@@ -139,6 +149,35 @@ def test_the_bar_is_one_row_and_headings_and_readouts_are_one_line_where_there_i
         notebook.set_width(None)
 
 
+def test_no_readout_wraps_and_no_choice_beside_them_is_cut_off_at_any_width(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.tell(LONGEST)
+    trust = notebook.part("trust")
+    expect(trust).to_contain_text("explains 100% of the loss")
+    try:
+        selects = []
+        for width in (*range(480, 1401, 40), 739, 740, 741, 879, 881):
+            notebook.set_width(width)
+            panel, select, *rows = np.array(
+                notebook.page.evaluate(
+                    """() => ['', ' select', ' tr']
+                      .flatMap((part) => [...document.querySelectorAll('.lw-trust' + part)])
+                      .map((part) => part.getBoundingClientRect())
+                      .map(({left, right, height}) => [left, right, height])"""
+                )
+            )
+            assert len(rows) == 10
+            assert np.ptp([height for _, _, height in rows]) < 1
+            assert max(right for _, right, _ in rows) <= panel[1]
+            assert panel[0] < select[0] < select[1] <= panel[1]
+            selects.append(select[1] - select[0])
+        assert np.ptp(selects) < 1  # as wide as its longest choice asks for
+    finally:
+        notebook.tell("w._trust = kept")
+        notebook.set_width(None)
+
+
 @pytest.mark.parametrize("width", [480, 900, 1400])
 def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     opened: Callable[..., LandscapeNotebook], width: int
@@ -157,6 +196,10 @@ def test_the_widget_is_as_high_from_the_first_frame_as_when_it_is_done(
     notebook.wait_for_state("running")
     notebook.wait_until_done()
     expect(notebook.part("trust")).to_contain_text("layout of other maps")
+    notebook.part("compare-with").select_option("walk")
+    expect(notebook.part("trust")).to_contain_text("directedness of paths", timeout=60_000)
+    notebook.wait_until_done()
+    notebook.part("compare-with").select_option("nothing")
     notebook.part("dimensions").select_option("3")
     notebook.wait_for_state("running")
     notebook.wait_until_done()

@@ -124,6 +124,44 @@ def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
     assert len(planes) > 2
 
 
+def test_a_plane_comes_before_slices_that_wait(widget, monkeypatch):
+    put, known, planes = widget._slices.profile.put, [], []
+
+    def ask_for_a_plane(found):
+        put(found)
+        if not planes:
+            ask(widget, 2, 5)
+
+    monkeypatch.setattr(widget._slices.profile, "put", ask_for_a_plane)
+
+    def see(change) -> None:
+        planes.append(change.new)
+        known.append(int(np.isfinite(floats(widget._profiles).reshape(24, -1)[:, 0]).sum()))
+
+    widget.observe(see, "_plane")
+    widget._receive(widget, {"type": "slices", "indices": list(range(24))}, [])
+    widget.wait(60)
+    assert widget._plane_state["state"] == "done"
+    assert len(planes) > 2
+    assert set(known) == {16}
+    assert np.isfinite(floats(widget._profiles)).all()
+
+
+def test_stop_lets_go_of_a_plane_that_waits(widget):
+    def stop(count: int) -> None:
+        if count == 1:
+            ask(widget, 2, 5)
+            widget.stop()
+
+    watch(widget, "_profiles", stop)
+    widget._receive(widget, {"type": "slices", "indices": [7]}, [])
+    widget.wait(60)
+    assert widget._plane_state["state"] == "stopped"
+    widget._receive(widget, {"type": "slices", "indices": [8]}, [])
+    widget.wait(60)
+    assert widget._plane == {}
+
+
 def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatch):
     def slow(outputs, targets):
         time.sleep(1e-3)

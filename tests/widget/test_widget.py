@@ -341,6 +341,30 @@ def test_stop_lets_go_of_the_slices_that_were_asked_for(model, monkeypatch):
     widget.close()
 
 
+def test_slices_that_are_wanted_no_more_are_not_taken_but_for_a_block_that_is_underway(
+    model, monkeypatch
+):
+    monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
+    widget.wait(120)
+    put, blocks = widget._slices.profile.put, []
+
+    def think_again(found):
+        put(found)
+        blocks.append(found.indices.tolist())
+        if len(blocks) == 1:
+            widget._receive(widget, {"type": "slices", "indices": [3, 30]}, [])
+
+    monkeypatch.setattr(widget._slices.profile, "put", think_again)
+    widget._receive(widget, {"type": "slices", "indices": list(range(40))}, [])
+    widget.wait(30)
+    assert blocks == [list(range(39, 23, -1)), [3]]
+    widget._receive(widget, {"type": "slices", "indices": [4, 5, 30]}, [])
+    widget.wait(30)
+    assert blocks[2:] == [[5, 4]]
+    widget.close()
+
+
 def test_slices_ahead_are_said_to_end_with_their_time(model, monkeypatch):
     monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 2.0)
     widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
