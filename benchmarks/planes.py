@@ -1,4 +1,4 @@
-"""Planes from an adaptive grid: how many evaluations they take, and how wrong they are.
+"""Planes from adaptive points: how many evaluations they take, and how wrong they are.
 
     python -m benchmarks.planes
 

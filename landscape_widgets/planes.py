@@ -1,22 +1,21 @@
 """The loss on a plane through the trained weights, from as few points as its shape allows.
 
-A smooth plane needs no dense grid: a cubic spline of log-loss, or of the loss's fourth root where
-that is easier to follow, is as good over few lines that lie closer where they are needed. How good
-is measured on points that the spline never saw.
+A smooth plane needs no dense grid: what is interpolated between scattered points, in log-loss or in
+the loss's fourth root, is as good from few of them that lie closer where they are needed. How good
+is measured on points that it had not seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import RectBivariateSpline, make_interp_spline
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.spatial import KDTree
 
 from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.interpolated import GROWTH, BoolArray, Interpolated, PlaneError
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import (
     CancelCallback,
@@ -28,26 +27,15 @@ from landscape_widgets.progress import (
 )
 
 EXTENT = (-0.5, 1.5)  # as slices: half a step behind θ* to half a step beyond the samples
-FLOOR = 1e-8  # of losses, before their logarithm is taken
-LINES = 13  # of the first grid, along either direction
-COARSER = (3, 2)  # every so many of them make up the grids that are shown before it
-HELD_OUT = 48  # points that are never fitted
-FEWEST_HELD_OUT = 16  # below which a 95th percentile would say nothing
-SPLIT = 0.3  # share of the intervals that is halved in one refinement
-REACH = 2  # intervals that a value which is not finite spoils around it
+LATTICES = (5, 9)  # points along either direction of those that come first
+LANDMARKS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))  # θ* and the samples are points themselves
+HELD_OUT = 64  # points that are not fitted before the error is known
+FEWEST = LATTICES[-1] ** 2 + len(LANDMARKS) + HELD_OUT
+MOST = 1000  # evaluations by default: solving for so many takes some tenths of a second
+MORE = 0.08  # of the points that there are, added in one refinement
+FEWEST_MORE = 8
 
-BoolArray = npt.NDArray[np.bool_]
-
-
-class PlaneError(NamedTuple):
-    """Relative error of interpolated losses at the held-out points: 0.01 is one percent.
-
-    Of 48 points two or three lie beyond the 95th percentile, which is therefore known to about a
-    third of itself; and as refinement stops at its first success, it is rather more than less.
-    """
-
-    median: float
-    p95: float
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +53,8 @@ class Plane:
         Where the loss itself was evaluated, as near losses that are not finite; elsewhere it is
         interpolated.
     error, val_error : PlaneError
-        Of the interpolated losses, at points spread evenly over the plane that were not fitted; 0
-        where all is direct.
+        Of the interpolated losses, at points spread evenly over the plane, while these were not
+        fitted; 0 where all is direct.
     points : array (E, 2)
         Each (a, b) at which the loss was evaluated.
     point_losses, point_val_losses : array (E,)
@@ -129,11 +117,11 @@ def plane_along(
 ) -> Plane:
     """Take the loss at θ* + a d₁ + b d₂ for a and b in `extent`.
 
-    The grid begins with 13 × 13 lines, of which one each way goes through θ* where it lies within.
-    In each refinement those three tenths of the intervals are halved whose own lines are worst
-    predicted by the others; what was evaluated before is used again. It ends when the 95th
-    percentile of the relative error at held-out points, on which no line is laid, is within the
-    tolerance.
+    It is evaluated on a lattice of 5 × 5 points, on one of 9 × 9, and then where it is followed
+    worst: where points are predicted badly by all the others, and far from each other. Between them
+    a quintic radial basis function interpolates. It ends when the 95th percentile of the relative
+    error at points held out, which are spread evenly and have no say in where the others are, is
+    within the tolerance. Then they are fitted as well.
 
     Parameters
     ----------
@@ -147,55 +135,45 @@ def plane_along(
     tolerance : float
         Relative error to reach at the 95th percentile.
     max_evaluations : int, optional
-        No grid is begun that would need more; resolution² by default. Losses that are not finite
-        cost more: all of the fine grid around them is evaluated.
+        No more are made, 1,000 by default, or all of a fine grid that has fewer points. Losses that
+        are not finite cost more: all of the fine grid around them is evaluated.
     progress, cancelled
-        After `cancelled` says yes, the last grid that was finished is interpolated; points of
-        `direct` that were not reached are then not-a-number.
+        After `cancelled` says yes, the last refinement that was finished is interpolated; points
+        of `direct` that were not reached are then not-a-number.
     on_plane : callable, optional
-        Gets the plane as it is known from each grid on the way, two coarser ones first. Points of
-        `direct` may be not-a-number there, as they are evaluated at the end.
+        Gets the plane as it is known before each refinement, coarse to fine. Points of `direct` may
+        be not-a-number there, as they are evaluated at the end.
 
     Raises
     ------
     ValueError
         If the directions span no plane, or an option is out of its range.
     Cancelled
-        If work was cancelled before the first grid was finished.
+        If work was cancelled before the first lattice was finished.
     """
     gram = _check_plane(directions)
     low, high = _check_options(extent, resolution, tolerance, max_evaluations)
     axis = np.linspace(low, high, resolution)
-    most = resolution**2 if max_evaluations is None else max_evaluations
+    everything = resolution**2 + len(LANDMARKS)
+    most = min(MOST, everything) if max_evaluations is None else max_evaluations
     known = _Points(objective, directions, progress, cancelled)
-    if resolution**2 <= LINES**2 + HELD_OUT:
+    if resolution**2 <= FEWEST:
         if not known.need(_product(axis, axis)):
             raise Cancelled
         return _finish(known, axis, None, gram, tolerance)
-    xs = ys = _first_lines(low, high)
-    held_out = _spread(low, high)
-
-    def show(fit: _Fit) -> None:
+    design = _Design(axis)
+    points, fit = design.first(), None
+    while len(points) and known.need(points):
+        fit = Interpolated(design.nodes, design.held_out, known.at)
+        if fit.within(tolerance):
+            break
         if on_plane is not None and fit.measured:
             on_plane(_assemble(known, axis, fit, gram, tolerance))
-
-    for every in COARSER if on_plane is not None else ():
-        lines = xs[::every]
-        if not known.need(np.concatenate([_product(lines, lines), held_out])):
-            raise Cancelled
-        show(_Fit(known, lines, lines, held_out))
-    if not known.need(np.concatenate([_product(xs, ys), held_out])):
+        points = design.further(fit, most - len(known.losses))
+    if fit is None:
         raise Cancelled
-    fit = _Fit(known, xs, ys, held_out)
-    gap = (high - low) / (resolution - 1)
-    while not fit.within(tolerance):
-        show(fit)
-        xs, ys = fit.refined(gap)
-        missing = len(xs) * len(ys) - len(fit.xs) * len(fit.ys)
-        if not missing or len(known.losses) + missing > most or not known.need(_product(xs, ys)):
-            break
-        fit = _Fit(known, xs, ys, held_out)
-    return _finish(known, axis, fit, gram, tolerance)
+    nothing_between = design.complete and not fit.within(tolerance)
+    return _finish(known, axis, None if nothing_between else fit, gram, tolerance)
 
 
 def _check_plane(directions: Basis) -> FloatArray:
@@ -223,26 +201,19 @@ def _check_options(
         raise ValueError(f"resolution={resolution!r}; 2 points or more are expected.")
     if not tolerance > 0:
         raise ValueError(f"tolerance={tolerance!r}; a positive relative error is expected.")
-    if most is not None and most < LINES**2 + HELD_OUT:
+    if most is not None and most < FEWEST:
         raise ValueError(
-            f"max_evaluations={most}; the first grid and the held-out points alone need "
-            f"{LINES**2 + HELD_OUT}."
+            f"max_evaluations={most}; the first lattices and the held-out points alone need "
+            f"{FEWEST}."
         )
     return low, high
 
 
-def _first_lines(low: float, high: float) -> FloatArray:
-    lines = np.linspace(low, high, LINES)
-    if low < 0 < high:
-        lines[1 + np.argmin(np.abs(lines[1:-1]))] = 0.0  # the nearest inner line goes through θ*
-    return lines
-
-
-def _spread(low: float, high: float) -> FloatArray:
-    """Points that fill the square evenly and lie on no grid: the R₂ sequence (Roberts 2018)."""
+def _spread(number: int) -> FloatArray:
+    """Points that fill the unit square evenly: the R₂ sequence (Roberts 2018)."""
     plastic = 1.32471795724474602596  # the real root of x³ = x + 1
-    steps = np.arange(1, HELD_OUT + 1)[:, None] / [[plastic, plastic**2]]
-    points: FloatArray = low + (high - low) * ((0.5 + steps) % 1.0)
+    steps = np.arange(1, number + 1)[:, None] / [[plastic, plastic**2]]
+    points: FloatArray = (0.5 + steps) % 1.0
     return points
 
 
@@ -295,149 +266,93 @@ class _Points:
         return np.array(found).reshape(-1, self.splits).T
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Heights that a spline follows in place of the losses, and the way back."""
+class _Design:
+    """Where the loss is evaluated: at landmarks, and on the fine grid.
 
-    there: Callable[[FloatArray], FloatArray]
-    back: Callable[[FloatArray], FloatArray]
-
-
-_LOGARITHM = _Scale(lambda losses: np.log(np.maximum(losses, FLOOR)), np.exp)
-# Rounder than the logarithm at the bottom of a deep basin.
-_FOURTH_ROOT = _Scale(lambda losses: losses**0.25, lambda heights: np.maximum(heights, 0.0) ** 4)
-_AS_IT_IS = _Scale(lambda losses: losses, lambda heights: heights)
-
-
-class _Fit:
-    """A spline of each split's losses over a grid, and how far it can be trusted.
-
-    Losses that are not finite are replaced by their nearest finite neighbour for the fit alone;
-    what that spoils is told by `spoilt` and not interpolated. Of the scales that losses can be
-    followed in, the one is taken in which the lines predict each other best.
+    Attributes
+    ----------
+    nodes : array (n, 2)
+        Points to fit.
+    held_out : array (h, 2)
     """
 
-    def __init__(
-        self, known: _Points, xs: FloatArray, ys: FloatArray, held_out: FloatArray
-    ) -> None:
-        self.xs, self.ys = xs, ys
-        grids = known.at(_product(xs, ys)).reshape(-1, len(xs), len(ys))
-        finite = np.isfinite(grids).all(axis=0)
-        self._broken = binary_dilation(~finite, iterations=REACH)
-        columns = self._broken[1:] | self._broken[:-1]
-        self._cells: BoolArray = columns[:, 1:] | columns[:, :-1]
-        truths = known.at(held_out)
-        failed = ~np.isfinite(truths).all(axis=0)
-        self._cells[self._cell(held_out[failed])] = True
-        good = ~self.spoilt(held_out)
-        self.errors: list[PlaneError] = []
-        self.held_out = int(good.sum())
-        self.measured = self.held_out >= FEWEST_HELD_OUT
-        if not self.measured:
-            return
-        nearest = distance_transform_edt(~finite, return_distances=False, return_indices=True)
-        self._grids = [grid[tuple(nearest)] for grid in grids]
-        # A loss of the user's own may be negative: it is then followed as it is.
-        positive = bool((grids[:, finite] >= 0).all())
-        scales = (_LOGARITHM, _FOURTH_ROOT) if positive else (_AS_IT_IS,)
-        missed = [(self._missed(xs, False, s), self._missed(ys, True, s)) for s in scales]
-        best = int(np.argmin([np.mean(np.concatenate(m)) for m in missed]))
-        self._scale, self._worst = scales[best], missed[best]
-        there = self._scale.there
-        self._splines = [RectBivariateSpline(xs, ys, there(grid), s=0) for grid in self._grids]
-        for spline, truth in zip(self._splines, truths[:, good], strict=True):
-            found = self._back(spline.ev(*held_out[good].T))
-            errors = _relative(found, truth)
-            self.errors.append(
-                PlaneError(float(np.median(errors)), float(np.quantile(errors, 0.95)))
-            )
-
-    def within(self, tolerance: float) -> bool:
-        """Whether the error is; also where nothing is left to be interpolated."""
-        return all(error.p95 <= tolerance for error in self.errors)
-
-    def losses(self, axis: FloatArray) -> FloatArray:
-        """Of each split over axis × axis, (splits, F, F)."""
-        return np.stack([self._back(spline(axis, axis)) for spline in self._splines])
-
-    def spoilt(self, points: FloatArray) -> BoolArray:
-        """Which of (n, 2) points lie near losses that are not finite, (n,)."""
-        found: BoolArray = self._cells[self._cell(points)]
-        return found
-
-    def refined(self, gap: float) -> tuple[FloatArray, FloatArray]:
-        """The lines, with the worst intervals halved, none to less than half of `gap`."""
-        sides = (self.xs, self.ys)
-        scores = [
-            np.where(np.diff(lines) > gap, _scores(lines, worst), 0.0)
-            for lines, worst in zip(sides, self._worst, strict=True)
+    def __init__(self, axis: FloatArray) -> None:
+        self._gap = axis[1] - axis[0]
+        self._pixels = _product(axis, axis)
+        places = np.array(LANDMARKS)
+        self.nodes = places[((places >= axis[0]) & (places <= axis[-1])).all(axis=1)]
+        # Two points that all but coincide would ask for a slope between them.
+        self._free = np.ones(len(self._pixels), dtype=bool)
+        if len(self.nodes):
+            self._free = KDTree(self.nodes).query(self._pixels)[0] > 0.5 * self._gap
+        self._side, last = len(axis), len(axis) - 1
+        self._lattices = [
+            self._rows(_product(steps, steps))
+            for steps in (np.linspace(0, last, number) for number in LATTICES)
         ]
-        least = np.quantile(np.concatenate(scores), 1 - SPLIT)
-        xs, ys = (
-            np.sort(
-                np.append(lines, ((lines[1:] + lines[:-1]) / 2)[(score >= least) & (score > 0)])
-            )
-            for lines, score in zip(sides, scores, strict=True)
-        )
-        return xs, ys
+        self.held_out = self._take(np.unique(self._rows(_spread(HELD_OUT) * last)))
 
-    def _missed(self, lines: FloatArray, turned: bool, scale: _Scale) -> FloatArray:
-        """How far the losses on each line are from what all the others predict, (lines,)."""
-        broken = self._broken.T if turned else self._broken
-        worst = np.zeros(len(lines))
-        for grid in self._grids:
-            losses = grid.T if turned else grid
-            heights = scale.there(losses)
-            for i in range(1, len(lines) - 1):
-                whole = ~broken[i]
-                if not whole.any():
-                    continue
-                others = np.arange(len(lines)) != i
-                spline = make_interp_spline(lines[others], heights[others][:, whole], k=3)
-                with np.errstate(over="ignore"):
-                    errors = _relative(scale.back(spline(lines[i])), losses[i, whole])
-                worst[i] = max(worst[i], float(np.quantile(errors, 0.9)))
-        worst[0], worst[-1] = worst[1], worst[-2]
-        return worst
+    def first(self) -> FloatArray:
+        """Points to begin with."""
+        self._add(self._lattices.pop(0))
+        return np.concatenate([self.held_out, self.nodes])
 
-    def _back(self, heights: FloatArray) -> FloatArray:
-        with np.errstate(over="ignore"):  # what overflows is evaluated instead
-            return self._scale.back(heights)
+    def further(self, fit: Interpolated, room: int) -> FloatArray:
+        """At most `room` points that `fit` is in need of; none where it can't be helped."""
+        if self._lattices:
+            return self._add(self._lattices.pop(0))
+        if not fit.measured:
+            return np.empty((0, 2))
+        count = max(FEWEST_MORE, int(MORE * (len(self.nodes) + len(self.held_out))))
+        rows: Rows = np.flatnonzero(self._free & ~fit.spoilt(self._pixels))
+        places = self._pixels[rows]
+        steepness = fit.steepness(places, self._gap / 2)
+        # Not to held-out points: if nodes kept clear of them, they would say more than is true.
+        distances = KDTree(self.nodes).query(places)[0]
+        chosen: list[int] = []
+        for _ in range(min(count, room, len(places))):
+            worst = int(np.argmax(steepness * distances**GROWTH))
+            chosen.append(worst)
+            distances = np.minimum(distances, np.hypot(*(places - places[worst]).T))
+        return self._add(rows[chosen])
 
-    def _cell(self, points: FloatArray) -> tuple[npt.NDArray[np.int64], ...]:
-        """The interval of either axis in which each of (n, 2) points lies."""
-        return tuple(
-            np.clip(np.searchsorted(lines, points[:, number], side="right") - 1, 0, len(lines) - 2)
-            for number, lines in enumerate((self.xs, self.ys))
-        )
+    @property
+    def complete(self) -> bool:
+        """Whether no point of the fine grid is left to choose."""
+        return not self._free.any()
 
+    def _add(self, rows: Rows) -> FloatArray:
+        points = self._take(rows)
+        self.nodes = np.concatenate([self.nodes, points])
+        return points
 
-def _relative(found: FloatArray, truth: FloatArray) -> FloatArray:
-    errors: FloatArray = np.abs(found - truth) / np.maximum(np.abs(truth), FLOOR)
-    return errors
+    def _rows(self, steps: FloatArray) -> Rows:
+        """Of the fine grid's points, those nearest to (n, 2) places in steps of it."""
+        i, j = np.round(steps).astype(np.int64).T
+        rows: Rows = i * self._side + j
+        return rows
 
-
-def _scores(lines: FloatArray, worst: FloatArray) -> FloatArray:
-    """How much each interval is in need of a line, by how badly its own lines are predicted."""
-    # A line between a wide and a narrow interval is missed because of the wide one.
-    widths = np.diff(lines)
-    wider = np.maximum(np.append(widths[0], widths), np.append(widths, widths[-1]))
-    left, right = widths / wider[:-1], widths / wider[1:]
-    scores: FloatArray = np.maximum(worst[:-1] * left**2, worst[1:] * right**2)
-    return scores
+    def _take(self, rows: Rows) -> FloatArray:
+        """Those of the fine grid's points that are free, which they are no longer."""
+        rows = rows[self._free[rows]]
+        self._free[rows] = False
+        points: FloatArray = self._pixels[rows]
+        return points
 
 
 def _finish(
-    known: _Points, axis: FloatArray, fit: _Fit | None, gram: FloatArray, tolerance: float
+    known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
 ) -> Plane:
     """Interpolate over axis × axis, and evaluate what cannot be."""
-    direct = _assemble(known, axis, fit, gram, tolerance).direct
-    known.need(_product(axis, axis)[direct.ravel()])
+    plane = _assemble(known, axis, fit, gram, tolerance)
+    if not plane.direct.any():
+        return plane
+    known.need(_product(axis, axis)[plane.direct.ravel()])
     return _assemble(known, axis, fit, gram, tolerance)
 
 
 def _assemble(
-    known: _Points, axis: FloatArray, fit: _Fit | None, gram: FloatArray, tolerance: float
+    known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
 ) -> Plane:
     """Interpolate over axis × axis where that can be done, and put all that is known together."""
     points, shape = _product(axis, axis), (len(axis), len(axis))
@@ -445,7 +360,7 @@ def _assemble(
     losses: FloatArray = np.full((known.splits, *shape), np.nan)
     errors = [PlaneError(0.0, 0.0)] * known.splits
     if fit is not None and fit.measured:
-        losses, errors = fit.losses(axis), fit.errors
+        losses, errors = fit.at(points).reshape(-1, *shape), fit.errors
         direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(losses).all(axis=0)
     losses[:, direct] = known.at(points[direct.ravel()])
     evaluated = np.array(list(known.losses)).reshape(-1, 2)

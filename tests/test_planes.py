@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RBFInterpolator
 from torch import nn
 
 from landscape_widgets.basis import DenseBasis
@@ -10,7 +11,7 @@ from landscape_widgets.parameters import random_directions
 from landscape_widgets.planes import plane_along
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers import Minima
-from tests.models import digits, mlp, train
+from tests.models import ConvNet, digits, mlp, train
 
 
 class Weights(nn.Module):
@@ -55,7 +56,7 @@ def along(objective, scale=1.0):
     return DenseBasis(vectors * scale)
 
 
-def test_a_network_s_plane_is_what_dense_evaluation_finds_at_an_eighth_of_its_points(
+def test_a_network_s_plane_is_what_dense_evaluation_finds_at_a_twelfth_of_its_points(
     digits_objective,
 ):
     basis = along(digits_objective)
@@ -63,21 +64,50 @@ def test_a_network_s_plane_is_what_dense_evaluation_finds_at_an_eighth_of_its_po
     truth = dense(digits_objective, basis, plane)
     errors = np.abs(plane.losses - truth) / truth
     assert plane.converged
-    assert np.quantile(errors, 0.95) < 0.0075  # 48 held-out points know their quantile roughly
-    assert plane.evaluations * 8 <= plane.losses.size
+    assert np.quantile(errors, 0.95) < 0.005
+    assert plane.evaluations * 12 <= plane.losses.size
     assert not plane.direct.any()
 
 
-def test_the_error_that_is_said_is_that_of_points_which_were_not_fitted(digits_objective):
-    basis = along(digits_objective, 3.0)
-    plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=217)
-    truth = dense(digits_objective, basis, plane)
+def test_a_plane_full_of_kinks_takes_more_points_and_is_as_good():
+    data = digits(200)
+    objective = Objective(train(ConvNet(), data, 100), data, metrics=[])
+    basis = along(objective)
+    plane = plane_along(objective, basis, extent=(-1, 1))
+    truth = dense(objective, basis, plane)
     errors = np.abs(plane.losses - truth) / truth
+    assert plane.converged
+    assert np.quantile(errors, 0.95) < 0.005
+    assert plane.evaluations * 4 <= plane.losses.size
+
+
+def test_the_error_that_is_said_is_that_of_points_which_were_not_fitted_then(digits_objective):
+    basis = along(digits_objective, 3.0)
+    plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=160)
     assert not plane.converged
-    assert plane.evaluations == 217
-    assert plane.error.median == pytest.approx(np.median(errors), rel=0.7)
-    assert plane.error.p95 == pytest.approx(np.quantile(errors, 0.95), rel=0.7)
+    assert plane.evaluations == 160
+    assert plane.held_out == 64
     assert "more than the 0.50% that was asked for" in str(plane)
+    # SciPy's own, in either of the scales that losses are followed in.
+    held_out, nodes = np.arange(160) < 64, np.arange(160) >= 64
+    said = []
+    for there, back in ((np.log, np.exp), (lambda z: z**0.25, lambda h: h**4)):
+        fitted = RBFInterpolator(
+            plane.points[nodes], there(plane.point_losses[nodes]), kernel="quintic", degree=2
+        )
+        truth = plane.point_losses[held_out]
+        errors = np.abs(back(fitted(plane.points[held_out])) - truth) / truth
+        said.append((np.median(errors), np.quantile(errors, 0.95)))
+    assert any(plane.error == pytest.approx(error, rel=1e-4) for error in said)
+
+
+def test_the_held_out_points_are_fitted_once_the_error_is_known(digits_objective):
+    basis = along(digits_objective, 3.0)
+    plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=160)
+    places = np.rint((plane.points + 1) * 25).astype(int)
+    np.testing.assert_allclose(plane.losses[tuple(places.T)], plane.point_losses, rtol=1e-6)
+    errors = np.abs(plane.losses / dense(digits_objective, basis, plane) - 1)
+    assert np.quantile(errors, 0.95) < plane.error.p95
 
 
 def test_an_analytic_quadratic_is_met_at_every_point():
@@ -114,18 +144,36 @@ def test_no_point_is_evaluated_twice():
     objective = known(loss)
     seen.clear()
     plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)), tolerance=1e-3)
-    assert plane.evaluations > 169 + 48
+    assert plane.evaluations > 148
     assert len(np.unique(plane.points, axis=0)) == plane.evaluations
     # the choice of a strategy is all that may come on top
     assert len(seen) - plane.evaluations <= 40
 
 
-def test_lines_lie_closer_where_the_loss_is_harder_to_follow():
+def test_points_lie_closer_where_the_loss_is_harder_to_follow():
     objective = known(lambda x, y: 0.003 + (x - 1) ** 2)
     plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)))
-    grid = plane.points[169 + 48 :]  # what refinement added
-    near = np.abs(grid[:, 0] - 1) < 0.5
+    added = plane.points[148:]
+    near = np.abs(added[:, 0] - 1) < 0.5
     assert near.mean() > 0.7
+
+
+def test_a_plane_that_is_hardly_bent_is_known_from_its_first_lattice():
+    objective = known(lambda x, y: 2 + 0.1 * torch.sin(x + y))
+    plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)))
+    a, b = np.meshgrid(*plane.axes, indexing="ij")
+    np.testing.assert_allclose(plane.losses, 2 + 0.1 * np.sin(a + b), rtol=0.005)
+    assert plane.evaluations <= 64 + 5**2 + 3
+
+
+def test_trained_weights_that_all_but_coincide_with_a_point_do_no_harm():
+    objective = known(lambda x, y: 1 + torch.sqrt(x**2 + y**2 + 0.1))
+    for shift in (1e-3, 1e-7, 1e-12):
+        plane = plane_along(
+            objective, spanned((1.0, 0.0), (0.0, 1.0)), extent=(-1 + shift, 1 + shift)
+        )
+        a, b = np.meshgrid(*plane.axes, indexing="ij")
+        np.testing.assert_allclose(plane.losses, 1 + np.sqrt(a**2 + b**2 + 0.1), rtol=0.02)
 
 
 def test_losses_that_are_not_finite_are_kept_and_what_is_near_them_is_not_interpolated():
@@ -144,7 +192,7 @@ def test_losses_that_are_not_finite_are_kept_and_what_is_near_them_is_not_interp
     np.testing.assert_allclose(plane.losses[plane.direct], truth[plane.direct])
     finite = np.isfinite(truth)
     errors = np.abs(plane.losses[finite] - truth[finite]) / truth[finite]
-    assert np.quantile(errors[~plane.direct[finite]], 0.95) < 0.0075
+    assert np.quantile(errors[~plane.direct[finite]], 0.95) < 0.005
     assert 0.1 < plane.direct.mean() < 0.9
     assert "points evaluated one by one" in str(plane)
     assert "losses are not finite" in str(plane)
@@ -165,6 +213,16 @@ def test_a_grid_coarser_than_the_first_one_is_evaluated_directly(digits_objectiv
     assert plane.direct.all()
     assert plane.evaluations == 121
     np.testing.assert_allclose(plane.losses, dense(digits_objective, basis, plane), rtol=1e-5)
+
+
+def test_a_plane_too_rough_for_its_grid_is_evaluated_at_every_point_of_it():
+    objective = known(lambda x, y: 0.1 + torch.abs(torch.sin(7 * x) * torch.cos(9 * y)))
+    basis = spanned((1.0, 0.0), (0.0, 1.0))
+    plane = plane_along(objective, basis, resolution=16)
+    np.testing.assert_array_equal(plane.losses, dense(objective, basis, plane))
+    assert plane.direct.all()
+    assert plane.evaluations <= 16**2 + 3
+    assert plane.converged
 
 
 def test_a_negative_loss_is_followed_too():
@@ -206,15 +264,16 @@ def test_a_plane_is_shown_coarse_to_fine_at_no_further_evaluation(digits_objecti
     keywords = {"extent": (-1, 1), "max_evaluations": 500}
     plane = plane_along(digits_objective, basis, **keywords, on_plane=shown.append)
     counts = [part.evaluations for part in shown]
-    assert counts[:3] == [48 + 5**2, 48 + 5**2 + 7**2 - 3**2, 217]
+    assert 64 + 5**2 - 4 <= counts[0] <= 64 + 5**2  # some points are on both lists
+    assert 64 + 9**2 - 4 <= counts[1] <= 64 + 9**2
     assert (np.diff(counts) > 0).all()
     truth = dense(digits_objective, basis, plane)
     errors = [np.median(np.abs(part.losses - truth) / truth) for part in [*shown, plane]]
-    assert errors[-1] < errors[2] < errors[1] < errors[0]
+    assert errors[-1] < errors[1] / 2 < errors[0] / 4
     at_once = plane_along(digits_objective, basis, **keywords)
     np.testing.assert_allclose(plane.losses, at_once.losses, rtol=1e-5)
     assert plane.evaluations == at_once.evaluations
-    assert plane.held_out == 48
+    assert plane.held_out == 64
 
 
 @pytest.mark.parametrize(
@@ -227,7 +286,7 @@ def test_a_plane_is_shown_coarse_to_fine_at_no_further_evaluation(digits_objecti
         (((1.0, 0.0), (0.0, 1.0)), {"extent": (1, 0)}, "two finite numbers"),
         (((1.0, 0.0), (0.0, 1.0)), {"tolerance": 0}, "positive relative error"),
         (((1.0, 0.0), (0.0, 1.0)), {"resolution": 1}, "2 points or more"),
-        (((1.0, 0.0), (0.0, 1.0)), {"max_evaluations": 100}, "alone need 217"),
+        (((1.0, 0.0), (0.0, 1.0)), {"max_evaluations": 100}, "alone need 148"),
     ],
 )
 def test_what_spans_no_plane_is_refused(rows, options, message):

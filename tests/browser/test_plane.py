@@ -55,7 +55,7 @@ def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNoteb
         notebook.point_at(place)
         said = notebook.part("plane").get_by_text("training loss").inner_text()
         truth = notebook.ask(LOSS.format(a, b, i, j))
-        assert float(said.split()[-1]) == pytest.approx(truth, rel=0.03)  # a pixel, and the spline
+        assert float(said.split()[-1]) == pytest.approx(truth, rel=0.03)  # a pixel
         painted = notebook.page.evaluate(
             """([x, y]) => {
               const canvas = document.querySelector('[data-testid=plane] canvas');

@@ -62,7 +62,7 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
     assert truth.converged
     error, cost = final["text"]
     assert cost == f"{truth.evaluations:,} evaluations instead of 2,601"
-    assert error.endswith("% (95th percentile) at 48 points held out")
+    assert error.endswith("% (95th percentile) at 64 points held out")
     coarse = floats(planes[0]["losses"])
     assert np.isfinite(coarse).all()
     assert planes[0]["text"][0].endswith(", more than 0.5%")
