@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from landscape_widgets.evaluation.blocked import blocked, has_blocks
+from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
 from landscape_widgets.evaluation.winograd import winograd
@@ -31,6 +32,11 @@ class Fused(InPlace):
         self, model: nn.Module, layout: ParameterLayout, anchor: Tensor, arrange: Arrange
     ) -> None:
         super().__init__(model, layout, anchor, _refresh)
+        self.encodes = False
+        if anchor.device.type == "cpu" and anchor.dtype == torch.float32:
+            encoding = with_encoders(model)
+            self.encodes = encoding is not None
+            self.model = model = encoding or model
         rewritten = rewrite(model)
         arranged = None
         if rewritten is not None:
@@ -83,4 +89,5 @@ def fused(inplace: InPlace, *, blocks: bool = True, by_winograd: bool = False) -
     with torch.no_grad():
         strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor, arrange)
     strategy.tile = inplace.tile
-    return strategy if has_images(model) or isinstance(strategy.model, Rewritten) else None
+    faster = strategy.encodes or isinstance(strategy.model, Rewritten)
+    return strategy if has_images(model) or faster else None

@@ -9,36 +9,17 @@ Importing this module compiles it, some seconds once a machine: numba keeps what
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import float32, float64, int32, int64
-from numba.core import types
-from numba.extending import intrinsic
 
-from landscape_widgets.evaluation.registers import ABREAST, LANES, block, compiled
+from landscape_widgets.evaluation.registers import ABREAST, LANES, block, compiled, powers
 
 TILE = 64  # examples side by side, known to the compiler: a layer of them stays in the first cache
 BLOCK = 4  # rows of a product that are held in registers; a layer's outputs are padded to it
 KEPT = 1 << 18  # numbers in the weights that go through all tiles together: 1 MiB, half of a core's
 LINE = 16  # numbers in a line of the cache
-LOG2_E = np.float32(1.4426950408889634)
-# 2^f for |f| ≤ 1/2 by its Taylor series, (ln 2)^k / k!: relative error below 1e-8.
-C1, C2, C3, C4, C5, C6, C7 = (
-    np.float32(np.log(2.0) ** k / f) for k, f in enumerate((1, 2, 6, 24, 120, 720, 5040), 1)
-)
 
 F1, F2, F3, F4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
-
-
-@intrinsic
-def _as_float(context: Any, bits: Any) -> Any:
-    """The float32 with these 32 bits."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
-
-    return types.float32(types.int32), generate
 
 
 _rows, _row = block(BLOCK), block(1)
@@ -122,7 +103,8 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     m + log1p(e^(−m) − 1 + Σ_{c≠y} e^(d_c − m)), in which nothing overflows, and nothing is lost
     where it is tiny. Examples with a negative target do not count.
     """
-    own, top, others = room[0], room[1], room[2]
+    own, top, others, differences = room[0], room[1], room[2], room[3]
+    place = int64(differences.ctypes.data)
     for j in range(TILE):
         own[j] = z[max(targets[j], 0), j]
         top[j] = 0.0
@@ -135,20 +117,11 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     for c in range(classes):
         row = z[c]
         for j in range(TILE):
-            x = (row[j] - own[j] - top[j]) * LOG2_E
-            x = np.float32(-127) if x < -127 else x
-            whole = np.floor(x + np.float32(0.5))
-            f = x - whole
-            series = C7 * f + C6
-            series = series * f + C5
-            series = series * f + C4
-            series = series * f + C3
-            series = series * f + C2
-            series = series * f + C1
-            series = series * f + np.float32(1)
-            bits = (np.int32(whole) + np.int32(127)) << np.int32(23)
-            power = series * _as_float(bits)  # type: ignore[call-arg]
-            others[j] += power - (np.float32(1) if targets[j] == c else np.float32(0))
+            differences[j] = row[j] - own[j] - top[j]
+        for j in range(0, 4 * TILE, 4 * LANES):
+            powers(place + j, place + j)  # type: ignore[call-arg]
+        for j in range(TILE):
+            others[j] += differences[j] - (np.float32(1) if targets[j] == c else np.float32(0))
     total = 0.0
     for j in range(TILE):
         if targets[j] < 0:
@@ -185,7 +158,7 @@ def cross_entropies(  # type: ignore[no-untyped-def]
     Weights of a few networks go through all tiles while they are in the core's cache.
     """
     one, other = _buffer(layers, products), _buffer(layers, products)
-    room = np.empty((3, TILE), np.float32)
+    room = np.empty((4, TILE), np.float32)
     several = max(1, KEPT // packed.shape[1])
     for start in range(0, len(packed), several):
         for tile in range(len(targets)):

@@ -21,7 +21,17 @@ CHAINS = {"mlp", "relu mlp", "normalised mlp", "regression", "twice", "unused"}
 GRAPHS = CHAINS | {"cnn", "resnet", "wide", "transformer", "lstm", "gru", "tied"}
 FOR = {
     "compiled": {"relu mlp", "regression", "twice", "unused"},
-    "fused": {"mlp", "relu mlp", "regression", "twice", "unused", "cnn", "resnet", "wide"},
+    "fused": {
+        "mlp",
+        "relu mlp",
+        "regression",
+        "twice",
+        "unused",
+        "cnn",
+        "resnet",
+        "wide",
+        "transformer",
+    },
     "prefix": GRAPHS,
     "shared": GRAPHS,
     "stacked": CHAINS,
