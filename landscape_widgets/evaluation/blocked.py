@@ -11,16 +11,14 @@ values themselves are looked at, or the layers run on plain tensors.
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 
-from landscape_widgets.evaluation.rewrite import BlockMaximum, Folded
+from landscape_widgets.evaluation.rewrite import BlockMaximum, Folded, Versions, is_relu, is_sum
 
 # Sums of numbers below it are finite in float32.
 LARGEST = 1e37
@@ -53,7 +51,7 @@ class Convolution(nn.Module):
     def __init__(self, layer: Any) -> None:
         super().__init__()
         self.layer = layer
-        self._versions: tuple[int, ...] | None = None
+        self._versions = Versions()
         self._norm = self._shift = 0.0
 
     def forward(self, x: Value) -> Value:
@@ -73,12 +71,7 @@ class Convolution(nn.Module):
     def _bound(self, largest: float) -> float:
         """Of outputs for inputs of at most this size; not a number if some weight is none."""
         weight, bias = self.layer.weight, self.layer.bias
-        tensors = [tensor for tensor in (weight, bias) if tensor is not None]
-        versions = None
-        if not any(tensor.is_inference() for tensor in tensors):
-            versions = tuple(tensor._version for tensor in tensors)
-        if versions is None or versions != self._versions:  # weights serve many tiles
-            self._versions = versions
+        if self._versions.have_changed(weight, bias):  # weights serve many tiles
             self._norm = float(weight.abs().sum((1, 2, 3)).amax())
             self._shift = 0.0 if bias is None else float(bias.abs().amax())
         return self._norm * largest + self._shift
@@ -161,7 +154,7 @@ class _Blocker:
             return False
         elif (function := _within(node, module)) is not None:
             self._call(node, Within(function))
-        elif _is_sum(node):
+        elif is_sum(node):
             node.op, node.target = "call_function", add
         else:
             return False
@@ -191,21 +184,13 @@ def _is_convolution(module: nn.Module | None) -> bool:
 
 def _within(node: fx.Node, module: nn.Module | None) -> Callable[[Tensor], Tensor] | None:
     """What a node does to its input, where oneDNN knows it and it makes nothing larger."""
-    if node.target in (torch.relu, torch.relu_, F.relu) and len(node.args) == 1:
-        return functools.partial(node.target, **node.kwargs)
-    if node.op == "call_method" and node.target == "relu":
-        return torch.relu
+    if module is None and is_relu(node, module) and len(node.args) == 1:
+        return (
+            functools.partial(node.target, **node.kwargs) if callable(node.target) else torch.relu
+        )
     known = isinstance(module, BlockMaximum) or type(module) in (nn.ReLU, nn.Identity, nn.Dropout)
     if isinstance(module, nn.MaxPool2d):
         known = module.dilation in (1, (1, 1)) and not module.return_indices
     elif isinstance(module, nn.AdaptiveAvgPool2d):
         known = module.output_size in (1, (1, 1))
     return module if known else None
-
-
-def _is_sum(node: fx.Node) -> bool:
-    if len(node.all_input_nodes) != 2 or len(node.args) != 2 or node.kwargs:
-        return False
-    if node.target is operator.iadd:  # which nothing else may see
-        return len(node.all_input_nodes[0].users) == 1
-    return node.target in (operator.add, torch.add)

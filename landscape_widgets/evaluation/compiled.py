@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future
 from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -19,6 +18,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Elementwise, Linear, Weights
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
+from landscape_widgets.evaluation.kernels import load, share_out
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.split import Split
@@ -36,36 +36,10 @@ SEEN = 1 << 12  # examples at a time, a multiple of a tile: to see the first lay
 
 Float32 = npt.NDArray[np.float32]
 
-_lock = threading.Lock()
-_pool: ThreadPoolExecutor | None = None
-_loading: Future[ModuleType] | None = None
-
 
 def load_kernel() -> Future[ModuleType]:
-    """The kernel, which is loaded, or compiled where this machine has never done so, meanwhile."""
-    global _loading
-    with _lock:
-        if _loading is None:
-            _loading = Future()
-            threading.Thread(target=_load, args=(_loading,), daemon=True).start()
-        return _loading
-
-
-def _load(future: Future[ModuleType]) -> None:
-    try:
-        from landscape_widgets.evaluation import kernel
-    except BaseException as error:
-        future.set_exception(error)
-    else:
-        future.set_result(kernel)
-
-
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(thread_name_prefix="landscape-kernel")
-        return _pool
+    """The kernel, which is loaded meanwhile."""
+    return load("kernel")
 
 
 class _Layer(NamedTuple):
@@ -304,11 +278,8 @@ def patience(n: int) -> float | None:
 
 def _loaded(n: int) -> bool:
     """Whether the kernel is there for n rows."""
-    seconds = patience(n)
-    if seconds == 0.0 and _loading is None:
-        return False
     try:
-        load_kernel().result(seconds)
+        load_kernel().result(patience(n))
     except TimeoutError:
         return False
     return True
@@ -359,7 +330,7 @@ class _Work:
             part = found[rows.start - some.start : rows.stop - some.start]
             _kernel().outputs(*self._given(rows), part)
 
-        self._share_out(one, some)
+        share_out(one, some)
         return found[:, :, :examples]
 
     def cross_entropies(self, targets: npt.NDArray[np.int32]) -> FloatArray:
@@ -369,7 +340,7 @@ class _Work:
         def one(rows: slice) -> None:
             _kernel().cross_entropies(*self._given(rows), self.n_outputs, targets, totals[rows])
 
-        self._share_out(one, slice(0, len(self)))
+        share_out(one, slice(0, len(self)))
         return totals
 
     def _given(self, rows: slice) -> tuple[Any, ...]:
@@ -377,12 +348,3 @@ class _Work:
         if self.base is not None:
             _kernel().mix(self.c[rows], self.base, self.packed[rows])
         return self.packed[rows], self.table, self.c[rows], self.products, self.inputs
-
-    def _share_out(self, one: Callable[[slice], None], some: slice) -> None:
-        n = some.stop - some.start
-        size = -(-n // torch.get_num_threads())
-        parts = [slice(i, min(i + size, some.stop)) for i in range(some.start, some.stop, size)]
-        others = [_threads().submit(one, part) for part in parts[1:]]
-        one(parts[0])
-        for other in others:
-            other.result()

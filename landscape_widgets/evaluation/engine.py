@@ -26,6 +26,7 @@ from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.evaluation.trial import losses_at, race
+from landscape_widgets.evaluation.winograd import by_winograd
 from landscape_widgets.losses import Loss, ModelLoss
 
 logger = logging.getLogger(__name__)
@@ -99,9 +100,11 @@ class Engine:
             and not isinstance(loss, ModelLoss)
         )
         self._examples = split.size
+        self._by_winograd = False
         if self._plain:
             few = next(iter(split.part(2).tiles(None)))
             inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
+            self._by_winograd = by_winograd(inplace.model, inplace.anchor, few)
         self._forget()
         if strategy != "auto" and strategy not in self._strategies:
             raise ValueError(
@@ -119,7 +122,7 @@ class Engine:
         self.error = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("inplace", "loss", "named", "precision", "_plain", "_examples")
+        keep = ("inplace", "loss", "named", "precision", "_plain", "_examples", "_by_winograd")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -131,8 +134,8 @@ class Engine:
         found: dict[str, Strategy] = {"inplace": self.inplace}
         if not self._plain:
             return found
-        # Blocks are for full precision alone.
-        rewritten = fused(self.inplace, blocks=self.precision is None)
+        full = self.precision is None  # which other layouts are for
+        rewritten = fused(self.inplace, blocks=full, by_winograd=full and self._by_winograd)
         loader: InPlace = self.inplace
         if rewritten is not None:
             found["fused"] = loader = rewritten

@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 import copy
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from landscape_widgets.evaluation.blocked import blocked, has_blocks
+from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
+from landscape_widgets.evaluation.winograd import winograd
 from landscape_widgets.parameters import ParameterLayout
 
 
 class Fused(InPlace):
-    """As `InPlace`, with the model rewritten (see `rewrite`) and its images in better layouts."""
+    """As `InPlace`, with the model rewritten (see `rewrite`) and its images in better layouts.
+
+    Parameters
+    ----------
+    arrange : callable
+        Makes, of a program or of a part of one, another that does the same with other layouts, or
+        returns None where there is nothing to gain; see `blocked` and `winograd`.
+    """
 
     name = "fused"
 
     def __init__(
-        self, model: nn.Module, layout: ParameterLayout, anchor: Tensor, blocks: bool
+        self, model: nn.Module, layout: ParameterLayout, anchor: Tensor, arrange: Arrange
     ) -> None:
         super().__init__(model, layout, anchor, _refresh)
+        self.encodes = False
+        if anchor.device.type == "cpu" and anchor.dtype == torch.float32:
+            encoding = with_encoders(model)
+            self.encodes = encoding is not None
+            self.model = model = encoding or model
         rewritten = rewrite(model)
-        in_blocks = None
+        arranged = None
         if rewritten is not None:
             self.model = rewritten
-            if blocks and has_blocks(anchor):
-                in_blocks = blocked(rewritten.program)
-            rewritten.called = in_blocks or rewritten.program
-        self.in_blocks = in_blocks is not None
-        if has_images(model) and not self.in_blocks:
+            arranged = arrange(rewritten.program, part=False)
+            rewritten.called = arranged or rewritten.program
+        self.arrange = _leave if arranged is None else arrange
+        if has_images(model) and arranged is None:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class Arrange(Protocol):
+    """See `Fused`."""
+
+    def __call__(self, program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None: ...
+
+
+def _leave(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None:
+    return None
+
+
+def _by_winograd(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None:
+    return winograd(program)
 
 
 def _refresh(model: nn.Module) -> None:
@@ -44,15 +72,22 @@ def has_images(model: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def fused(inplace: InPlace, *, blocks: bool = True) -> Fused | None:
+def fused(inplace: InPlace, *, blocks: bool = True, by_winograd: bool = False) -> Fused | None:
     """The strategy for a model's working copy; None where there is nothing to gain.
 
-    Images are in `blocks` (see `blocked`) where there is such a layout, or else channels last.
+    Images are convolved `by_winograd` (see `winograd`), or are in `blocks` (see `blocked`) where
+    there is such a layout, or else channels last.
     """
     model = inplace.model
     if isinstance(model, torch.jit.ScriptModule):
         return None
+    arrange: Arrange = _leave
+    if by_winograd:
+        arrange = _by_winograd
+    elif blocks and has_blocks(inplace.anchor):
+        arrange = blocked
     with torch.no_grad():
-        strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor, blocks)
+        strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor, arrange)
     strategy.tile = inplace.tile
-    return strategy if has_images(model) or isinstance(strategy.model, Rewritten) else None
+    faster = strategy.encodes or isinstance(strategy.model, Rewritten)
+    return strategy if has_images(model) or faster else None

@@ -9,138 +9,23 @@ Importing this module compiles it, some seconds once a machine: numba keeps what
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
-from llvmlite import binding, ir
 from numba import float32, float64, int32, int64
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+from landscape_widgets.evaluation.registers import ABREAST, LANES, block, compiled, powers
 
 TILE = 64  # examples side by side, known to the compiler: a layer of them stays in the first cache
 BLOCK = 4  # rows of a product that are held in registers; a layer's outputs are padded to it
 KEPT = 1 << 18  # numbers in the weights that go through all tiles together: 1 MiB, half of a core's
 LINE = 16  # numbers in a line of the cache
-LOG2_E = np.float32(1.4426950408889634)
-EXACT = {"contract", "nsz"}  # sums are not reordered, and not-a-number lives on
-# 2^f for |f| ≤ 1/2 by its Taylor series, (ln 2)^k / k!: relative error below 1e-8.
-C1, C2, C3, C4, C5, C6, C7 = (
-    np.float32(np.log(2.0) ** k / f) for k, f in enumerate((1, 2, 6, 24, 120, 720, 5040), 1)
-)
 
 F1, F2, F3, F4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
 
 
-def _registers() -> tuple[int, int, bool]:
-    """Numbers in a vector register, how many make a row of a block, and fused multiply-add."""
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # llvmlite cannot tell of this system
-        features = {}
-    if features.get("avx512f"):
-        return 16, 4, True
-    if features.get("avx"):
-        return 8, 2, features.get("fma", False)
-    return 4, 4, features.get("neon", False)
+_rows, _row = block(BLOCK), block(1)
 
 
-LANES, ABREAST, FUSED = _registers()
-
-
-@intrinsic
-def _as_float(context: Any, bits: Any) -> Any:
-    """The float32 with these 32 bits."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
-
-    return types.float32(types.int32), generate
-
-
-def _block(rows: int) -> Any:
-    """A product of `rows` rows and LANES · ABREAST columns, its sums in registers throughout.
-
-    Written out, as compilers left to themselves keep the sums in memory and use half of AVX-512.
-    """
-    numbers, word = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
-    places = [(i, j) for i in range(rows) for j in range(ABREAST)]
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, w_step, h, h_step, out, out_step, bias, depth, rectified = arguments
-
-        def at(base: Any, offset: Any, kind: Any) -> Any:
-            return builder.inttoptr(
-                builder.add(base, builder.shl(offset, word(2))), kind.as_pointer()
-            )
-
-        def load(base: Any, offset: Any, kind: Any) -> Any:
-            return builder.load(at(base, offset, kind), align=4)
-
-        def spread(base: Any, offset: Any) -> Any:
-            nothing = ir.Constant(numbers, ir.Undefined)
-            x = load(base, offset, ir.FloatType())
-            one = builder.insert_element(nothing, x, ir.IntType(32)(0))
-            first = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            return builder.shuffle_vector(one, nothing, first)
-
-        def multiply_add(a: Any, b: Any, c: Any) -> Any:
-            if not FUSED:
-                return builder.fadd(c, builder.fmul(a, b))
-            kind = ir.FunctionType(numbers, (numbers,) * 3)
-            declare: Any = cgutils.get_or_insert_function
-            return builder.call(declare(builder.module, kind, f"llvm.fma.v{LANES}f32"), (a, b, c))
-
-        before = builder.block
-        loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
-        biases = [spread(bias, word(i)) for i in range(rows)]
-        builder.branch(loop)
-
-        builder.position_at_end(loop)
-        k = builder.phi(word)
-        sums = [builder.phi(numbers) for _ in places]
-        columns = [
-            load(h, builder.add(builder.mul(h_step, k), word(j * LANES)), numbers)
-            for j in range(ABREAST)
-        ]
-        weights = [spread(w, builder.add(builder.mul(w_step, word(i)), k)) for i in range(rows)]
-        further = [
-            multiply_add(weights[i], columns[j], x) for x, (i, j) in zip(sums, places, strict=True)
-        ]
-        next_k = builder.add(k, word(1))
-        starts = (word(0), *(biases[i] for i, _ in places))
-        for phi, start, then in zip((k, *sums), starts, (next_k, *further), strict=True):
-            phi.add_incoming(start, before)
-            phi.add_incoming(then, loop)
-        builder.cbranch(builder.icmp_signed("<", next_k, depth), loop, after)
-
-        builder.position_at_end(after)
-        zero = ir.Constant(numbers, [0.0] * LANES)
-        for x, (i, j) in zip(further, places, strict=True):
-            negative = builder.fcmp_ordered("<", x, zero)  # what is not a number stays so
-            y = builder.select(rectified, builder.select(negative, zero, x), x)
-            place = builder.add(builder.mul(out_step, word(i)), word(j * LANES))
-            builder.store(y, at(out, place, numbers), align=4)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def block(  # type: ignore[no-untyped-def]
-        context, w, w_step, h, h_step, out, out_step, bias, depth, rectified
-    ):
-        """out[i, j] = bias[i] + Σ_k w[i, k] h[k, j], or its positive part; addresses and steps."""
-        return types.void(*[types.int64] * 8, types.boolean), generate
-
-    return block
-
-
-_rows, _row = _block(BLOCK), _block(1)
-
-
-def _compiled(signature: Any) -> Any:
-    return numba.njit(signature, nogil=True, cache=True, fastmath=EXACT)
-
-
-@_compiled([(F1, int64, int64, int64, int64, F2, F2, int64)])
+@compiled([(F1, int64, int64, int64, int64, F2, F2, int64)])
 def product(packed, weights, bias, rows, inputs, h, out, rectified):  # type: ignore[no-untyped-def]
     """out = W h + b, or its positive part; W (rows, inputs) and b begin there in `packed`."""
     w = int64(packed.ctypes.data) + 4 * weights
@@ -154,7 +39,7 @@ def product(packed, weights, bias, rows, inputs, h, out, rectified):  # type: ig
             )  # fmt: skip
 
 
-@_compiled([(F1, F4, int64, F2)])
+@compiled([(F1, F4, int64, F2)])
 def combine(c, products, tile, out):  # type: ignore[no-untyped-def]
     """out = the positive part of Σ_q c[q] products[q, tile]."""
     k, tiles, features, _ = products.shape
@@ -168,7 +53,7 @@ def combine(c, products, tile, out):  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
-@_compiled([(F2, F2, F2)])
+@compiled([(F2, F2, F2)])
 def mix(c, base, out):  # type: ignore[no-untyped-def]
     """out (r, p) = c (r, k + 1) @ base (k + 1, p), each row by itself."""
     for v in range(len(c)):
@@ -181,7 +66,7 @@ def mix(c, base, out):  # type: ignore[no-untyped-def]
                 row[j] += cq * direction[j]
 
 
-@_compiled([(F1, int64[:, ::1], F1, F4, F3, int64, F2, F2)])
+@compiled([(F1, int64[:, ::1], F1, F4, F3, int64, F2, F2)])
 def forward(packed, layers, c, products, inputs, tile, one, other):  # type: ignore[no-untyped-def]
     """Outputs (padded n, TILE) of one network on one tile, in either of two buffers.
 
@@ -210,7 +95,7 @@ def forward(packed, layers, c, products, inputs, tile, one, other):  # type: ign
     return h
 
 
-@_compiled([(F2, int64, int32[::1], F2)])
+@compiled([(F2, int64, int32[::1], F2)])
 def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     """Σ_j log Σ_c exp(z_cj − z_{y_j}j) of outputs (classes or more, TILE) of one tile.
 
@@ -218,7 +103,8 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     m + log1p(e^(−m) − 1 + Σ_{c≠y} e^(d_c − m)), in which nothing overflows, and nothing is lost
     where it is tiny. Examples with a negative target do not count.
     """
-    own, top, others = room[0], room[1], room[2]
+    own, top, others, differences = room[0], room[1], room[2], room[3]
+    place = int64(differences.ctypes.data)
     for j in range(TILE):
         own[j] = z[max(targets[j], 0), j]
         top[j] = 0.0
@@ -231,20 +117,11 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     for c in range(classes):
         row = z[c]
         for j in range(TILE):
-            x = (row[j] - own[j] - top[j]) * LOG2_E
-            x = np.float32(-127) if x < -127 else x
-            whole = np.floor(x + np.float32(0.5))
-            f = x - whole
-            series = C7 * f + C6
-            series = series * f + C5
-            series = series * f + C4
-            series = series * f + C3
-            series = series * f + C2
-            series = series * f + C1
-            series = series * f + np.float32(1)
-            bits = (np.int32(whole) + np.int32(127)) << np.int32(23)
-            power = series * _as_float(bits)  # type: ignore[call-arg]
-            others[j] += power - (np.float32(1) if targets[j] == c else np.float32(0))
+            differences[j] = row[j] - own[j] - top[j]
+        for j in range(0, 4 * TILE, 4 * LANES):
+            powers(place + j, place + j)  # type: ignore[call-arg]
+        for j in range(TILE):
+            others[j] += differences[j] - (np.float32(1) if targets[j] == c else np.float32(0))
     total = 0.0
     for j in range(TILE):
         if targets[j] < 0:
@@ -261,7 +138,7 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
     return total
 
 
-@_compiled([(int64[:, ::1], F4)])
+@compiled([(int64[:, ::1], F4)])
 def _buffer(layers, products):  # type: ignore[no-untyped-def]
     """Room for any layer's outputs on one tile, from the beginning of a line of the cache."""
     rows = products.shape[2]
@@ -272,7 +149,7 @@ def _buffer(layers, products):  # type: ignore[no-untyped-def]
     return room[start : start + rows * TILE].reshape((rows, TILE))
 
 
-@_compiled([(F2, int64[:, ::1], F2, F4, F3, int64, int32[:, ::1], float64[::1])])
+@compiled([(F2, int64[:, ::1], F2, F4, F3, int64, int32[:, ::1], float64[::1])])
 def cross_entropies(  # type: ignore[no-untyped-def]
     packed, layers, c, products, inputs, classes, targets, totals
 ):
@@ -281,7 +158,7 @@ def cross_entropies(  # type: ignore[no-untyped-def]
     Weights of a few networks go through all tiles while they are in the core's cache.
     """
     one, other = _buffer(layers, products), _buffer(layers, products)
-    room = np.empty((3, TILE), np.float32)
+    room = np.empty((4, TILE), np.float32)
     several = max(1, KEPT // packed.shape[1])
     for start in range(0, len(packed), several):
         for tile in range(len(targets)):
@@ -290,7 +167,7 @@ def cross_entropies(  # type: ignore[no-untyped-def]
                 totals[v] += cross_entropy(z, classes, targets[tile], room)
 
 
-@_compiled([(F2, int64[:, ::1], F2, F4, F3, F3)])
+@compiled([(F2, int64[:, ::1], F2, F4, F3, F3)])
 def outputs(packed, layers, c, products, inputs, found):  # type: ignore[no-untyped-def]
     """Write the outputs of r networks into `found` (r, n, tiles · TILE); see `forward`."""
     one, other = _buffer(layers, products), _buffer(layers, products)

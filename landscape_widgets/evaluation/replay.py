@@ -16,7 +16,6 @@ from torch import Tensor, fx
 
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.blocked import blocked
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.fused import Fused
@@ -77,8 +76,9 @@ class Replay(Strategy):
         moving = known[call.used]
         if moving not in self._cuts:
             halves = cut(self.program, moving, self._names, self.affine)
-            if isinstance(self.inplace, Fused) and self.inplace.in_blocks:
-                halves = replace(halves, after=blocked(halves.after, part=True) or halves.after)
+            if isinstance(self.inplace, Fused):
+                arranged = self.inplace.arrange(halves.after, part=True)
+                halves = replace(halves, after=arranged or halves.after)
             self._cuts[moving] = halves
         return self._cuts[moving]
 

@@ -113,6 +113,37 @@ def as_program(model: nn.Module) -> fx.GraphModule | None:
     return None if graph is None else fx.GraphModule(model, graph)
 
 
+def is_relu(node: fx.Node, module: nn.Module | None) -> bool:
+    """Whether a node, which calls this module if any, is a ReLU."""
+    if module is not None:
+        return type(module) is nn.ReLU
+    return node.target in (torch.relu, torch.relu_, F.relu, "relu")
+
+
+def is_sum(node: fx.Node) -> bool:
+    """Whether a node is the sum of two others, and writes over nothing that is read elsewhere."""
+    if len(node.all_input_nodes) != 2 or len(node.args) != 2 or node.kwargs:
+        return False
+    if node.target is operator.iadd:
+        return len(node.all_input_nodes[0].users) == 1
+    return node.target in (operator.add, torch.add)
+
+
+class Versions:
+    """Of tensors, to see whether they were written to; of some none is kept."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, ...] | None = None
+
+    def have_changed(self, *tensors: Tensor | None) -> bool:
+        """Whether they have since this was asked last."""
+        known = [tensor for tensor in tensors if tensor is not None]
+        before, self._seen = self._seen, None
+        if not any(tensor.is_inference() for tensor in known):
+            self._seen = tuple(tensor._version for tensor in known)
+        return self._seen is None or self._seen != before
+
+
 class _Rewriter:
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.program = fx.GraphModule(model, graph)
@@ -159,15 +190,12 @@ class _Rewriter:
         node.replace_all_uses_with(before)
         self.program.graph.erase_node(node)
 
-    def _is_relu(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return type(self._module(node)) is nn.ReLU
-        return node.target in (torch.relu, F.relu, "relu")
-
     def _swap(self, node: fx.Node) -> None:
         """max(relu(x)) is relu(max(x)), on fewer numbers."""
         relu = self._input(node)
-        if type(self._module(node)) is nn.MaxPool2d and relu is not None and self._is_relu(relu):
+        if type(self._module(node)) is not nn.MaxPool2d or relu is None:
+            return
+        if is_relu(relu, self._module(relu)):
             source = relu.all_input_nodes[0]
             node.replace_input_with(relu, source)
             node.replace_all_uses_with(relu)
@@ -177,7 +205,7 @@ class _Rewriter:
 
     def _overwrite(self, node: fx.Node) -> None:
         before = self._input(node)
-        if before is None or not self._is_relu(node) or not self._is_fresh(before):
+        if before is None or not is_relu(node, self._module(node)) or not self._is_fresh(before):
             return
         node.op, node.target, node.kwargs = "call_function", torch.relu_, {}
         node.args = (before,)

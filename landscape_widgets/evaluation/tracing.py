@@ -6,6 +6,13 @@ import torch
 from numba.core.compiler_lock import global_compiler_lock
 from torch import fx, nn
 
+from landscape_widgets.evaluation.encoder import Encoder
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Encoder) or super().is_leaf_module(m, module_qualified_name)
+
 
 def trace(model: nn.Module) -> fx.Graph | None:
     """The graph of a model; None where Python code, hooks or TorchScript hide it."""
@@ -17,7 +24,7 @@ def trace(model: nn.Module) -> fx.Graph | None:
         # Meanwhile functions of the module `math` are not themselves, everywhere. What numba
         # learnt of them in another thread would be wrong for as long as the process lives.
         with global_compiler_lock:
-            return fx.Tracer().trace(model)
+            return _Tracer().trace(model)
     except Exception:
         # A forward method may do anything with a tracer's stand-in for a tensor, and fail in any
         # way; then it has control flow, or Python code, that no graph holds.

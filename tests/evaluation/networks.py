@@ -126,6 +126,33 @@ def _resnet() -> Case:
     return _case(model, torch.randn(40, 3, 8, 8))
 
 
+class _Wide(nn.Module):
+    """Residual blocks of as many channels as are worth another algorithm, on odd images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 64, 3, padding=1)
+        self.first, self.norm = nn.Conv2d(64, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64)
+        self.second = nn.Conv2d(64, 64, 3, padding="same")
+        self.strided, self.third = nn.Conv2d(64, 80, 3, 2, 1), nn.Conv2d(80, 80, 3, 1, 1)
+        self.head = nn.Linear(80, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(x + self.norm(self.first(x)))
+        x = x + torch.relu(self.second(x))
+        x = torch.relu(self.strided(x))
+        y = self.third(x)
+        y += x
+        return self.head(y.mean((2, 3)))
+
+
+def _wide() -> Case:
+    model = _Wide()
+    _stir(model)
+    return _case(model, torch.randn(20, 3, 7, 9))
+
+
 class _Transformer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -221,6 +248,7 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "regression": _regression,
     "cnn": _conv,
     "resnet": _resnet,
+    "wide": _wide,
     "transformer": _transformer,
     "lstm": lambda: _case(_Recurrent(nn.LSTM), torch.randn(40, 4, 3)),
     "gru": lambda: _case(_Recurrent(nn.GRU), torch.randn(40, 4, 3)),

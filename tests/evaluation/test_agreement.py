@@ -18,10 +18,20 @@ from tests.evaluation.networks import MAKERS, Case, make
 
 # Which networks a strategy is for; it is refused by name on the others.
 CHAINS = {"mlp", "relu mlp", "normalised mlp", "regression", "twice", "unused"}
-GRAPHS = CHAINS | {"cnn", "resnet", "transformer", "lstm", "gru", "tied"}
+GRAPHS = CHAINS | {"cnn", "resnet", "wide", "transformer", "lstm", "gru", "tied"}
 FOR = {
     "compiled": {"relu mlp", "regression", "twice", "unused"},
-    "fused": {"mlp", "relu mlp", "regression", "twice", "unused", "cnn", "resnet"},
+    "fused": {
+        "mlp",
+        "relu mlp",
+        "regression",
+        "twice",
+        "unused",
+        "cnn",
+        "resnet",
+        "wide",
+        "transformer",
+    },
     "prefix": GRAPHS,
     "shared": GRAPHS,
     "stacked": CHAINS,

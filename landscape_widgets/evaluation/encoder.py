@@ -1,0 +1,127 @@
+"""Transformer encoders by the compiled kernel (see `encoder_kernel`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.evaluation.kernels import load, share_out
+
+LONGEST = 512  # tokens: a head's scores of a longer sequence leave the core's cache
+
+
+class Encoder(nn.Module):
+    """What torch's encoder, or one layer of it, does to sequences without a mask.
+
+    Parameters
+    ----------
+    module : nn.TransformerEncoder or nn.TransformerEncoderLayer
+        In evaluation mode, of layers that `is_for` takes. With a mask it runs itself.
+    """
+
+    def __init__(self, module: Any) -> None:
+        super().__init__()
+        self.module = module
+        self.layers: list[Any] = layers_of(module)
+        self.norm = getattr(module, "norm", None)
+
+    def forward(self, src: Tensor, *others: Any, **named: Any) -> Tensor:
+        """Encode."""
+        attention = self.layers[0].self_attn
+        if others or named or not self._suits(src):
+            result: Tensor = self.module(src, *others, **named)
+            return result
+        x = src if attention.batch_first else src.transpose(0, 1)
+        y = self._encode(x.detach().contiguous())
+        y = y if attention.batch_first else y.transpose(0, 1)
+        return y if self.norm is None else self.norm(y)
+
+    def _suits(self, src: Tensor) -> bool:
+        attention = self.layers[0].self_attn
+        kind = (src.ndim, src.device.type, src.dtype, attention.in_proj_weight.dtype)
+        if kind != (3, "cpu", torch.float32, torch.float32) or torch.is_autocast_enabled("cpu"):
+            return False
+        length = src.shape[1 if attention.batch_first else 0]
+        return 0 < length <= LONGEST and src.numel() > 0 and not torch.is_grad_enabled()
+
+    def _encode(self, x: Tensor) -> Tensor:
+        kernel, y, first = load_kernel(), torch.empty_like(x), self.layers[0]
+        matrices = [[matrix.detach() for matrix in _matrices(layer)] for layer in self.layers]
+        addresses = np.array([[m.data_ptr() for m in some] for some in matrices], np.int64)
+        vectors = torch.stack([torch.cat(_vectors(layer)) for layer in self.layers]).detach()
+        eps = np.array([(a.norm1.eps, a.norm2.eps) for a in self.layers], np.float32)
+
+        def some(part: slice) -> None:
+            kernel.encode(
+                x[part].numpy(), y[part].numpy(), addresses, vectors.numpy(),
+                first.self_attn.num_heads, first.linear1.out_features, first.norm_first, eps,
+            )  # fmt: skip
+
+        share_out(some, slice(0, len(x)))
+        return y
+
+
+def _matrices(layer: Any) -> tuple[Tensor, ...]:
+    attention = layer.self_attn
+    return (
+        attention.in_proj_weight, attention.out_proj.weight,
+        layer.linear1.weight, layer.linear2.weight,
+    )  # fmt: skip
+
+
+def _vectors(layer: Any) -> list[Tensor]:
+    """Biases of the matrices, zeros where there are none, and gains and shifts."""
+    attention, norms = layer.self_attn, (layer.norm1, layer.norm2)
+    biases = (
+        attention.in_proj_bias, attention.out_proj.bias, layer.linear1.bias, layer.linear2.bias
+    )  # fmt: skip
+    pairs = [
+        *zip(biases, _matrices(layer), strict=True),
+        *((vector, norm.weight) for norm in norms for vector in (norm.weight, norm.bias)),
+    ]
+    return [like.new_zeros(len(like)) if v is None else v for v, like in pairs]
+
+
+def load_kernel() -> Any:
+    """The kernel, once it is loaded."""
+    return load("encoder_kernel").result()
+
+
+def layers_of(module: nn.Module) -> list[Any]:
+    """The layers of an encoder, or the one that it is."""
+    return list(module.layers) if type(module) is nn.TransformerEncoder else [module]
+
+
+def is_for(module: nn.Module) -> bool:
+    """Whether the kernel is for a module: encoder layers of one form, with a ReLU inside."""
+    layers = layers_of(module)
+    if not layers or any(type(layer) is not nn.TransformerEncoderLayer for layer in layers):
+        return False
+    if any(m._forward_hooks or m._forward_pre_hooks or m.training for m in module.modules()):
+        return False
+    if any(m.is_contiguous() is False for layer in layers for m in _matrices(layer)):
+        return False
+    forms = {
+        (
+            layer.self_attn.embed_dim, layer.self_attn.num_heads, layer.linear1.out_features,
+            layer.norm_first, layer.self_attn.batch_first, layer.activation_relu_or_gelu,
+        )
+        for layer in layers
+    }  # fmt: skip
+    return len(forms) == 1 and next(iter(forms))[-1] == 1
+
+
+def with_encoders(model: nn.Module) -> nn.Module | None:
+    """The model with its encoders by the kernel; None if it has none that it is for."""
+    if is_for(model):
+        return Encoder(model)
+    found = False
+    for name, child in model.named_children():
+        replaced = with_encoders(child)
+        if replaced is not None:
+            setattr(model, name, replaced)
+            found = True
+    return model if found else None

@@ -1,0 +1,54 @@
+"""Modules that compile themselves, loaded meanwhile, and their work shared among threads."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
+
+import torch
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_loading: dict[str, Future[ModuleType]] = {}
+
+
+def load(name: str) -> Future[ModuleType]:
+    """A module of this package, loaded, or compiled if this machine never has, meanwhile."""
+    with _lock:
+        if name not in _loading:
+            _loading[name] = Future()
+            arguments = name, _loading[name]
+            threading.Thread(target=_load, args=arguments, daemon=True).start()
+        return _loading[name]
+
+
+def _load(name: str, future: Future[ModuleType]) -> None:
+    try:
+        module = importlib.import_module(f"{__package__}.{name}")
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(module)
+
+
+def share_out(one: Callable[[slice], None], some: slice) -> None:
+    """Do `one` for parts of a range, on as many threads as torch may use."""
+    n = some.stop - some.start
+    size = max(1, -(-n // torch.get_num_threads()))
+    parts = [slice(i, min(i + size, some.stop)) for i in range(some.start, some.stop, size)]
+    others = [_threads().submit(one, part) for part in parts[1:]]
+    for part in parts[:1]:
+        one(part)
+    for other in others:
+        other.result()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(thread_name_prefix="landscape-kernel")
+        return _pool
