@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import boolean, float32, int64
 from numba.core import cgutils, types
 from numba.extending import intrinsic
@@ -18,6 +19,7 @@ from numba.extending import intrinsic
 from landscape_widgets.evaluation.registers import (
     ABREAST,
     LANES,
+    NUMBERS,
     WORD,
     block,
     compiled,
@@ -44,34 +46,45 @@ _heads, _head = block(SOME, 1), block(1, 1)
 
 @compiled([(int64, int64, int64, F2, F2, F1, boolean, boolean)])
 def product(w, rows, depth, h, out, bias, onto, rectified):  # type: ignore[no-untyped-def]
-    """out (rows, tokens) = W h + b, or its positive part, or W h more; W begins at an address."""
-    tokens, b = h.shape[1], int64(bias.ctypes.data)
+    """out (rows, tokens) = W h + b, or that added to it, or the positive part; W by its address."""
+    tokens, zeros = h.shape[1], np.zeros(ROWS, np.float32)
     x, y = int64(h.ctypes.data), int64(out.ctypes.data)
     whole = rows // ROWS * ROWS
     for column in range(0, 4 * tokens, 4 * PANEL):
         for k in range(0, depth, DEPTH):
             some = min(DEPTH, depth - k)
-            positive = rectified and k + DEPTH >= depth
-            u, v = w + 4 * k, x + 4 * k * tokens + column
-            for i in range(0, whole, ROWS):
-                r, z = u + 4 * i * depth, y + 4 * i * tokens + column
-                if onto or k > 0:
-                    _further(r, depth, v, tokens, z, tokens, b, some, positive)
+            positive, begun = rectified and k + DEPTH >= depth, onto or k > 0
+            b, step = int64(bias.ctypes.data), 4
+            if k > 0:
+                b, step = int64(zeros.ctypes.data), 0
+            u, v, z = w + 4 * k, x + 4 * k * tokens + column, y + column
+            for _ in range(0, whole, ROWS):
+                if begun:
+                    _further(u, depth, v, tokens, z, tokens, b, some, positive)
                 else:
-                    _first(r, depth, v, tokens, z, tokens, b + 4 * i, some, positive)
-            i = whole
-            while i < rows:
-                r, z = u + 4 * i * depth, y + 4 * i * tokens + column
-                if i + 1 < rows:
-                    if onto or k > 0:
-                        _further_pair(r, depth, v, tokens, z, tokens, b, some, positive)
+                    _first(u, depth, v, tokens, z, tokens, b, some, positive)
+                u, z, b = u + 4 * ROWS * depth, z + 4 * ROWS * tokens, b + step * ROWS
+            if whole + 1 < rows:
+                for _ in range(whole, rows - 1, 2):
+                    if begun:
+                        _further_pair(u, depth, v, tokens, z, tokens, b, some, positive)
                     else:
-                        _first_pair(r, depth, v, tokens, z, tokens, b + 4 * i, some, positive)
-                elif onto or k > 0:
-                    _further_row(r, depth, v, tokens, z, tokens, b, some, positive)
+                        _first_pair(u, depth, v, tokens, z, tokens, b, some, positive)
+                    u, z, b = u + 8 * depth, z + 8 * tokens, b + 2 * step
+            if (rows - whole) % 2 == 1:
+                if begun:
+                    _further_row(u, depth, v, tokens, z, tokens, b, some, positive)
                 else:
-                    _first_row(r, depth, v, tokens, z, tokens, b + 4 * i, some, positive)
-                i += 2
+                    _first_row(u, depth, v, tokens, z, tokens, b, some, positive)
+
+
+def _for_each(builder: Any, rows: Any, change: Callable[[Any, Any], Any], start: Any) -> Any:
+    """Go through rows, with what goes from one to the next; what that is at the end."""
+    reserve: Any = cgutils.alloca_once_value
+    carried = reserve(builder, start)
+    with cgutils.for_range(builder, rows) as loop:
+        builder.store(change(loop.index, builder.load(carried)), carried)
+    return builder.load(carried)
 
 
 @intrinsic
@@ -80,34 +93,28 @@ def _softmax(context, scores, step, keys, scale):  # type: ignore[no-untyped-def
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         scores, step, keys, scale = arguments
-        reserve: Any = cgutils.alloca_once_value
         factor = spread(builder, scale)
 
-        def for_each(change: Callable[[Any, Any], tuple[Any, Any]], start: Any) -> Any:
-            """Change each row, and what goes from one to the next; what that is at the end."""
-            carried = reserve(builder, start)
-            with cgutils.for_range(builder, keys) as loop:
-                place = builder.mul(loop.index, step)
-                x, then = change(load(builder, scores, place), builder.load(carried))
-                builder.store(then, carried)
-                if x is not None:
-                    store(builder, x, scores, place)
-            return builder.load(carried)
+        def at(i: Any) -> Any:
+            return builder.mul(i, step)
 
-        def larger(x: Any, top: Any) -> tuple[Any, Any]:
-            return None, builder.select(builder.fcmp_ordered(">", x, top), x, top)
+        def larger(i: Any, top: Any) -> Any:
+            x = load(builder, scores, at(i))
+            return builder.select(builder.fcmp_ordered(">", x, top), x, top)
 
-        def power(x: Any, total: Any) -> tuple[Any, Any]:
-            y = exponential(builder, builder.fmul(factor, builder.fsub(x, top)))
-            return y, builder.fadd(total, y)
+        def power(i: Any, total: Any) -> Any:
+            x = builder.fsub(load(builder, scores, at(i)), top)
+            y = exponential(builder, builder.fmul(factor, x))
+            store(builder, y, scores, at(i))
+            return builder.fadd(total, y)
 
-        def share(x: Any, nothing: Any) -> tuple[Any, Any]:
-            return builder.fmul(x, part), nothing
+        def share(i: Any, part: Any) -> Any:
+            store(builder, builder.fmul(load(builder, scores, at(i)), part), scores, at(i))
+            return part
 
-        top = for_each(larger, load(builder, scores, WORD(0)))
-        total = for_each(power, constant(0.0))
-        part = builder.fdiv(constant(1.0), total)
-        for_each(share, part)
+        top = _for_each(builder, keys, larger, load(builder, scores, WORD(0)))
+        total = _for_each(builder, keys, power, constant(0.0))
+        _for_each(builder, keys, share, builder.fdiv(constant(1.0), total))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64, types.float32), generate
@@ -145,36 +152,51 @@ def attend(qkv, heads, length, padded, out, scores, zeros):  # type: ignore[no-u
                     _head(v + at, tokens, s + c, padded, o + at + c, tokens, none, length, False)
 
 
-@compiled([(F2, F1, F1, float32, F2, F1, F1)])
-def normalise(x, gain, shift, eps, out, mean, scale):  # type: ignore[no-untyped-def]
+@intrinsic
+def _normalise(context, x, step, rows, gain, shift, eps, out):  # type: ignore[no-untyped-def]
+    """Layer normalisation of LANES columns (rows, tokens)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, step, rows, gain, shift, eps, out = arguments
+        kind = ir.FunctionType(NUMBERS, (NUMBERS,))
+        declare: Any = cgutils.get_or_insert_function
+        root = declare(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
+        one = constant(1.0)
+        share = builder.fdiv(one, spread(builder, builder.sitofp(rows, ir.FloatType())))
+
+        def deviation(i: Any) -> Any:
+            return builder.fsub(load(builder, x, builder.mul(i, step)), mean)
+
+        def add(i: Any, total: Any) -> Any:
+            return builder.fadd(total, load(builder, x, builder.mul(i, step)))
+
+        def add_square(i: Any, total: Any) -> Any:
+            d = deviation(i)
+            return builder.fadd(total, builder.fmul(d, d))
+
+        def scaled(i: Any, scale: Any) -> Any:
+            a, b = (spread(builder, load(builder, v, i, ir.FloatType())) for v in (gain, shift))
+            y = builder.fadd(builder.fmul(builder.fmul(deviation(i), scale), a), b)
+            store(builder, y, out, builder.mul(i, step))
+            return scale
+
+        mean = builder.fmul(_for_each(builder, rows, add, constant(0.0)), share)
+        variance = builder.fmul(_for_each(builder, rows, add_square, constant(0.0)), share)
+        sigma = builder.call(root, (builder.fadd(variance, spread(builder, eps)),))
+        _for_each(builder, rows, scaled, builder.fdiv(one, sigma))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5, types.float32, types.int64), generate
+
+
+@compiled([(F2, F1, F1, float32, F2)])
+def normalise(x, gain, shift, eps, out):  # type: ignore[no-untyped-def]
     """Layer normalisation of columns (features, tokens)."""
     features, tokens = x.shape
-    for j in range(tokens):
-        mean[j] = np.float32(0)
-        scale[j] = np.float32(0)
-    for i in range(features):
-        for j in range(tokens):
-            mean[j] += x[i, j]
-    share = np.float32(1) / np.float32(features)
-    for j in range(tokens):
-        mean[j] *= share
-    for i in range(features):
-        for j in range(tokens):
-            d = x[i, j] - mean[j]
-            scale[j] += d * d
-    for j in range(tokens):
-        scale[j] = np.float32(1) / np.sqrt(scale[j] * share + eps)
-    for i in range(features):
-        for j in range(tokens):
-            out[i, j] = (x[i, j] - mean[j]) * scale[j] * gain[i] + shift[i]
-
-
-@compiled([(F2, F1, F2)])
-def shifted(x, bias, out):  # type: ignore[no-untyped-def]
-    """out = x + b, b along rows."""
-    for i in range(len(x)):
-        for j in range(x.shape[1]):
-            out[i, j] = x[i, j] + bias[i]
+    a, b = int64(gain.ctypes.data), int64(shift.ctypes.data)
+    for j in range(0, 4 * tokens, 4 * LANES):
+        source, to = int64(x.ctypes.data) + j, int64(out.ctypes.data) + j
+        _normalise(source, tokens, features, a, b, eps, to)  # type: ignore[call-arg]
 
 
 @compiled([(F3, F3, int64[:, ::1], F2, int64, int64, boolean, float32[:, ::1])])
@@ -206,8 +228,7 @@ def encode(  # type: ignore[no-untyped-def]
     wide = np.empty((max(hidden, 3 * features), tokens), np.float32)
     qkv, inner = wide[: 3 * features], wide[:hidden]
     scores = np.empty((length, padded), np.float32)
-    zeros = np.zeros(max(SOME, 2 * features), np.float32)
-    mean, scale = np.empty(tokens, np.float32), np.empty(tokens, np.float32)
+    zeros = np.zeros(SOME, np.float32)
     for first in range(0, sequences, several):
         count = min(several, sequences - first)
         for s in range(count):
@@ -227,23 +248,21 @@ def encode(  # type: ignore[no-untyped-def]
             w = weights[layer]
             source = one
             if norm_first:
-                normalise(one, gain_1, shift_1, eps[layer, 0], two, mean, scale)
+                normalise(one, gain_1, shift_1, eps[layer, 0], two)
                 source = two
             product(w[0], 3 * features, features, source, qkv, parts[0], False, False)
             attend(qkv, heads, length, padded, two, scores, zeros)
-            shifted(one, parts[1], one)
-            product(w[1], features, features, two, one, zeros, True, False)
+            product(w[1], features, features, two, one, parts[1], True, False)
             if norm_first:
-                normalise(one, gain_2, shift_2, eps[layer, 1], two, mean, scale)
+                normalise(one, gain_2, shift_2, eps[layer, 1], two)
                 source = two
             else:
-                normalise(one, gain_1, shift_1, eps[layer, 0], one, mean, scale)
+                normalise(one, gain_1, shift_1, eps[layer, 0], one)
                 source = one
             product(w[2], hidden, features, source, inner, first_bias, False, True)
-            shifted(one, second_bias, one)
-            product(w[3], features, hidden, inner, one, zeros, True, False)
+            product(w[3], features, hidden, inner, one, second_bias, True, False)
             if not norm_first:
-                normalise(one, gain_2, shift_2, eps[layer, 1], one, mean, scale)
+                normalise(one, gain_2, shift_2, eps[layer, 1], one)
         for s in range(count):
             for t in range(length):
                 row = y[first + s, t]

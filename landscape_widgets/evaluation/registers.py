@@ -114,11 +114,13 @@ def block(rows: int, abreast: int = ABREAST, *, onto: bool = False, turned: bool
 
         before = builder.block
         loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+        biases = [number(bias, WORD(i)) for i in range(rows)]
+        starts = [biases[i] for i, _ in places]
         if onto:
-            starts = [load(builder, out, place(i, j)) for i, j in places]
-        else:
-            biases = [number(bias, WORD(i)) for i in range(rows)]
-            starts = [biases[i] for i, _ in places]
+            starts = [
+                builder.fadd(load(builder, out, place(i, j)), start)
+                for (i, j), start in zip(places, starts, strict=True)
+            ]
         builder.branch(loop)
 
         builder.position_at_end(loop)
