@@ -31,7 +31,8 @@ class Encoder(nn.Module):
     def forward(self, src: Tensor, *others: Any, **named: Any) -> Tensor:
         """Encode."""
         attention = self.layers[0].self_attn
-        if others or named or not self._suits(src):
+        masked = any(v is not None and v is not False for v in (*others, *named.values()))
+        if masked or not self._suits(src):
             result: Tensor = self.module(src, *others, **named)
             return result
         x = src if attention.batch_first else src.transpose(0, 1)

@@ -114,6 +114,9 @@ def test_masks_other_precisions_and_long_sequences_are_left_to_torch(monkeypatch
     module.double()
     torch.testing.assert_close(ours(x.double()), module(x.double()))
     assert seen == []
+    module.float()
+    torch.testing.assert_close(ours(x, None, is_causal=False), module(x), rtol=1e-4, atol=1e-5)
+    assert len(seen) == 1
 
 
 def test_the_kernel_is_for_one_kind_of_layer_alone():
