@@ -168,7 +168,7 @@ class Compiled(SharedStacked):
             size = _kernel().TILE
             block, number = torch.empty(0), 0
             for batch in split.tiles(SEEN):
-                seen = self._seen_by_head(batch)
+                seen = self.chain.input(self.model, batch)
                 if number == 0:
                     block = seen.new_zeros(-(-split.size // size), seen.shape[1], size)
                 for start in range(0, len(seen), size):
