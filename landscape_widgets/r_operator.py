@@ -59,16 +59,21 @@ class Network:
         )  # fmt: skip
 
     @property
+    def count(self) -> float:
+        """What the sum of losses is divided by."""
+        return self.loss.count(self.targets)
+
+    @property
     def each(self) -> int:
         """Bytes that one example takes at most: h, δ, f', f'', and R h and R δ meanwhile."""
         widths = sum(layer.weight.tensor.shape[0] for layer in self.layers)
         return (self.inputs.shape[1] + 6 * widths) * self.inputs.element_size()
 
-    def mean(self, z: Tensor, place: slice) -> Tensor:
+    def mean(self, z: Tensor, targets: Tensor) -> Tensor:
         """Share of the mean loss that some examples have, from z_L (m, out)."""
         h = _applied(self.functions[-1], z)
         outputs = h[:, 0] if self.squeezed else h
-        return self.loss.total(outputs, self.targets[place]) / self.loss.count(self.targets)
+        return self.loss.total(outputs, targets) / self.count
 
 
 def read_network(
@@ -184,6 +189,8 @@ class _Point:
         δ_l.
     slopes, bends : lists of Tensors (m, out), or None where they are 1, or 0
         f'(z_l), and f''(z_l) ∘ W_{l+1}ᵀ δ_{l+1}, of each layer but the last.
+    curvature : callable
+        R z_L → R δ_L = ∇²ℓ R z_L. Where it is not written out, by double backward through the loss.
     """
 
     def __init__(
@@ -205,11 +212,7 @@ class _Point:
             self.bends.append(bend)
             with torch.no_grad():
                 z = _affine(h, weights[number], biases[number])
-        with torch.enable_grad():
-            self._z = z.requires_grad_()
-            loss = network.mean(self._z, place)
-            (self._gradient,) = torch.autograd.grad(loss, self._z, create_graph=True)
-        signal = self._gradient.detach()
+        signal = self._differentiate(network, z, network.targets[place])
         self.signals = [signal]
         for number in reversed(range(1, len(weights))):
             signal = signal @ weights[number]
@@ -232,11 +235,23 @@ class _Point:
             z.addmm_(moved[number], weights[number].T)
         return z, moved, bent
 
-    def curvature(self, z: Tensor) -> Tensor:
-        """∇²ℓ R z_L (m, out): the loss by itself is small, and left to double backward."""
-        if not self._gradient.requires_grad:
-            return torch.zeros_like(z)
-        return torch.autograd.grad(self._gradient, self._z, z, retain_graph=True)[0]
+    def _differentiate(self, network: Network, z: Tensor, targets: Tensor) -> Tensor:
+        """δ_L (m, out), and `curvature`."""
+        known = None
+        if not network.functions[-1] and not network.squeezed:
+            known = network.loss.curvature(z, targets)
+        with torch.enable_grad():
+            leaf = z.requires_grad_()
+            loss = network.mean(leaf, targets)
+            (gradient,) = torch.autograd.grad(loss, leaf, create_graph=known is None)
+        count = network.count
+        if known is not None:
+            self.curvature: Function = lambda moved: known(moved).div_(count)
+        else:
+            self.curvature = lambda moved: torch.autograd.grad(
+                gradient, leaf, moved, retain_graph=True
+            )[0]
+        return gradient.detach()
 
 
 def _affine(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -260,6 +275,8 @@ def _derivatives(
     """f(z), f'(z) and f''(z), each number by itself; None where f' is 1, and where f'' is 0."""
     if not functions:
         return z, None, None
+    if functions == (torch.relu_,):  # which all but always it is, and soon differentiated
+        return z.relu_(), (z > 0).to(z), None
     with torch.enable_grad():
         z = z.requires_grad_()
         h = _applied(functions, z)

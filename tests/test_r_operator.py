@@ -38,7 +38,13 @@ def _frozen():
     return model, torch.randn(50, 5), torch.randint(0, 4, (50,))
 
 
+def _numbers():
+    model = nn.Sequential(nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    return model, torch.randn(50, 5), torch.randn(50, 3)
+
+
 OWN = {
+    "numbers": _numbers,
     "smooth": _smooth,
     "binary": _binary,
     "frozen": _frozen,
