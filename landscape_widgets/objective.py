@@ -422,7 +422,8 @@ class Objective:
         if self.cluster is not None and self._sent:
             chunks = self.cluster.evaluate(self, basis, coefficients, options, cancelled)
         else:
-            chunks = self._evaluate_here(basis, coefficients, options, cancelled)
+            watched = progress is not ignore or cancelled is not never or on_chunk is not None
+            chunks = self._evaluate_here(basis, coefficients, options, cancelled, watched)
         parts: dict[int, Evaluation] = {}
         for start, part in chunks:
             parts[start] = part
@@ -518,13 +519,13 @@ class Objective:
         coefficients: FloatArray,
         options: dict[str, Any],
         cancelled: CancelCallback,
+        watched: bool,
     ) -> Iterator[tuple[int, Evaluation]]:
         call = Call.of(basis, coefficients)
         start = 0
         while start < len(coefficients) and not cancelled():
-            rows = coefficients[
-                start : start + self._pace.rows(len(coefficients), self.engine.group)
-            ]
+            count = self._pace.rows(len(coefficients), self.engine.group, watched=watched)
+            rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
                 part = self._evaluate_chunk(call, rows, **options)
             self._pin_anchor(rows, part)
