@@ -192,11 +192,13 @@ class CrossEntropy(MeanLoss):
         if outputs.ndim != 2:
             return None
         p = outputs.softmax(-1)
-        kept = self._aims(targets).kept
+        kept, own = self._aims(targets).kept, targets.view(-1, 1).long().clamp(min=0)
 
         def along(u: Tensor) -> Tensor:
-            product = p * u
-            product = product.addcmul_(p, product.sum(-1, keepdim=True), value=-1.0)
+            # (diag p − p pᵀ) u is the same with any number added to u. With 0 at each example's own
+            # class, whose p may be 1 but for rounding, nothing large has to cancel.
+            product = p * (u - u.gather(-1, own))
+            product.addcmul_(p, product.sum(-1, keepdim=True), value=-1.0)
             return product if kept is None else product.mul_(kept.view(-1, 1))
 
         return along

@@ -12,6 +12,7 @@ from torch import nn
 from landscape_widgets import hessian, objective, r_operator
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.hessian import GraphProduct
+from landscape_widgets.losses import CrossEntropy
 from landscape_widgets.objective import Objective
 from landscape_widgets.r_operator import ChainProduct
 from tests.evaluation import networks
@@ -119,6 +120,21 @@ def test_products_in_float32_are_as_good_as_those_by_double_backward():
 def _as_single(objective: Objective):
     (batch,) = objective.train.batches
     return batch.inputs.float(), batch.targets
+
+
+def test_the_curvature_of_examples_that_are_all_but_certain_is_accurate_in_float32():
+    generator = torch.Generator().manual_seed(0)
+    z, u = torch.randn(2, 40, 5, generator=generator)
+    y = torch.arange(40) % 5
+    z[torch.arange(40), y] += 12
+    along = CrossEntropy(2, 1).curvature(z, y)
+    assert along is not None
+    p = z.double().softmax(-1)
+    expected = torch.diag_embed(p) - p[:, :, None] * p[:, None]
+    expected = (expected @ u.double()[:, :, None])[:, :, 0]
+    # The classes' own entries are as small as the others, though p is near 1 there.
+    scale = expected.abs().amax(dim=1, keepdim=True)
+    assert float(((along(u).double() - expected).abs() / scale).max()) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["normalised mlp", "batch statistics", "own loss", "images"])
