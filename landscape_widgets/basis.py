@@ -116,7 +116,9 @@ class DenseBasis(Basis):
 
     def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
         columns = self.vectors[:, place]
-        return columns if directions is None else columns[list(directions)]
+        if directions is None or tuple(directions) == tuple(range(self.k)):
+            return columns
+        return columns[list(directions)]
 
     def combine(self, coefficients: npt.ArrayLike) -> Tensor:
         row = np.asarray(coefficients, dtype=np.float64)

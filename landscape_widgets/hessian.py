@@ -1,12 +1,14 @@
 """Products of a Hessian with vectors, and its extreme eigenpairs.
 
-The gradient g(θ) is differentiated once: H v = ∂(gᵀv)/∂θ is then one pass back through its graph,
-for as many vectors as there are. That graph is kept where it fits in memory, else it is built for
-each product and each tile of examples anew.
+For any model the gradient g(θ) is differentiated once: H v = ∂(gᵀv)/∂θ is then one pass back
+through its graph, for as many vectors as there are. That graph is kept where it fits in memory,
+else it is built for each product and each tile of examples anew. Chains of linear layers have a
+shorter way (`r_operator`).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,19 @@ TILE_BYTES = 16 << 20  # a pass through more than this leaves the caches
 Shares = Callable[[int | None], Iterator[Tensor]]
 
 
-class HessianProduct:
-    """v (P,) → H v (P,) at one θ, H the Hessian of a sum of shares.
+class HessianProduct(ABC):
+    """v (P,) → H v (P,) at one θ."""
+
+    @abstractmethod
+    def __call__(self, v: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def gradient(self) -> Tensor | None:
+        """The gradient (P,) that products are taken from, where it is kept."""
+
+
+class GraphProduct(HessianProduct):
+    """v (P,) → H v (P,) at one θ, H the Hessian of a sum of shares, by double backward.
 
     Parameters
     ----------
@@ -84,7 +97,6 @@ class HessianProduct:
         return torch.cat([part.reshape(-1) for part in total])
 
     def gradient(self) -> Tensor | None:
-        """The gradient (P,) that products are taken from, where it is kept."""
         if not self.kept:
             return None
         tiles = [torch.cat([part.detach().reshape(-1) for part in tile]) for tile in self.kept]

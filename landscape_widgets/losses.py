@@ -90,6 +90,10 @@ class MeanLoss(ABC):
         """How many examples the sum is over."""
         return float(len(targets))
 
+    def curvature(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """u → ∇²ℓ u, for ℓ the `total` and u of the outputs' shape; None where not written out."""
+        return None
+
     def mean(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean over these examples, differentiable, a scalar."""
         return self.total(outputs, targets) / self.count(targets)
@@ -184,6 +188,21 @@ class CrossEntropy(MeanLoss):
         losses = F.softplus(margins.logsumexp(-1)).double().where(flat != IGNORED, 0.0)
         return losses.reshape(*losses.shape[:-1], len(targets), -1).sum(-1)
 
+    def curvature(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor] | None:
+        if outputs.ndim != 2:
+            return None
+        p = outputs.softmax(-1)
+        kept, own = self._aims(targets).kept, targets.view(-1, 1).long().clamp(min=0)
+
+        def along(u: Tensor) -> Tensor:
+            # (diag p − p pᵀ) u is the same with any number added to u. With 0 at each example's own
+            # class, whose p may be 1 but for rounding, nothing large has to cancel.
+            product = p * (u - u.gather(-1, own))
+            product.addcmul_(p, product.sum(-1, keepdim=True), value=-1.0)
+            return product if kept is None else product.mul_(kept.view(-1, 1))
+
+        return along
+
     def _aims(self, targets: Tensor) -> _Aims:
         # The same tiles come back for every parameter vector.
         known: _Aims | None = self._known.get(targets, None)  # type: ignore[no-untyped-call]
@@ -246,6 +265,10 @@ class SquaredError(MeanLoss):
         lead = outputs.ndim - self.output_axes
         errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
         return errors.square().double().reshape(*errors.shape[:-1], len(targets), -1).mean(-1)
+
+    def curvature(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor] | None:
+        scale = 2.0 * len(targets) / targets.numel()
+        return lambda u: u * scale
 
 
 class BatchLoss:

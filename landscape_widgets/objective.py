@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -23,18 +25,21 @@ from landscape_widgets.data import Batch, Examples, read_data, take
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
-from landscape_widgets.evaluation.engine import Engine, check_strategy
+from landscape_widgets.evaluation.engine import AGREEMENT, COMPARED, Engine, check_strategy
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.hessian import HessianProduct, room
+from landscape_widgets.hessian import GraphProduct, HessianProduct, room
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
+from landscape_widgets.r_operator import ChainProduct, Network, read_network
 from landscape_widgets.reading import read_model
 from landscape_widgets.working_copy import check_model, working_copy
+
+logger = logging.getLogger(__name__)
 
 EACH_ELEMENTS = 1 << 23  # losses of single examples that are held at a time: 64 MiB
 TILE = 256  # examples that go through the model at a time
@@ -225,8 +230,10 @@ class Objective:
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a worker of a cluster needs: all but the lock and the cluster itself."""
-        return {**self.__dict__, "_lock": None, "cluster": None}
+        """What a worker of a cluster needs: all but the lock, and what it can find for itself."""
+        state = {**self.__dict__, "_lock": None, "cluster": None}
+        state.pop("_network", None)
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -301,18 +308,54 @@ class Objective:
     def hessian(self, theta: Tensor, *, keep: bool = True) -> HessianProduct:
         """Products with the Hessian at θ for many vectors: v (P,) → H v (P,).
 
-        The graph of the gradient is kept between them where it fits in memory; `keep=False`
-        never does, and takes a tile's memory.
+        What does not hang on v is kept between them where it fits in memory; `keep=False` never
+        does, and takes a tile's memory.
         """
         theta = self._take(theta)
+        space = room(self.device) if keep else 0
+        network = self._network if keep else None
+        if network is not None and network.each * self.train.size <= space:
+            return ChainProduct(network, theta)
+        # Re-estimated statistics are written to by whatever is evaluated in between.
+        space = space if self._inplace.prepare is None else 0
+        return self._by_graph(theta, lambda size: self._tiles("train", size), space)
+
+    @cached_property
+    def _network(self) -> Network | None:
+        """The model and its data as the R-operator wants them, if it is of that kind."""
+        if (
+            not isinstance(self.loss_function, MeanLoss)
+            or self.stochastic
+            or self._inplace.prepare is not None
+        ):
+            return None
+        split = self._splits["train"]
+        with self._lock:
+            network = read_network(self._copy, self.layout, self.loss_function, split)
+        if network is None:
+            return None
+        # What was read from the model's structure is to be known by its numbers.
+        few = list(split.part(COMPARED).tiles(None))
+        expected = self._by_graph(self.anchor, lambda size: few, 0)(self.anchor)
+        found = ChainProduct(network.part(COMPARED), self.anchor)(self.anchor)
+        if float((found - expected).norm()) <= AGREEMENT * float(expected.norm()):
+            return network
+        logger.warning("The R-operator finds another Hessian than double backward; it is not used.")
+        return None
+
+    def _by_graph(
+        self, theta: Tensor, tiles: Callable[[int | None], Iterable[Batch]], space: int
+    ) -> GraphProduct:
+        """Products with the Hessian of the mean loss on all that `tiles` gives."""
         weights = {
             name: part.clone().requires_grad_()
             for name, part in self.layout.unflatten(theta).items()
         }
-        count = sum(self._count(tile) for tile in self._tiles("train"))
+        sizes = [(self._count(tile), tile.size) for tile in tiles(None)]
+        count, examples = (sum(column) for column in zip(*sizes, strict=True))
 
-        def shares(tile_size: int | None) -> Iterator[Tensor]:
-            for tile in self._tiles("train", tile_size):
+        def shares(size: int | None) -> Iterator[Tensor]:
+            for tile in tiles(size):
                 yield self._mean(weights, tile) * (self._count(tile) / count)
 
         @contextmanager
@@ -321,12 +364,7 @@ class Objective:
                 self._settle(theta)
                 yield
 
-        # Re-estimated statistics are written to by whatever is evaluated in between.
-        may_stay = keep and self._inplace.prepare is None
-        return HessianProduct(
-            list(weights.values()), shares, self.train.size, around,
-            room(self.device) if may_stay else 0,
-        )  # fmt: skip
+        return GraphProduct(list(weights.values()), shares, int(examples), around, space)
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
@@ -384,7 +422,8 @@ class Objective:
         if self.cluster is not None and self._sent:
             chunks = self.cluster.evaluate(self, basis, coefficients, options, cancelled)
         else:
-            chunks = self._evaluate_here(basis, coefficients, options, cancelled)
+            watched = progress is not ignore or cancelled is not never or on_chunk is not None
+            chunks = self._evaluate_here(basis, coefficients, options, cancelled, watched)
         parts: dict[int, Evaluation] = {}
         for start, part in chunks:
             parts[start] = part
@@ -480,13 +519,13 @@ class Objective:
         coefficients: FloatArray,
         options: dict[str, Any],
         cancelled: CancelCallback,
+        watched: bool,
     ) -> Iterator[tuple[int, Evaluation]]:
         call = Call.of(basis, coefficients)
         start = 0
         while start < len(coefficients) and not cancelled():
-            rows = coefficients[
-                start : start + self._pace.rows(len(coefficients), self.engine.group)
-            ]
+            count = self._pace.rows(len(coefficients), self.engine.group, watched=watched)
+            rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
                 part = self._evaluate_chunk(call, rows, **options)
             self._pin_anchor(rows, part)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.tracing import trace
+from landscape_widgets.losses import call_model
 from landscape_widgets.parameters import ParameterLayout
 
 # Functions of single numbers; the modules among them keep no weights.
@@ -160,6 +162,18 @@ class Chain:
         """Where the tensors of the further layers lie in a parameter vector."""
         entries = [value for step in self.steps for value in vars(step).values()]
         return [e.place for e in entries if isinstance(e, Entry) and e.place is not None]
+
+    def input(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The first layer's input (m, ..., in), as the model makes it of the data alone."""
+        seen: list[Tensor] = []
+        handle = self.module.register_forward_pre_hook(
+            lambda module, arguments: seen.append(arguments[0])
+        )
+        try:
+            call_model(model, batch.inputs)
+        finally:
+            handle.remove()
+        return seen[0]
 
     def after_head(self, weights: Weights, h: Tensor) -> Tensor:
         """Outputs (r, features, m) from the first layer's pre-activations, which it overwrites."""

@@ -126,6 +126,7 @@ class Compiled(SharedStacked):
         super().__init__(model, chain, anchor, examples)
         self._bases: Store[Float32] = Store(allowance(anchor.device))
         self._blocks: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()
+        self._still: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()  # products of θ* itself
         self._targets: WeakKeyDictionary[Split, npt.NDArray[np.int32]] = WeakKeyDictionary()
         self._plans: dict[bool, _Plan] = {}
 
@@ -142,7 +143,7 @@ class Compiled(SharedStacked):
             size = _kernel().TILE
             block, number = torch.empty(0), 0
             for batch in split.tiles(SEEN):
-                seen = self._seen_by_head(batch)
+                seen = self.chain.input(self.model, batch)
                 if number == 0:
                     block = seen.new_zeros(-(-split.size // size), seen.shape[1], size)
                 for start in range(0, len(seen), size):
@@ -214,12 +215,17 @@ class Compiled(SharedStacked):
 
     def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
         """One tensor (k + 1, tiles, features, examples) for all tiles."""
-        matrix, bias = self._head_of(call, columns)
-        block = self._block(split)
-        k, features = len(columns) + 1, len(matrix) // (len(columns) + 1)
-        products = matrix.new_empty(k, len(block), features, block.shape[2])
-        for number, inputs in enumerate(block):
-            products[:, number] = torch.addmm(bias, matrix, inputs).view(k, features, -1)
+        block, k = self._block(split), len(columns) + 1
+        matrix, bias = (part.view(k, 1, -1, part.shape[1]) for part in self._head_of(call, columns))
+        products = matrix.new_empty(k, len(block), matrix.shape[2], block.shape[2])
+        still = self._still.get(split)
+        if still is not None:
+            products[0] = still
+        for number in range(0 if still is None else 1, k):
+            everywhere = matrix[number].expand(len(block), -1, -1)
+            torch.baddbmm(bias[number], everywhere, block, out=products[number])
+        if still is None:
+            self._still[split] = products[0].clone()
         return [products], drop_infinite([products])
 
     def _entries(self, call: Call, split: Split, shared: bool) -> tuple[Float32, Float32]:

@@ -17,7 +17,6 @@ from landscape_widgets.evaluation.memory import allowance
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, vectors_at
-from landscape_widgets.losses import call_model
 
 TILE = 512  # examples side by side in a matrix product
 # Activations of one product: 1 MiB in float32, what a core's second-level cache holds.
@@ -65,27 +64,15 @@ class Stacked(Strategy):
         """Whether examples are plain rows of features that may be cut, and kept transposed."""
         if not split.separable or not split.on_device:
             return False
-        features = self._seen_by_head(take(split.examples.batches[0], slice(0, 2)))
+        features = self.chain.input(self.model, take(split.examples.batches[0], slice(0, 2)))
         needed = split.size * features.shape[-1] * features.element_size()
         return features.ndim == 2 and needed < allowance(self.anchor.device)
-
-    def _seen_by_head(self, batch: Batch) -> Tensor:
-        """The first layer's input, which depends on the data alone."""
-        seen: list[Tensor] = []
-        handle = self.chain.module.register_forward_pre_hook(
-            lambda module, arguments: seen.append(arguments[0])
-        )
-        try:
-            call_model(self.model, batch.inputs)
-        finally:
-            handle.remove()
-        return seen[0]
 
     def _features(self, split: Split) -> list[Tensor]:
         """The first layer's input (in, examples) on each tile."""
         if split not in self._inputs:
             self._inputs[split] = [
-                self._seen_by_head(tile).T.contiguous() for tile in split.tiles(TILE)
+                self.chain.input(self.model, tile).T.contiguous() for tile in split.tiles(TILE)
             ]
         return self._inputs[split]
 

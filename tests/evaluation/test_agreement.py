@@ -71,6 +71,25 @@ def directions(case: Case, k: int) -> torch.Tensor:
     return torch.randn(k, size, generator=torch.Generator().manual_seed(1)) * 0.3
 
 
+@pytest.mark.parametrize("name", sorted(FOR["compiled"]))
+def test_what_is_kept_of_one_basis_and_split_does_not_spoil_the_next(name):
+    case = make(name)
+    other = case._replace(inputs=case.inputs.flip(0) * 0.9)
+    data, val_data = (case.inputs, case.targets), (other.inputs, other.targets)
+    objective = Objective(case.model, data, val_data=val_data, strategy="compiled")
+    first, second = directions(case, 2)
+    infinite = torch.full_like(first, torch.inf)
+    rows = np.linspace(-1, 1, 40)[:, None]
+    for vectors in (torch.stack([infinite]), first[None], second[None]):
+        found = objective.evaluate(DenseBasis(vectors), rows)
+        assert objective.engine.last == "compiled"
+        if vectors.isfinite().all():
+            np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=2e-5)
+            np.testing.assert_allclose(
+                found.val_losses, plain_losses(other, vectors, rows), rtol=2e-5
+            )
+
+
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_agrees_with_the_plain_loop(strategy, name):
