@@ -18,7 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from landscape_widgets.evaluation.rewrite import BlockMaximum, Folded, Versions, is_relu, is_sum
+from landscape_widgets.evaluation.rewrite import (
+    BlockMaximum,
+    Folded,
+    Versions,
+    copied,
+    is_relu,
+    is_sum,
+)
 
 # Sums of numbers below it are finite in float32.
 LARGEST = 1e37
@@ -116,9 +123,7 @@ def blocked(program: fx.GraphModule, *, part: bool = False) -> fx.GraphModule | 
 
     Of a `part` of a program that does not, they may: its weights are laid out for it.
     """
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, {}))
-    blocker = _Blocker(fx.GraphModule(program, graph))
+    blocker = _Blocker(copied(program))
     blocker.block()
     few = blocker.crossings <= blocker.convolutions
     return blocker.program if blocker.convolutions and (few or part) else None

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from landscape_widgets.evaluation.rewrite import Folded
+from landscape_widgets.evaluation.rewrite import Folded, copied
 
 _AFFINE = (
     nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d,
@@ -77,9 +77,7 @@ class _Cutter:
     def __init__(
         self, program: fx.GraphModule, moving: Set[str], names: dict[int, str], affine: bool
     ) -> None:
-        graph = fx.Graph()
-        graph.output(graph.graph_copy(program.graph, {}))
-        self.program = fx.GraphModule(program, graph)
+        self.program = copied(program)
         self.modules = dict(program.named_modules(remove_duplicate=False))
         self.moving, self.names = moving, names
         if affine:

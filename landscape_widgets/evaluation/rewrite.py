@@ -113,6 +113,13 @@ def as_program(model: nn.Module) -> fx.GraphModule | None:
     return None if graph is None else fx.GraphModule(model, graph)
 
 
+def copied(program: fx.GraphModule) -> fx.GraphModule:
+    """A program of the same modules, whose graph may be changed."""
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    return fx.GraphModule(program, graph)
+
+
 def is_relu(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether a node, which calls this module if any, is a ReLU."""
     if module is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.kernels import load, share_out
-from landscape_widgets.evaluation.rewrite import Folded, Versions, is_relu, is_sum
+from landscape_widgets.evaluation.rewrite import Folded, Versions, copied, is_relu, is_sum
 from landscape_widgets.losses import call_model
 
 Float32 = npt.NDArray[np.float32]
@@ -164,9 +164,8 @@ def by_winograd(model: nn.Module, anchor: Tensor, few: Batch) -> bool:
 
 def winograd(program: fx.GraphModule) -> fx.GraphModule:
     """A program that does the same, its convolutions of 3×3 by the kernel."""
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, {}))
-    program = fx.GraphModule(program, graph)
+    program = copied(program)
+    graph = program.graph
     modules = dict(program.named_modules(remove_duplicate=False))
 
     def module_of(node: fx.Node) -> nn.Module | None:
