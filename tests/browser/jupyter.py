@@ -134,6 +134,24 @@ class Notebook:
         self.errors.clear()
         return found
 
+    def set_theme(self, theme: str) -> None:
+        """Change to JupyterLab's "Light" or "Dark" theme, and wait until that is all over.
+
+        JupyterLab removes the splash of a theme 200 ms after it came, and removes it twice, which
+        is an error on the console, where another theme came meanwhile.
+        """
+        name = f"JupyterLab {theme}"
+        self.page.evaluate(
+            "(name) => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})"
+            ".then(() => null)",
+            name,
+        )
+        self.page.wait_for_function(
+            """(name) => document.body.dataset.jpThemeName === name
+              && !document.getElementById('jupyterlab-splash')""",
+            arg=name,
+        )
+
     def run_all(self) -> None:
         """Run all cells, without waiting for them to end."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")

@@ -65,13 +65,9 @@ def test_what_is_not_selected_is_faint_but_seen_on_white_and_on_black(
 ) -> None:
     notebook.ask("setattr(w, 'selected', (17, 300))")
     expect(notebook.part("selection")).to_contain_text("2 samples")
-    theme = """async (theme) => {
-      const name = `JupyterLab ${theme}`;
-      await window.jupyterapp.commands.execute('apputils:change-theme', {theme: name});
-    }"""
     try:
         for name, background in (("Light", "rgb(255, 255, 255)"), ("Dark", "rgb(17, 17, 17)")):
-            notebook.page.evaluate(theme, name)
+            notebook.set_theme(name)
             root = notebook.page.locator(".lw-root")
             expect(root).to_have_css("background-color", background)
             looks = notebook.page.evaluate(
@@ -87,4 +83,4 @@ def test_what_is_not_selected_is_faint_but_seen_on_white_and_on_black(
             chosen = [contrast(stroke, 1.0, background) for stroke, _ in faint]
             assert min(chosen) > 1.7 * max(outlines)
     finally:
-        notebook.page.evaluate(theme, "Light")
+        notebook.set_theme("Light")
