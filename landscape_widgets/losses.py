@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,21 @@ def call_model(model: Callable[..., Any], inputs: Any) -> Any:
     if isinstance(inputs, (tuple, list)):
         return model(*inputs)
     return model(inputs)
+
+
+def call_watched(
+    model: nn.Module,
+    inputs: Any,
+    modules: Iterable[nn.Module],
+    watch: Callable[[Any, tuple[Any, ...], Any], None],
+) -> None:
+    """Run a model while `watch(module, arguments, output)` is called for some of its modules."""
+    handles = [module.register_forward_hook(watch) for module in modules]
+    try:
+        call_model(model, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def main_output(outputs: Any) -> Tensor:

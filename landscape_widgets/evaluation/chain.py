@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.tracing import trace
-from landscape_widgets.losses import call_model
+from landscape_widgets.losses import call_watched
 from landscape_widgets.parameters import ParameterLayout
 
 # Functions of single numbers; the modules among them keep no weights.
@@ -166,13 +166,10 @@ class Chain:
     def input(self, model: nn.Module, batch: Batch) -> Tensor:
         """The first layer's input (m, ..., in), as the model makes it of the data alone."""
         seen: list[Tensor] = []
-        handle = self.module.register_forward_pre_hook(
-            lambda module, arguments: seen.append(arguments[0])
-        )
-        try:
-            call_model(model, batch.inputs)
-        finally:
-            handle.remove()
+        call_watched(
+            model, batch.inputs, [self.module],
+            lambda module, arguments, output: seen.append(arguments[0]),
+        )  # fmt: skip
         return seen[0]
 
     def after_head(self, weights: Weights, h: Tensor) -> Tensor:

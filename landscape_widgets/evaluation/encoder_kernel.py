@@ -17,11 +17,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from landscape_widgets.evaluation.registers import (
-    ABREAST,
+    DEPTH,
     LANES,
-    NUMBERS,
+    PANEL,
     WORD,
     block,
+    call,
     compiled,
     constant,
     exponential,
@@ -30,10 +31,8 @@ from landscape_widgets.evaluation.registers import (
     store,
 )
 
-PANEL = LANES * ABREAST  # columns of a product
 TOKENS = 64  # in a tile, where sequences are that short
 ROWS, SOME = 6, 8  # of a block of a product of `ABREAST` registers abreast, and of one
-DEPTH = 128  # features that are added up at a time: a panel of them stays in the first cache
 
 F1, F2, F3 = float32[::1], float32[:, ::1], float32[:, :, ::1]
 
@@ -158,9 +157,6 @@ def _normalise(context, x, step, rows, gain, shift, eps, out):  # type: ignore[n
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x, step, rows, gain, shift, eps, out = arguments
-        kind = ir.FunctionType(NUMBERS, (NUMBERS,))
-        declare: Any = cgutils.get_or_insert_function
-        root = declare(builder.module, kind, f"llvm.sqrt.v{LANES}f32")
         one = constant(1.0)
         share = builder.fdiv(one, spread(builder, builder.sitofp(rows, ir.FloatType())))
 
@@ -182,7 +178,7 @@ def _normalise(context, x, step, rows, gain, shift, eps, out):  # type: ignore[n
 
         mean = builder.fmul(_for_each(builder, rows, add, constant(0.0)), share)
         variance = builder.fmul(_for_each(builder, rows, add_square, constant(0.0)), share)
-        sigma = builder.call(root, (builder.fadd(variance, spread(builder, eps)),))
+        sigma = call(builder, "sqrt", builder.fadd(variance, spread(builder, eps)))
         _for_each(builder, rows, scaled, builder.fdiv(one, sigma))
         return context.get_dummy_value()
 

@@ -80,11 +80,11 @@ class InPlace(Strategy):
         displacements = displacements_at(call.basis, rows, self.anchor.device)
         for number, displacement in enumerate(displacements):
             model, tiles = self.at(displacement), split.tiles(self.tile)
-            if may_wait(split, accumulator):
-                outputs = (call_model(model, tile.inputs) for tile in tiles)
-                add_together(outputs, split, self.tile, accumulator, number)
-            else:
+            if isinstance(accumulator.loss, ModelLoss):
                 add_losses(model, tiles, accumulator, number)
+            else:
+                found = ((call_model(model, tile.inputs), tile) for tile in tiles)
+                add_found(found, split, self.tile, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
@@ -111,16 +111,22 @@ def add_losses(
             add_outputs(call_model(model, tile.inputs), tile, accumulator, row)
 
 
-def may_wait(split: Split, accumulator: Accumulator) -> bool:
-    """Whether losses of several tiles may be taken at once."""
-    return isinstance(accumulator.loss, MeanLoss) and split.separable and split.on_device
-
-
-def add_together(
-    found: Iterable[Any], split: Split, size: int, accumulator: Accumulator, row: int
+def add_found(
+    found: Iterable[tuple[Any, Batch]],
+    split: Split,
+    size: int,
+    accumulator: Accumulator,
+    row: int,
 ) -> None:
-    """Add what one model returned for each tile of `size`, several tiles at a time."""
-    outputs: Iterator[Tensor] = (main_output(widened(each)) for each in found)
+    """Add what one model returned for each tile of `size` examples to row `row` of `accumulator`.
+
+    Losses of several tiles are taken at once where they may be.
+    """
+    if not (isinstance(accumulator.loss, MeanLoss) and split.separable and split.on_device):
+        for each, tile in found:
+            add_outputs(each, tile, accumulator, row)
+        return
+    outputs: Iterator[Tensor] = (main_output(widened(each)) for each, _ in found)
     first = next(outputs)
     several = max(1, OUTPUTS // first.numel())
     outputs = chain([first], outputs)

@@ -37,7 +37,8 @@ def _registers() -> tuple[int, int, bool]:
 
 
 LANES, ABREAST, FUSED = _registers()
-
+PANEL = LANES * ABREAST  # columns of a block
+DEPTH = 128  # products that are added up at a time: a panel of so many rows stays near the core
 
 NUMBERS, WORD = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
 
@@ -70,12 +71,15 @@ def spread(builder: Any, x: Any) -> Any:
     return builder.shuffle_vector(one, nothing, first)
 
 
-def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    if not FUSED:
-        return builder.fadd(c, builder.fmul(a, b))
-    kind = ir.FunctionType(NUMBERS, (NUMBERS,) * 3)
+def call(builder: Any, name: str, *arguments: Any) -> Any:
+    """LLVM's own function of this name, of vectors."""
+    kind = ir.FunctionType(NUMBERS, [NUMBERS] * len(arguments))
     declare: Any = cgutils.get_or_insert_function
-    return builder.call(declare(builder.module, kind, f"llvm.fma.v{LANES}f32"), (a, b, c))
+    return builder.call(declare(builder.module, kind, f"llvm.{name}.v{LANES}f32"), arguments)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, "fma", a, b, c) if FUSED else builder.fadd(c, builder.fmul(a, b))
 
 
 def positive(builder: Any, x: Any, rectified: Any) -> Any:
@@ -168,10 +172,7 @@ def exponential(builder: Any, x: Any) -> Any:
     x = builder.fmul(x, constant(LOG2_E))
     least = constant(-127.0)
     x = builder.select(builder.fcmp_ordered("<", x, least), least, x)
-    floor: Any = cgutils.get_or_insert_function
-    kind = ir.FunctionType(NUMBERS, (NUMBERS,))
-    half_up = builder.fadd(x, constant(0.5))
-    whole = builder.call(floor(builder.module, kind, f"llvm.floor.v{LANES}f32"), (half_up,))
+    whole = call(builder, "floor", builder.fadd(x, constant(0.5)))
     f = builder.fsub(x, whole)
     series = constant(SERIES[-1])
     for coefficient in reversed(SERIES[:-1]):

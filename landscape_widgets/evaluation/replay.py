@@ -19,7 +19,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.fused import Fused
-from landscape_widgets.evaluation.inplace import InPlace, add_outputs, add_together, may_wait
+from landscape_widgets.evaluation.inplace import InPlace, add_found
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.precision import exact
@@ -153,12 +153,9 @@ class Replay(Strategy):
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
         displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
         for number, (row, moved) in enumerate(zip(rows, displacements, strict=True)):
-            found = self._outputs(call, row, moved, split)
-            if may_wait(split, accumulator):
-                add_together(found, split, self.inplace.tile, accumulator, number)
-            else:
-                for outputs, tile in zip(found, split.tiles(self.inplace.tile), strict=True):
-                    add_outputs(outputs, tile, accumulator, number)
+            outputs, size = self._outputs(call, row, moved, split), self.inplace.tile
+            found = zip(outputs, split.tiles(size), strict=True)
+            add_found(found, split, size, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.memory import free_memory
-from landscape_widgets.losses import call_model
+from landscape_widgets.losses import call_watched
 
 UNKNOWN = 256  # examples, for a model that does not let its layers be watched
 FEWEST = 8  # with fewer, matrix products become thin
@@ -34,12 +34,7 @@ def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
             if isinstance(value, Tensor):
                 largest = max(largest, value.nbytes)
 
-    handles = [module.register_forward_hook(watch) for module in model.modules()]
-    try:
-        call_model(model, few.inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    call_watched(model, few.inputs, model.modules(), watch)
     most = CUDA_MOST if device.type == "cuda" else CPU_BYTES
     budget = min(most, int(free_memory(device) * SHARE))
     count = budget * few.size // largest

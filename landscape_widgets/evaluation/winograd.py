@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.kernels import load, share_out
 from landscape_widgets.evaluation.rewrite import Folded, Versions, copied, is_relu, is_sum
-from landscape_widgets.losses import call_model
+from landscape_widgets.losses import call_watched
 
 Float32 = npt.NDArray[np.float32]
 
@@ -150,12 +150,7 @@ def by_winograd(model: nn.Module, anchor: Tensor, few: Batch) -> bool:
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     if not any(is_for(layer) for layer in layers):
         return False
-    handles = [layer.register_forward_hook(watch) for layer in layers]
-    try:
-        call_model(model, few.inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    call_watched(model, few.inputs, layers, watch)
     if work[True] <= MOSTLY * sum(work.values()):
         return False
     load("winograd_kernel")

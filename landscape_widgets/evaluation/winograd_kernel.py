@@ -21,9 +21,10 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from landscape_widgets.evaluation.registers import (
-    ABREAST,
+    DEPTH,
     LANES,
     NUMBERS,
+    PANEL,
     WORD,
     block,
     compiled,
@@ -33,9 +34,7 @@ from landscape_widgets.evaluation.registers import (
 )
 
 PLACES = 16
-PANEL = LANES * ABREAST  # channels of the output that are computed side by side
 ROWS = 6  # tiles in a block of a product: as many sums as there are registers for
-DEPTH = 128  # channels of the input that are added up at a time: their panel stays near
 
 F1, F3, F4 = float32[::1], float32[:, :, ::1], float32[:, :, :, ::1]
 
