@@ -116,9 +116,13 @@ class DenseBasis(Basis):
 
     def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
         columns = self.vectors[:, place]
-        if directions is None or tuple(directions) == tuple(range(self.k)):
+        if directions is None:
             return columns
-        return columns[list(directions)]
+        numbers = list(map(int, directions))
+        first, last = (numbers[0], numbers[-1] + 1) if numbers else (0, 0)
+        if numbers == list(range(first, last)):  # of which no copy is needed
+            return columns[first:last]
+        return columns[numbers]
 
     def combine(self, coefficients: npt.ArrayLike) -> Tensor:
         row = np.asarray(coefficients, dtype=np.float64)

@@ -79,7 +79,8 @@ class Double:
     def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
         assert self._inplace is not None
         accumulator = Accumulator(self.loss, {}, None, 1)
-        add_losses(self._inplace.at(call.basis.combine(row)), tiles, accumulator, 0)
+        for model in self._inplace.at(call.basis, row[None]):
+            add_losses(model, tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])
 
     def _begin(self, split: Split) -> bool:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.precision import widened
+from landscape_widgets.evaluation.precision import exact, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
 from landscape_widgets.losses import BatchLoss, MeanLoss, ModelLoss, call_model, main_output
@@ -66,20 +67,46 @@ class InPlace(Strategy):
         return self.model
 
     @torch.no_grad()
-    def at(self, displacement: Tensor) -> nn.Module:
-        """Put the weights θ* + displacement (P,) into the working copy, and return it."""
-        places = self.layout.slices()
-        for (_, place, shape), tensor in zip(places, self.tensors, strict=True):
-            # Tensor by tensor: of a large model a further vector of all of them is a lot.
-            moved = self.anchor[place].to(tensor.dtype).view(shape)
-            torch.add(moved, displacement[place].to(moved).view(shape), out=tensor.detach())
-        return self._prepared()
+    def at(self, basis: Basis, rows: FloatArray) -> Iterator[nn.Module]:
+        """Yield the working copy with the weights θ* + Σ_j c_j b_j for each of `rows` (r, k)."""
+        if isinstance(basis, DenseBasis) and basis.vectors.device == self.anchor.device:
+            for row in rows:
+                self._move_along(basis, row)
+                yield self._prepared()
+        else:
+            for displacement in displacements_at(basis, rows, self.anchor.device):
+                self._move_by(displacement)
+                yield self._prepared()
+
+    # Tensor by tensor: of a large model a further vector of all of them is a lot.
+
+    def _move_along(self, basis: DenseBasis, row: FloatArray) -> None:
+        used = np.flatnonzero(row).tolist()
+        for place, tensor in self._places():
+            columns = basis.columns(place, used)
+            kind = torch.promote_types(columns.dtype, tensor.dtype)
+            c = torch.as_tensor(row[used], dtype=kind, device=tensor.device)
+            start, out = self.anchor[place].to(kind), None
+            if kind == tensor.dtype and tensor.is_contiguous():
+                out = tensor.view(-1)
+            with exact(tensor.device):
+                moved = torch.addmv(start, columns.to(kind).T, c, out=out)
+            if out is None:
+                tensor.copy_(moved.view(tensor.shape))
+
+    def _move_by(self, displacement: Tensor) -> None:
+        for place, tensor in self._places():
+            moved = self.anchor[place].to(tensor.dtype).view(tensor.shape)
+            torch.add(moved, displacement[place].to(moved).view(tensor.shape), out=tensor)
+
+    def _places(self) -> Iterator[tuple[slice, Tensor]]:
+        slices = (place for _, place, _ in self.layout.slices())
+        return zip(slices, (tensor.detach() for tensor in self.tensors), strict=True)
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        displacements = displacements_at(call.basis, rows, self.anchor.device)
-        for number, displacement in enumerate(displacements):
-            model, tiles = self.at(displacement), split.tiles(self.tile)
+        for number, model in enumerate(self.at(call.basis, rows)):
+            tiles = split.tiles(self.tile)
             if isinstance(accumulator.loss, ModelLoss):
                 add_losses(model, tiles, accumulator, number)
             else:
@@ -89,8 +116,7 @@ class InPlace(Strategy):
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
         found = []
-        for displacement in displacements_at(call.basis, rows, self.anchor.device):
-            model = self.at(displacement)
+        for model in self.at(call.basis, rows):
             tiles = split.tiles(self.tile)
             found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
         return torch.stack(found)

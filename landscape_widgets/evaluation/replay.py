@@ -24,7 +24,7 @@ from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.strategy import Strategy, displacements_at, gather
+from landscape_widgets.evaluation.strategy import Strategy, gather
 from landscape_widgets.losses import call_model, main_output
 
 WORTHWHILE = 2  # rows that a pass of the data must serve
@@ -135,33 +135,28 @@ class Replay(Strategy):
         if self.inplace.prepare is not None:
             self.inplace.prepare(self.inplace.model)
 
-    def _outputs(
-        self, call: Call, row: FloatArray, displacement: Tensor, split: Split
-    ) -> Iterator[Any]:
-        """What the model returns for each tile."""
+    def _outputs(self, call: Call, rows: FloatArray, split: Split) -> Iterator[Iterator[Any]]:
+        """What the model returns for each tile, at each of `rows`."""
         tiles, infinite = self._shared.get(
             call.basis, split, call.used, lambda: self._share_exactly(call, split), _bytes_of
         )
         halves = self._cut(call)
-        self.inplace.at(displacement)
-        c = self.inplace.anchor.new_ones(1)
+        cs = self.inplace.anchor.new_ones(len(rows), 1)
         if halves.layers:
-            c = poison(with_one(row[None], call.used, self.inplace.anchor), infinite)[0]
-        return (halves.after(*tile.values(c)) for tile in tiles)
+            cs = poison(with_one(rows, call.used, self.inplace.anchor), infinite)
+        for c, _ in zip(cs, self.inplace.at(call.basis, rows), strict=True):
+            yield (halves.after(*tile.values(c)) for tile in tiles)
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
-        for number, (row, moved) in enumerate(zip(rows, displacements, strict=True)):
-            outputs, size = self._outputs(call, row, moved, split), self.inplace.tile
+        size = self.inplace.tile
+        for number, outputs in enumerate(self._outputs(call, rows, split)):
             found = zip(outputs, split.tiles(size), strict=True)
             add_found(found, split, size, accumulator, number)
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
-        displacements = displacements_at(call.basis, rows, self.inplace.anchor.device)
-        pairs = zip(rows, displacements, strict=True)
-        found = [[main_output(o) for o in self._outputs(call, *pair, split)] for pair in pairs]
+        found = [[main_output(o) for o in tiles] for tiles in self._outputs(call, rows, split)]
         return torch.stack([gather(tiles) for tiles in found])
 
 
