@@ -18,14 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from landscape_widgets.evaluation.rewrite import (
-    BlockMaximum,
-    Folded,
-    Versions,
-    copied,
-    is_relu,
-    is_sum,
-)
+from landscape_widgets.evaluation.rewrite import BlockMaximum, Folded, copied, is_relu, is_sum
+from landscape_widgets.evaluation.versions import Versions
 
 # Sums of numbers below it are finite in float32.
 LARGEST = 1e37

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.kernels import load, share_out
+from landscape_widgets.evaluation.versions import Versions
+
+Float32 = npt.NDArray[np.float32]
 
 LONGEST = 512  # tokens: a head's scores of a longer sequence leave the core's cache
 
@@ -27,6 +31,9 @@ class Encoder(nn.Module):
         self.module = module
         self.layers: list[Any] = layers_of(module)
         self.norm = getattr(module, "norm", None)
+        self._versions = Versions()
+        self._vectors: Float32 = np.empty((0, 0), np.float32)
+        self._eps = np.array([(a.norm1.eps, a.norm2.eps) for a in self.layers], np.float32)
 
     def forward(self, src: Tensor, *others: Any, **named: Any) -> Tensor:
         """Encode."""
@@ -50,15 +57,15 @@ class Encoder(nn.Module):
 
     def _encode(self, x: Tensor) -> Tensor:
         kernel, y, first = load_kernel(), torch.empty_like(x), self.layers[0]
-        matrices = [[matrix.detach() for matrix in _matrices(layer)] for layer in self.layers]
-        addresses = np.array([[m.data_ptr() for m in some] for some in matrices], np.int64)
-        vectors = torch.stack([torch.cat(_vectors(layer)) for layer in self.layers]).detach()
-        eps = np.array([(a.norm1.eps, a.norm2.eps) for a in self.layers], np.float32)
+        addresses = [[m.data_ptr() for m in _matrices(layer)] for layer in self.layers]
+        vectors = [vector for layer in self.layers for vector in _vectors(layer)]
+        if self._versions.have_changed(*vectors):  # weights serve many tiles
+            self._vectors = _side_by_side(self.layers)
 
         def some(part: slice) -> None:
             kernel.encode(
-                x[part].numpy(), y[part].numpy(), addresses, vectors.numpy(),
-                first.self_attn.num_heads, first.linear1.out_features, first.norm_first, eps,
+                x[part].numpy(), y[part].numpy(), np.array(addresses), self._vectors,
+                first.self_attn.num_heads, first.linear1.out_features, first.norm_first, self._eps,
             )  # fmt: skip
 
         share_out(some, slice(0, len(x)))
@@ -73,17 +80,28 @@ def _matrices(layer: Any) -> tuple[Tensor, ...]:
     )  # fmt: skip
 
 
-def _vectors(layer: Any) -> list[Tensor]:
-    """Biases of the matrices, zeros where there are none, and gains and shifts."""
-    attention, norms = layer.self_attn, (layer.norm1, layer.norm2)
-    biases = (
-        attention.in_proj_bias, attention.out_proj.bias, layer.linear1.bias, layer.linear2.bias
+def _vectors(layer: Any) -> tuple[Tensor | None, ...]:
+    """Biases of the matrices, and gains and shifts."""
+    attention, a, b = layer.self_attn, layer.norm1, layer.norm2
+    return (
+        attention.in_proj_bias, attention.out_proj.bias, layer.linear1.bias, layer.linear2.bias,
+        a.weight, a.bias, b.weight, b.bias,
     )  # fmt: skip
-    pairs = [
-        *zip(biases, _matrices(layer), strict=True),
-        *((vector, norm.weight) for norm in norms for vector in (norm.weight, norm.bias)),
-    ]
-    return [like.new_zeros(len(like)) if v is None else v for v, like in pairs]
+
+
+def _side_by_side(layers: list[Any]) -> Float32:
+    """All vectors of each layer, zeros where there is none: (layers, 9 features + hidden)."""
+    first = layers[0]
+    features, hidden = first.self_attn.embed_dim, first.linear1.out_features
+    sizes = 3 * features, features, hidden, *[features] * 5
+    rows = [
+        torch.cat([
+            torch.zeros(n) if vector is None else vector.detach()
+            for n, vector in zip(sizes, _vectors(layer), strict=True)
+        ])
+        for layer in layers
+    ]  # fmt: skip
+    return torch.stack(rows).numpy()
 
 
 def load_kernel() -> Any:
@@ -103,6 +121,8 @@ def is_for(module: nn.Module) -> bool:
         return False
     if any(m._forward_hooks or m._forward_pre_hooks or m.training for m in module.modules()):
         return False
+    if not all(map(_is_usual, layers)):
+        return False
     if any(m.is_contiguous() is False for layer in layers for m in _matrices(layer)):
         return False
     forms = {
@@ -113,6 +133,20 @@ def is_for(module: nn.Module) -> bool:
         for layer in layers
     }  # fmt: skip
     return len(forms) == 1 and next(iter(forms))[-1] == 1
+
+
+def _is_usual(layer: Any) -> bool:
+    """Whether the parts of a layer are those that torch gave it."""
+    attention = layer.self_attn
+    return (
+        type(attention) is nn.MultiheadAttention
+        and attention.in_proj_weight is not None
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and all(type(linear) is nn.Linear for linear in (layer.linear1, layer.linear2))
+        and all(type(norm) is nn.LayerNorm for norm in (layer.norm1, layer.norm2))
+        and all(norm.weight is not None for norm in (layer.norm1, layer.norm2))
+    )
 
 
 def with_encoders(model: nn.Module) -> nn.Module | None:

@@ -29,6 +29,7 @@ from landscape_widgets.evaluation.registers import (
     load,
     spread,
     store,
+    transpose,
 )
 
 TOKENS = 64  # in a tile, where sequences are that short
@@ -195,6 +196,31 @@ def normalise(x, gain, shift, eps, out):  # type: ignore[no-untyped-def]
         _normalise(source, tokens, features, a, b, eps, to)  # type: ignore[call-arg]
 
 
+@compiled([(float32[:, :], float32[:, :])])
+def turn(x, out):  # type: ignore[no-untyped-def]
+    """out = xᵀ, of rows that are each in one piece."""
+    rows, columns = x.shape
+    whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
+    source, to = int64(x.ctypes.data), int64(out.ctypes.data)
+    x_step, out_step = x.strides[0] // 4, out.strides[0] // 4
+    for i in range(0, whole_rows, LANES):
+        for j in range(0, whole_columns, LANES):
+            transpose(  # type: ignore[call-arg]
+                source + 4 * (i * x_step + j), x_step, to + 4 * (j * out_step + i), out_step
+            )  # fmt: skip
+    for i in range(rows):
+        for j in range(whole_columns if i < whole_rows else 0, columns):
+            out[j, i] = x[i, j]
+
+
+@compiled([(int64, int64)])
+def room(rows, columns):  # type: ignore[no-untyped-def]
+    """Zeros (rows, columns) that begin where a vector may."""
+    numbers = np.zeros(rows * columns + LANES, np.float32)
+    start = -(int64(numbers.ctypes.data) // 4) % LANES
+    return numbers[start : start + rows * columns].reshape((rows, columns))
+
+
 @compiled([(F3, F3, int64[:, ::1], F2, int64, int64, boolean, float32[:, ::1])])
 def encode(  # type: ignore[no-untyped-def]
     x, y, weights, vectors, heads, hidden, norm_first, eps
@@ -220,18 +246,15 @@ def encode(  # type: ignore[no-untyped-def]
     several = max(1, TOKENS // padded)
     tokens = several * padded
     tokens += -tokens % PANEL
-    one, two = np.zeros((features, tokens), np.float32), np.empty((features, tokens), np.float32)
-    wide = np.empty((max(hidden, 3 * features), tokens), np.float32)
+    one, two = room(features, tokens), room(features, tokens)
+    wide = room(max(hidden, 3 * features), tokens)
     qkv, inner = wide[: 3 * features], wide[:hidden]
-    scores = np.empty((length, padded), np.float32)
+    scores = room(length, padded)
     zeros = np.zeros(SOME, np.float32)
     for first in range(0, sequences, several):
         count = min(several, sequences - first)
         for s in range(count):
-            for t in range(length):
-                row = x[first + s, t]
-                for i in range(features):
-                    one[i, s * padded + t] = row[i]
+            turn(x[first + s], one[:, s * padded : s * padded + length])
         for layer in range(len(weights)):
             b, at = vectors[layer], 3 * features
             parts = b[:at], b[at : at + features]
@@ -260,7 +283,4 @@ def encode(  # type: ignore[no-untyped-def]
             if not norm_first:
                 normalise(one, gain_2, shift_2, eps[layer, 1], one)
         for s in range(count):
-            for t in range(length):
-                row = y[first + s, t]
-                for i in range(features):
-                    row[i] = one[i, s * padded + t]
+            turn(one[:, s * padded : s * padded + length], y[first + s])

@@ -162,6 +162,33 @@ def block(rows: int, abreast: int = ABREAST, *, onto: bool = False, turned: bool
     return product
 
 
+@intrinsic
+def transpose(context, x, x_step, out, out_step):  # type: ignore[no-untyped-def]
+    """out[j, i] = x[i, j] for LANES · LANES numbers; addresses and steps."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, x_step, out, out_step = arguments
+        rows = [load(builder, x, builder.mul(x_step, WORD(i))) for i in range(LANES)]
+        size = 1
+        while size < LANES:  # squares of this size change places across the diagonal
+            for i in (i for i in range(LANES) if not i & size):
+                places = np.arange(LANES)
+                low = np.where(places & size, LANES + places - size, places)
+                pair = rows[i], rows[i + size]
+                rows[i], rows[i + size] = (_shuffle(builder, *pair, p) for p in (low, low + size))
+            size *= 2
+        for j, row in enumerate(rows):
+            store(builder, row, out, builder.mul(out_step, WORD(j)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+def _shuffle(builder: Any, a: Any, b: Any, places: Any) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places.tolist())
+    return builder.shuffle_vector(a, b, mask)
+
+
 LOG2_E = np.log2(np.e)
 SERIES = [np.log(2.0) ** k / math.factorial(k) for k in range(8)]  # of 2^f; for |f| ≤ 1/2 to 1e-8
 

@@ -136,21 +136,6 @@ def is_sum(node: fx.Node) -> bool:
     return node.target in (operator.add, torch.add)
 
 
-class Versions:
-    """Of tensors, to see whether they were written to; of some none is kept."""
-
-    def __init__(self) -> None:
-        self._seen: tuple[int, ...] | None = None
-
-    def have_changed(self, *tensors: Tensor | None) -> bool:
-        """Whether they have since this was asked last."""
-        known = [tensor for tensor in tensors if tensor is not None]
-        before, self._seen = self._seen, None
-        if not any(tensor.is_inference() for tensor in known):
-            self._seen = tuple(tensor._version for tensor in known)
-        return self._seen is None or self._seen != before
-
-
 class _Rewriter:
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.program = fx.GraphModule(model, graph)

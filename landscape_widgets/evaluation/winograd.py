@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.kernels import load, share_out
-from landscape_widgets.evaluation.rewrite import Folded, Versions, copied, is_relu, is_sum
+from landscape_widgets.evaluation.rewrite import Folded, copied, is_relu, is_sum
+from landscape_widgets.evaluation.versions import Versions
 from landscape_widgets.losses import call_watched
 
 Float32 = npt.NDArray[np.float32]
