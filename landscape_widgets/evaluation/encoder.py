@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.evaluation.kernels import load, share_out
+from landscape_widgets.evaluation.kernels import Float32, load, share_out
 from landscape_widgets.evaluation.versions import Versions
-
-Float32 = npt.NDArray[np.float32]
 
 LONGEST = 512  # tokens: a head's scores of a longer sequence leave the core's cache
 

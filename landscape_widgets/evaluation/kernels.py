@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
 
+import numpy as np
+import numpy.typing as npt
 import torch
+
+Float32 = npt.NDArray[np.float32]
+
+LINE = 16  # numbers in a line of the cache
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -32,6 +39,14 @@ def _load(name: str, future: Future[ModuleType]) -> None:
         future.set_exception(error)
     else:
         future.set_result(module)
+
+
+def zeros(*shape: int) -> Float32:
+    """Zeros that begin where a line of the cache does: vectors across two take twice as long."""
+    count = math.prod(shape)
+    numbers = np.zeros(count + LINE, np.float32)
+    start = -(numbers.ctypes.data // numbers.itemsize) % LINE
+    return numbers[start : start + count].reshape(shape)
 
 
 def share_out(one: Callable[[slice], None], some: slice) -> None:

@@ -11,17 +11,14 @@ import threading
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
 from landscape_widgets.data import Batch
-from landscape_widgets.evaluation.kernels import load, share_out
+from landscape_widgets.evaluation.kernels import Float32, load, share_out, zeros
 from landscape_widgets.evaluation.rewrite import Folded, copied, is_relu, is_sum
 from landscape_widgets.evaluation.versions import Versions
 from landscape_widgets.losses import call_watched
-
-Float32 = npt.NDArray[np.float32]
 
 CHANNELS = 16  # whose multiples fill a vector register of any machine
 LEAST = (32, 64)  # channels in and out: with fewer, the change of basis costs too much
@@ -76,7 +73,7 @@ class Convolution(nn.Module):
         if self._versions.have_changed(weight, bias):  # weights serve many tiles
             shape = (-(-outputs // panel), kernel.PLACES, channels, panel)
             if self._packed.shape != shape:
-                self._packed = np.zeros(shape, np.float32)
+                self._packed = zeros(*shape)
             kernel.pack(weight.numpy(), self._packed)
         shift = weight.new_zeros(outputs) if bias is None else bias.detach()
         plus = x.new_empty(0, 0, 0, 0) if added is None else _channels_last(added)
@@ -107,7 +104,7 @@ def _room(kernel: Any, across: int, channels: int) -> Float32:
     size = kernel.PLACES * tiles * channels
     room: Float32 = getattr(_here, "room", np.empty(0, np.float32))
     if len(room) < size:
-        room = _here.room = np.empty(size, np.float32)
+        room = _here.room = zeros(size)
     return room[:size]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape_widgets.basis import DenseBasis
+from landscape_widgets.evaluation.kernels import zeros
 from landscape_widgets.evaluation.rewrite import rewrite
 from landscape_widgets.evaluation.winograd import Convolution, is_for, winograd
 from landscape_widgets.objective import Objective
@@ -235,3 +236,12 @@ def test_the_kernel_is_for_one_kind_of_convolution_alone(changed):
     assert is_for(nn.Conv2d(**arguments | {"padding": "same", "in_channels": 32}))
     assert not is_for(nn.Conv2d(**arguments | changed))
     assert not is_for(nn.Conv3d(64, 64, 3, padding=1))
+
+
+def test_what_the_kernels_work_in_begins_where_a_line_of_the_cache_does():
+    for shape in [(1,), (5, 7), (1, 16, 33, 3)]:
+        room = zeros(*shape)
+        assert (room.shape, room.dtype) == (shape, np.float32)
+        assert room.flags.c_contiguous
+        assert room.ctypes.data % 64 == 0
+        assert not room.any()
