@@ -27,6 +27,7 @@ from landscape_widgets.evaluation.registers import (
     constant,
     exponential,
     load,
+    room,
     spread,
     store,
     transpose,
@@ -211,14 +212,6 @@ def turn(x, out):  # type: ignore[no-untyped-def]
     for i in range(rows):
         for j in range(whole_columns if i < whole_rows else 0, columns):
             out[j, i] = x[i, j]
-
-
-@compiled([(int64, int64)])
-def room(rows, columns):  # type: ignore[no-untyped-def]
-    """Zeros (rows, columns) that begin where a vector may."""
-    numbers = np.zeros(rows * columns + LANES, np.float32)
-    start = -(int64(numbers.ctypes.data) // 4) % LANES
-    return numbers[start : start + rows * columns].reshape((rows, columns))
 
 
 @compiled([(F3, F3, int64[:, ::1], F2, int64, int64, boolean, float32[:, ::1])])

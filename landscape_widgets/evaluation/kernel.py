@@ -12,12 +12,11 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, float64, int32, int64
 
-from landscape_widgets.evaluation.registers import ABREAST, LANES, block, compiled, powers
+from landscape_widgets.evaluation.registers import LANES, PANEL, block, compiled, powers, room
 
 TILE = 64  # examples side by side, known to the compiler: a layer of them stays in the first cache
 BLOCK = 4  # rows of a product that are held in registers; a layer's outputs are padded to it
 KEPT = 1 << 18  # numbers in the weights that go through all tiles together: 1 MiB, half of a core's
-LINE = 16  # numbers in a line of the cache
 
 F1, F2, F3, F4 = float32[::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, :, ::1]
 
@@ -31,7 +30,7 @@ def product(packed, weights, bias, rows, inputs, h, out, rectified):  # type: ig
     w = int64(packed.ctypes.data) + 4 * weights
     b = int64(packed.ctypes.data) + 4 * bias
     x, y = int64(h.ctypes.data), int64(out.ctypes.data)
-    for column in range(0, TILE, LANES * ABREAST):
+    for column in range(0, TILE, PANEL):
         for i in range(0, rows, BLOCK):
             _rows(
                 w + 4 * i * inputs, inputs, x + 4 * column, TILE,
@@ -47,7 +46,7 @@ def combine(c, products, tile, out):  # type: ignore[no-untyped-def]
     w, none = int64(c.ctypes.data), int64(nothing.ctypes.data)
     x = int64(products.ctypes.data) + 4 * tile * features * TILE
     y = int64(out.ctypes.data)
-    for place in range(0, features * TILE, LANES * ABREAST):
+    for place in range(0, features * TILE, PANEL):
         _row(
             w, k, x + 4 * place, tiles * features * TILE, y + 4 * place, TILE, none, k, True
         )  # fmt: skip
@@ -96,14 +95,14 @@ def forward(packed, layers, c, products, inputs, tile, one, other):  # type: ign
 
 
 @compiled([(F2, int64, int32[::1], F2)])
-def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
+def cross_entropy(z, classes, targets, losses):  # type: ignore[no-untyped-def]
     """Σ_j log Σ_c exp(z_cj − z_{y_j}j) of outputs (classes or more, TILE) of one tile.
 
     With d_c = z_c − z_y and m = max(0, max_c d_c) each is
     m + log1p(e^(−m) − 1 + Σ_{c≠y} e^(d_c − m)), in which nothing overflows, and nothing is lost
     where it is tiny. Examples with a negative target do not count.
     """
-    own, top, others, differences = room[0], room[1], room[2], room[3]
+    own, top, others, differences = losses[0], losses[1], losses[2], losses[3]
     place = int64(differences.ctypes.data)
     for j in range(TILE):
         own[j] = z[max(targets[j], 0), j]
@@ -140,13 +139,11 @@ def cross_entropy(z, classes, targets, room):  # type: ignore[no-untyped-def]
 
 @compiled([(int64[:, ::1], F4)])
 def _buffer(layers, products):  # type: ignore[no-untyped-def]
-    """Room for any layer's outputs on one tile, from the beginning of a line of the cache."""
+    """Room for any layer's outputs on one tile."""
     rows = products.shape[2]
     for number in range(len(layers)):
         rows = max(rows, layers[number, 2])
-    room = np.empty(rows * TILE + LINE, np.float32)
-    start = -(int64(room.ctypes.data) // 4) % LINE
-    return room[start : start + rows * TILE].reshape((rows, TILE))
+    return room(rows, TILE)
 
 
 @compiled([(F2, int64[:, ::1], F2, F4, F3, int64, int32[:, ::1], float64[::1])])
@@ -158,13 +155,13 @@ def cross_entropies(  # type: ignore[no-untyped-def]
     Weights of a few networks go through all tiles while they are in the core's cache.
     """
     one, other = _buffer(layers, products), _buffer(layers, products)
-    room = np.empty((4, TILE), np.float32)
+    losses = room(4, TILE)
     several = max(1, KEPT // packed.shape[1])
     for start in range(0, len(packed), several):
         for tile in range(len(targets)):
             for v in range(start, min(start + several, len(packed))):
                 z = forward(packed[v], layers, c[v], products, inputs, tile, one, other)
-                totals[v] += cross_entropy(z, classes, targets[tile], room)
+                totals[v] += cross_entropy(z, classes, targets[tile], losses)
 
 
 @compiled([(F2, int64[:, ::1], F2, F4, F3, F3)])

@@ -15,6 +15,8 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from landscape_widgets.evaluation.kernels import LINE
+
 EXACT = {"contract", "nsz"}  # sums are not reordered, and not-a-number lives on
 
 
@@ -34,6 +36,14 @@ def _registers() -> tuple[int, int, bool]:
     if features.get("avx"):
         return 8, 2, features.get("fma", False)
     return 4, 4, features.get("neon", False)
+
+
+@compiled([(numba.int64, numba.int64)])
+def room(rows, columns):  # type: ignore[no-untyped-def]
+    """Zeros (rows, columns) that begin where a line of the cache does; see `kernels.zeros`."""
+    numbers = np.zeros(rows * columns + LINE, np.float32)
+    start = -(numba.int64(numbers.ctypes.data) // 4) % LINE
+    return numbers[start : start + rows * columns].reshape((rows, columns))
 
 
 LANES, ABREAST, FUSED = _registers()
