@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -28,45 +29,59 @@ class Encoder(nn.Module):
         self.module = module
         self.layers: list[Any] = layers_of(module)
         self.norm = getattr(module, "norm", None)
+        first = self.layers[0]
+        self._batch_first = first.self_attn.batch_first
+        self._form = first.self_attn.num_heads, first.linear1.out_features, first.norm_first
+        self._matrices = [_matrices(layer) for layer in self.layers]
+        self._vectors = [_vectors(layer) for layer in self.layers]
         self._versions = Versions()
-        self._vectors: Float32 = np.empty((0, 0), np.float32)
+        self._packed: Float32 = np.empty((0, 0), np.float32)
         self._eps = np.array([(a.norm1.eps, a.norm2.eps) for a in self.layers], np.float32)
 
     def forward(self, src: Tensor, *others: Any, **named: Any) -> Tensor:
         """Encode."""
-        attention = self.layers[0].self_attn
         masked = any(v is not None and v is not False for v in (*others, *named.values()))
         if masked or not self._suits(src):
             result: Tensor = self.module(src, *others, **named)
             return result
-        x = src if attention.batch_first else src.transpose(0, 1)
+        x = src if self._batch_first else src.transpose(0, 1)
         y = self._encode(x.detach().contiguous())
-        y = y if attention.batch_first else y.transpose(0, 1)
+        y = y if self._batch_first else y.transpose(0, 1)
         return y if self.norm is None else self.norm(y)
 
     def _suits(self, src: Tensor) -> bool:
-        attention = self.layers[0].self_attn
-        kind = (src.ndim, src.device.type, src.dtype, attention.in_proj_weight.dtype)
+        kind = (src.ndim, src.device.type, src.dtype, self._matrices[0][0].dtype)
         if kind != (3, "cpu", torch.float32, torch.float32) or torch.is_autocast_enabled("cpu"):
             return False
-        length = src.shape[1 if attention.batch_first else 0]
+        length = src.shape[1 if self._batch_first else 0]
         return 0 < length <= LONGEST and src.numel() > 0 and not torch.is_grad_enabled()
 
     def _encode(self, x: Tensor) -> Tensor:
-        kernel, y, first = load_kernel(), torch.empty_like(x), self.layers[0]
-        addresses = [[m.data_ptr() for m in _matrices(layer)] for layer in self.layers]
-        vectors = [vector for layer in self.layers for vector in _vectors(layer)]
-        if self._versions.have_changed(*vectors):  # weights serve many tiles
-            self._vectors = _side_by_side(self.layers)
+        kernel, y = load_kernel(), torch.empty_like(x)
+        addresses = np.array([[m.data_ptr() for m in some] for some in self._matrices])
+        if self._versions.have_changed(*chain(*self._vectors)):  # weights serve many tiles
+            self._packed = self._side_by_side()
 
         def some(part: slice) -> None:
             kernel.encode(
-                x[part].numpy(), y[part].numpy(), np.array(addresses), self._vectors,
-                first.self_attn.num_heads, first.linear1.out_features, first.norm_first, self._eps,
+                x[part].numpy(), y[part].numpy(), addresses, self._packed, *self._form, self._eps,
             )  # fmt: skip
 
         share_out(some, slice(0, len(x)))
         return y
+
+    def _side_by_side(self) -> Float32:
+        """All vectors of each layer, zeros where there is none: (layers, 9 features + hidden)."""
+        three, features, hidden, _ = (len(matrix) for matrix in self._matrices[0])
+        sizes = three, features, hidden, *[features] * 5
+        rows = [
+            torch.cat([
+                torch.zeros(n) if vector is None else vector.detach()
+                for n, vector in zip(sizes, vectors, strict=True)
+            ])
+            for vectors in self._vectors
+        ]  # fmt: skip
+        return torch.stack(rows).numpy()
 
 
 def _matrices(layer: Any) -> tuple[Tensor, ...]:
@@ -84,21 +99,6 @@ def _vectors(layer: Any) -> tuple[Tensor | None, ...]:
         attention.in_proj_bias, attention.out_proj.bias, layer.linear1.bias, layer.linear2.bias,
         a.weight, a.bias, b.weight, b.bias,
     )  # fmt: skip
-
-
-def _side_by_side(layers: list[Any]) -> Float32:
-    """All vectors of each layer, zeros where there is none: (layers, 9 features + hidden)."""
-    first = layers[0]
-    features, hidden = first.self_attn.embed_dim, first.linear1.out_features
-    sizes = 3 * features, features, hidden, *[features] * 5
-    rows = [
-        torch.cat([
-            torch.zeros(n) if vector is None else vector.detach()
-            for n, vector in zip(sizes, _vectors(layer), strict=True)
-        ])
-        for layer in layers
-    ]  # fmt: skip
-    return torch.stack(rows).numpy()
 
 
 def load_kernel() -> Any:

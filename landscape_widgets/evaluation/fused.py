@@ -13,6 +13,7 @@ from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.kernels import load
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
+from landscape_widgets.evaluation.tiling import FEWEST
 from landscape_widgets.evaluation.winograd import winograd
 from landscape_widgets.parameters import ParameterLayout
 
@@ -92,5 +93,7 @@ def fused(inplace: InPlace, *, blocks: bool = True, by_winograd: bool = False) -
     with torch.no_grad():
         strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor, arrange)
     strategy.tile = inplace.tile
+    if strategy.encodes:  # whose widest activations are nowhere in memory; in and out may stay near
+        strategy.tile = max(FEWEST, strategy.tile // 2)
     faster = strategy.encodes or isinstance(strategy.model, Rewritten)
     return strategy if has_images(model) or faster else None
