@@ -162,6 +162,50 @@ def block(rows: int, abreast: int = ABREAST, *, onto: bool = False, turned: bool
     return product
 
 
+def _interleaved(builder: Any, a: Any, b: Any) -> list[Any]:
+    """a[0], b[0], a[1], b[1], ... as two vectors."""
+    lanes = [lane for i in range(LANES) for lane in (i, LANES + i)]
+    kind = ir.VectorType(ir.IntType(32), LANES)
+    return [
+        builder.shuffle_vector(a, b, ir.Constant(kind, half))
+        for half in (lanes[:LANES], lanes[LANES:])
+    ]
+
+
+@intrinsic
+def _turn(context, x, step, out, out_step):  # type: ignore[no-untyped-def]
+    """LANES rows of LANES numbers to columns: log2(LANES) times, halves are interleaved."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, step, out, out_step = arguments
+        rows = [load(builder, x, builder.mul(step, WORD(i))) for i in range(LANES)]
+        for _ in range(LANES.bit_length() - 1):
+            pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
+            rows = [x for a, b in pairs for x in _interleaved(builder, a, b)]
+        for i, row in enumerate(rows):
+            store(builder, row, out, builder.mul(out_step, WORD(i)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@compiled([(types.float32[:, ::1], types.int64, types.int64, types.float32[:, ::1])])
+def turn(x, row, column, out):  # type: ignore[no-untyped-def]
+    """out[j, i] = x[row + i, column + j], as far as both reach."""
+    step, out_step = x.shape[1], out.shape[1]
+    rows, columns = min(out_step, len(x) - row), min(len(out), step - column)
+    whole, wide = rows // LANES * LANES, columns // LANES * LANES
+    start, to = np.int64(x.ctypes.data) + 4 * (row * step + column), np.int64(out.ctypes.data)
+    for i in range(0, whole, LANES):
+        for j in range(0, wide, LANES):
+            _turn(  # type: ignore[call-arg]
+                start + 4 * (i * step + j), step, to + 4 * (j * out_step + i), out_step
+            )
+    for i in range(rows):
+        for j in range(wide if i < whole else 0, columns):
+            out[j, i] = x[row + i, column + j]
+
+
 LOG2_E = np.log2(np.e)
 SERIES = [np.log(2.0) ** k / math.factorial(k) for k in range(8)]  # of 2^f; for |f| ≤ 1/2 to 1e-8
 

@@ -75,8 +75,8 @@ class Convolution(nn.Module):
         if self._versions.have_changed(weight, bias):  # weights serve many tiles
             shape = (-(-outputs // panel), kernel.PLACES, channels, panel)
             if self._packed.shape != shape:
-                self._packed = np.zeros(shape, np.float32)
-            kernel.pack(weight.numpy(), self._packed)
+                self._packed = np.empty(shape, np.float32)
+            kernel.pack(weight.flatten(1).numpy(), self._packed)
         shift = weight.new_zeros(outputs) if bias is None else bias.detach()
         plus = x.new_empty(0, 0, 0, 0) if added is None else _channels_last(added)
         inputs, y = _channels_last(x), x.new_empty(n, height, width, outputs)
