@@ -30,7 +30,7 @@ from landscape_widgets.evaluation.registers import (
     room,
     spread,
     store,
-    transpose,
+    turn,
 )
 
 TOKENS = 64  # in a tile, where sequences are that short
@@ -195,23 +195,6 @@ def normalise(x, gain, shift, eps, out):  # type: ignore[no-untyped-def]
     for j in range(0, 4 * tokens, 4 * LANES):
         source, to = int64(x.ctypes.data) + j, int64(out.ctypes.data) + j
         _normalise(source, tokens, features, a, b, eps, to)  # type: ignore[call-arg]
-
-
-@compiled([(float32[:, :], float32[:, :])])
-def turn(x, out):  # type: ignore[no-untyped-def]
-    """out = xᵀ, of rows that are each in one piece."""
-    rows, columns = x.shape
-    whole_rows, whole_columns = rows // LANES * LANES, columns // LANES * LANES
-    source, to = int64(x.ctypes.data), int64(out.ctypes.data)
-    x_step, out_step = x.strides[0] // 4, out.strides[0] // 4
-    for i in range(0, whole_rows, LANES):
-        for j in range(0, whole_columns, LANES):
-            transpose(  # type: ignore[call-arg]
-                source + 4 * (i * x_step + j), x_step, to + 4 * (j * out_step + i), out_step
-            )  # fmt: skip
-    for i in range(rows):
-        for j in range(whole_columns if i < whole_rows else 0, columns):
-            out[j, i] = x[i, j]
 
 
 @compiled([(F3, F3, int64[:, ::1], F2, int64, int64, boolean, float32[:, ::1])])

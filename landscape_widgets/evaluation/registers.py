@@ -172,31 +172,48 @@ def block(rows: int, abreast: int = ABREAST, *, onto: bool = False, turned: bool
     return product
 
 
+def _interleaved(builder: Any, a: Any, b: Any) -> list[Any]:
+    """a[0], b[0], a[1], b[1], ... as two vectors."""
+    lanes = [lane for i in range(LANES) for lane in (i, LANES + i)]
+    kind = ir.VectorType(ir.IntType(32), LANES)
+    return [
+        builder.shuffle_vector(a, b, ir.Constant(kind, half))
+        for half in (lanes[:LANES], lanes[LANES:])
+    ]
+
+
 @intrinsic
-def transpose(context, x, x_step, out, out_step):  # type: ignore[no-untyped-def]
-    """out[j, i] = x[i, j] for LANES · LANES numbers; addresses and steps."""
+def _turn(context, x, step, out, out_step):  # type: ignore[no-untyped-def]
+    """LANES rows of LANES numbers to columns: log2(LANES) times, halves are interleaved."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x, x_step, out, out_step = arguments
-        rows = [load(builder, x, builder.mul(x_step, WORD(i))) for i in range(LANES)]
-        size = 1
-        while size < LANES:  # squares of this size change places across the diagonal
-            for i in (i for i in range(LANES) if not i & size):
-                places = np.arange(LANES)
-                low = np.where(places & size, LANES + places - size, places)
-                pair = rows[i], rows[i + size]
-                rows[i], rows[i + size] = (_shuffle(builder, *pair, p) for p in (low, low + size))
-            size *= 2
-        for j, row in enumerate(rows):
-            store(builder, row, out, builder.mul(out_step, WORD(j)))
+        x, step, out, out_step = arguments
+        rows = [load(builder, x, builder.mul(step, WORD(i))) for i in range(LANES)]
+        for _ in range(LANES.bit_length() - 1):
+            pairs = zip(rows[: LANES // 2], rows[LANES // 2 :], strict=True)
+            rows = [x for a, b in pairs for x in _interleaved(builder, a, b)]
+        for i, row in enumerate(rows):
+            store(builder, row, out, builder.mul(out_step, WORD(i)))
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), generate
 
 
-def _shuffle(builder: Any, a: Any, b: Any, places: Any) -> Any:
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places.tolist())
-    return builder.shuffle_vector(a, b, mask)
+@compiled([(types.float32[:, :], types.float32[:, :])])
+def turn(x, out):  # type: ignore[no-untyped-def]
+    """out = xᵀ, of rows that are each in one piece."""
+    rows, columns = x.shape
+    whole, wide = rows // LANES * LANES, columns // LANES * LANES
+    source, to = numba.int64(x.ctypes.data), numba.int64(out.ctypes.data)
+    step, out_step = x.strides[0] // 4, out.strides[0] // 4
+    for i in range(0, whole, LANES):
+        for j in range(0, wide, LANES):
+            _turn(  # type: ignore[call-arg]
+                source + 4 * (i * step + j), step, to + 4 * (j * out_step + i), out_step
+            )
+    for i in range(rows):
+        for j in range(wide if i < whole else 0, columns):
+            out[j, i] = x[i, j]
 
 
 LOG2_E = np.log2(np.e)

@@ -57,6 +57,8 @@ class Convolution(nn.Module):
         kind = (x.ndim, x.device.type, x.dtype, self.layer.weight.dtype)
         if kind != (4, "cpu", torch.float32, torch.float32) or torch.is_autocast_enabled("cpu"):
             return False
+        if x.shape[1] != self.layer.weight.shape[1]:
+            return False
         expected = (len(x), len(self.layer.weight), *x.shape[2:])
         return added is None or (added.shape == expected and added.dtype == x.dtype)
 
@@ -74,7 +76,7 @@ class Convolution(nn.Module):
             shape = (-(-outputs // panel), kernel.PLACES, channels, panel)
             if self._packed.shape != shape:
                 self._packed = zeros(*shape)
-            kernel.pack(weight.numpy(), self._packed)
+            kernel.pack(weight.flatten(1).numpy(), self._packed)
         shift = weight.new_zeros(outputs) if bias is None else bias.detach()
         plus = x.new_empty(0, 0, 0, 0) if added is None else _channels_last(added)
         inputs, y = _channels_last(x), x.new_empty(n, height, width, outputs)

@@ -28,15 +28,19 @@ from landscape_widgets.evaluation.registers import (
     WORD,
     block,
     compiled,
+    constant,
     load,
     positive,
+    room,
     store,
+    turn,
 )
 
 PLACES = 16
 ROWS = 6  # tiles in a block of a product: as many sums as there are registers for
 
-F1, F3, F4 = float32[::1], float32[:, :, ::1], float32[:, :, :, ::1]
+F1, F2 = float32[::1], float32[:, ::1]
+F3, F4 = float32[:, :, ::1], float32[:, :, :, ::1]
 
 _first, _further = block(ROWS), block(ROWS, onto=True)
 _first_one, _further_one = block(1), block(1, onto=True)
@@ -56,10 +60,31 @@ def _back(builder: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _basis(builder: Any, a: Any, b: Any, c: Any) -> tuple[Any, ...]:
+    """Three weights in a row in the other basis."""
+    half = constant(0.5)
+    even, odd = builder.fmul(builder.fadd(a, c), half), builder.fmul(b, half)
+    return a, builder.fadd(even, odd), builder.fsub(even, odd), c
+
+
 def _twice(builder: Any, change: Any, grid: list[list[Any]]) -> list[list[Any]]:
     """A change of basis of columns, and then of rows."""
     columns = [change(builder, *column) for column in zip(*grid, strict=True)]
     return [list(change(builder, *row)) for row in zip(*columns, strict=True)]
+
+
+@intrinsic
+def _pack(context, x, out, out_step):  # type: ignore[no-untyped-def]
+    """LANES kernels of 3×3, each a column of rows of PANEL, to their 16 places."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x, out, out_step = arguments
+        grid = [[load(builder, x, WORD((3 * i + j) * PANEL)) for j in range(3)] for i in range(3)]
+        for place, w in enumerate(itertools.chain(*_twice(builder, _basis, grid))):
+            store(builder, w, out, builder.mul(out_step, WORD(place)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate
 
 
 @intrinsic
@@ -109,35 +134,20 @@ def _collect(  # type: ignore[no-untyped-def]
     return types.void(*[types.int64] * 9, types.boolean, types.int64), generate
 
 
-@compiled([(float32[:, :, :, :], F4)])
+@compiled([(F2, F4)])
 def pack(weight, packed):  # type: ignore[no-untyped-def]
-    """Kernels (out, in, 3, 3) in the other basis: (panels, 16, in, PANEL)."""
-    outputs, inputs = weight.shape[:2]
-    nine, twelve = np.zeros((3, 3, PANEL), np.float32), np.empty((4, 3, PANEL), np.float32)
-    half = np.float32(0.5)
+    """Kernels (out, in · 9) in the other basis: (panels, 16, in, PANEL)."""
+    inputs = packed.shape[2]
+    turned = room(9 * LANES, PANEL)
     for panel in range(len(packed)):
-        u, start = packed[panel], panel * PANEL
-        for c in range(inputs):
-            for k in range(min(PANEL, outputs - start)):
-                for i in range(3):
-                    for j in range(3):
-                        nine[i, j, k] = weight[start + k, c, i, j]
-            for j in range(3):
-                for k in range(PANEL):
-                    even = (nine[0, j, k] + nine[2, j, k]) * half
-                    odd = nine[1, j, k] * half
-                    twelve[0, j, k] = nine[0, j, k]
-                    twelve[1, j, k] = even + odd
-                    twelve[2, j, k] = even - odd
-                    twelve[3, j, k] = nine[2, j, k]
-            for i in range(4):
-                for k in range(PANEL):
-                    even = (twelve[i, 0, k] + twelve[i, 2, k]) * half
-                    odd = twelve[i, 1, k] * half
-                    u[4 * i, c, k] = twelve[i, 0, k]
-                    u[4 * i + 1, c, k] = even + odd
-                    u[4 * i + 2, c, k] = even - odd
-                    u[4 * i + 3, c, k] = twelve[i, 2, k]
+        for c in range(0, inputs, LANES):
+            some = weight[panel * PANEL : (panel + 1) * PANEL, 9 * c : 9 * (c + LANES)]
+            turn(some, turned[:, : len(some)])
+            start = int64(packed[panel, 0, c].ctypes.data)
+            for i in range(LANES):
+                x, out = int64(turned[9 * i].ctypes.data), start + 4 * i * PANEL
+                for k in range(0, 4 * PANEL, 4 * LANES):
+                    _pack(x + k, out + k, inputs * PANEL)  # type: ignore[call-arg]
 
 
 @compiled([(F4, int64, int64, F1, F3, F3, int64)])
@@ -233,7 +243,7 @@ def collect(  # type: ignore[no-untyped-def]
 
 
 @compiled([(F4, F4, F1, F4, boolean, F4, int64, int64, F1)])
-def convolve(x, packed, bias, added, rectified, y, begin, end, room):  # type: ignore[no-untyped-def]
+def convolve(x, packed, bias, added, rectified, y, begin, end, space):  # type: ignore[no-untyped-def]
     """Rows of tiles from `begin` to `end`, counted over all images; whether all is finite.
 
     Parameters
@@ -246,16 +256,16 @@ def convolve(x, packed, bias, added, rectified, y, begin, end, room):  # type: i
         What is added to the convolution.
     rectified : bool
         Whether a ReLU follows.
-    room
+    space
         To work in, enough for one row of tiles at least.
     """
     _, height, width, channels = x.shape
     rows, across, padded = (height + 1) // 2, (width + 1) // 2, len(packed) * PANEL
-    tiles = len(room) // (PLACES * (channels + padded))
+    tiles = len(space) // (PLACES * (channels + padded))
     several = tiles // across
     middle, last = PLACES * tiles * channels, PLACES * tiles * (channels + padded)
-    places = room[:middle].reshape((PLACES, tiles, channels))
-    found = room[middle:last].reshape((PLACES, tiles, padded))
+    places = space[:middle].reshape((PLACES, tiles, channels))
+    found = space[middle:last].reshape((PLACES, tiles, padded))
     zeros, seen = np.zeros(4 * channels, np.float32), np.zeros(LANES, np.float32)
     before = np.empty((16, 1, channels), np.float32)
     after = np.zeros((2, 2, y.shape[3]), np.float32)
