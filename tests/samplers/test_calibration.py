@@ -128,4 +128,5 @@ def test_directions_too_many_to_hold_are_drawn_again_and_the_radius_is_the_same(
         assert torch.equal(again.row(j), held.row(j))
     place = slice(5, 900)
     assert torch.equal(again.columns(place, [1]), held.columns(place, [1]))
-    assert calibrate(Work(objective, seed=0)).radius == radius
+    # Weights are rounded in another way where directions are held.
+    assert calibrate(Work(objective, seed=0)).radius == pytest.approx(radius, rel=1e-6)
