@@ -16,6 +16,7 @@ import torch
 Float32 = npt.NDArray[np.float32]
 
 LINE = 16  # numbers in a line of the cache
+PARTS = 3  # of a range for each thread
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -50,13 +51,22 @@ def zeros(*shape: int) -> Float32:
 
 
 def share_out(one: Callable[[slice], None], some: slice) -> None:
-    """Do `one` for parts of a range, on as many threads as torch may use."""
+    """Do `one` for parts of a range, on as many threads as torch may use.
+
+    Who is done takes the next part: torch's own threads go on spinning for some milliseconds after
+    each of its operations, so that ours get half a core in the meantime.
+    """
+    threads = torch.get_num_threads()
     n = some.stop - some.start
-    size = max(1, -(-n // torch.get_num_threads()))
-    parts = [slice(i, min(i + size, some.stop)) for i in range(some.start, some.stop, size)]
-    others = [_threads().submit(one, part) for part in parts[1:]]
-    for part in parts[:1]:
-        one(part)
+    size = max(1, -(-n // (PARTS * threads if threads > 1 else 1)))
+    parts = iter([slice(i, min(i + size, some.stop)) for i in range(some.start, some.stop, size)])
+
+    def work() -> None:
+        for part in parts:
+            one(part)
+
+    others = [_threads().submit(work) for _ in range(min(threads, -(-n // size)) - 1)]
+    work()
     for other in others:
         other.result()
 
