@@ -128,10 +128,36 @@ def test_the_kernel_is_for_one_kind_of_layer_alone():
     hooked.layers[0].linear1.register_forward_hook(lambda *arguments: None)
     assert not is_for(hooked)
     assert not is_for(nn.Linear(16, 16))
+    plain = encoder(16, 2, 8)
+    plain.layers[1].norm2 = nn.LayerNorm(16, elementwise_affine=False).eval()
+    assert not is_for(plain)
     mixed = encoder(16, 2, 8)
     mixed.layers[1] = encoder(16, 4, 8).layers[0]
     assert not is_for(mixed)
     assert with_encoders(nn.Sequential(nn.Linear(2, 2), mixed.layers[1])) is not None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("norm1", nn.RMSNorm(16)),
+        ("linear1", nn.utils.parametrizations.weight_norm(nn.Linear(16, 8))),
+        ("self_attn", nn.MultiheadAttention(16, 2, batch_first=True, add_zero_attn=True)),
+        ("self_attn", nn.MultiheadAttention(16, 2, batch_first=True, add_bias_kv=True)),
+    ],
+)  # fmt: skip
+def test_layers_with_parts_of_their_own_are_left_to_torch(name, part):
+    module = encoder(16, 2, 8)
+    for layer in module.layers:
+        setattr(layer, name, copy.deepcopy(part).eval())
+    assert not is_for(module)
+    data = torch.randn(20, 5, 16), torch.randint(0, 4, (20,))
+    model = nn.Sequential(module, nn.Flatten(), nn.Linear(80, 4)).eval()
+    expected = float(nn.functional.cross_entropy(model(data[0]), data[1]))
+    objective = Objective(model, data)
+    still = DenseBasis(torch.zeros(1, objective.layout.size))
+    assert objective.evaluate(still, np.ones((1, 1))).losses[0] == pytest.approx(expected, rel=1e-5)
     assert with_encoders(nn.Sequential(nn.Linear(2, 2))) is None
 
 
