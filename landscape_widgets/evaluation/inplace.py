@@ -82,17 +82,17 @@ class InPlace(Strategy):
 
     def _move_along(self, basis: DenseBasis, row: FloatArray) -> None:
         used = np.flatnonzero(row).tolist()
-        for place, tensor in self._places():
-            columns = basis.columns(place, used)
-            kind = torch.promote_types(columns.dtype, tensor.dtype)
-            c = torch.as_tensor(row[used], dtype=kind, device=tensor.device)
-            start, out = self.anchor[place].to(kind), None
-            if kind == tensor.dtype and tensor.is_contiguous():
-                out = tensor.view(-1)
-            with exact(tensor.device):
+        with exact(self.anchor.device):
+            for place, tensor in self._places():
+                columns = basis.columns(place, used)
+                kind = torch.promote_types(columns.dtype, tensor.dtype)
+                c = torch.as_tensor(row[used], dtype=kind, device=tensor.device)
+                start, out = self.anchor[place].to(kind), None
+                if kind == tensor.dtype and tensor.is_contiguous():
+                    out = tensor.view(-1)
                 moved = torch.addmv(start, columns.to(kind).T, c, out=out)
-            if out is None:
-                tensor.copy_(moved.view(tensor.shape))
+                if out is None:
+                    tensor.copy_(moved.view(tensor.shape))
 
     def _move_by(self, displacement: Tensor) -> None:
         for place, tensor in self._places():

@@ -3,20 +3,16 @@
 import copy
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation import blocked as layout
 from landscape_widgets.evaluation.blocked import Blocked, Convolution, blocked
-from landscape_widgets.evaluation.rewrite import rewrite
 from landscape_widgets.evaluation.tracing import trace
-from landscape_widgets.objective import Objective
+from tests.evaluation.arrangements import arranged, check_that_what_is_not_finite_gives_no_loss
 from tests.evaluation.networks import Case
-from tests.evaluation.test_agreement import directions, plain_losses
 
 
 class Mixed(nn.Module):
@@ -55,10 +51,7 @@ def case_of(model: nn.Module, channels: int, count: int = 40) -> Case:
 
 
 def in_blocks(model: nn.Module) -> nn.Module:
-    rewritten = rewrite(copy.deepcopy(model))
-    rewritten.called = blocked(rewritten.program)
-    rewritten.refresh()
-    return rewritten
+    return arranged(model, blocked)
 
 
 def outputs_of_convolutions(model: nn.Module, x: Tensor) -> list:
@@ -98,17 +91,7 @@ def test_images_stay_plain_where_they_would_go_in_and_out_for_every_layer():
 def test_weights_that_are_not_numbers_give_no_loss(strategy, value):
     torch.manual_seed(0)
     case = case_of(plain_cnn(2, 8, 16, 8), 2)
-    objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
-    vectors = directions(case, 2)
-    place = {name: place for name, place, _ in objective.layout.slices()}["2.weight"]
-    vectors[:, : place.start] = 0
-    vectors[1, place.start] = value
-    rows = np.zeros((40, 2))
-    rows[np.arange(40), np.arange(40) % 2] = np.linspace(0.1, 1, 40)
-    found = objective.evaluate(DenseBasis(vectors), rows).losses
-    expected = plain_losses(case, vectors[:1], rows[::2, :1])
-    np.testing.assert_allclose(found[::2], expected, rtol=2e-5)
-    assert not np.isfinite(found[1::2]).any()
+    check_that_what_is_not_finite_gives_no_loss(case, strategy, "2.weight", value, still=True)
 
 
 @torch.no_grad()

@@ -10,18 +10,15 @@ from torch.nn import functional as F
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.kernels import zeros
-from landscape_widgets.evaluation.rewrite import rewrite
 from landscape_widgets.evaluation.winograd import Convolution, is_for, winograd
 from landscape_widgets.objective import Objective
+from tests.evaluation.arrangements import arranged, check_that_what_is_not_finite_gives_no_loss
 from tests.evaluation.networks import Case, make
 from tests.evaluation.test_agreement import directions, plain_losses
 
 
 def by_kernel(model: nn.Module) -> nn.Module:
-    rewritten = rewrite(copy.deepcopy(model))
-    rewritten.called = winograd(rewritten.program)
-    rewritten.refresh()
-    return rewritten
+    return arranged(model, winograd)
 
 
 def convolutions(model: nn.Module) -> list[Convolution]:
@@ -185,17 +182,7 @@ def test_wide_networks_are_evaluated_by_the_kernel(strategy, monkeypatch):
 @pytest.mark.parametrize("strategy", ["fused", "shared"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_weights_that_are_not_numbers_give_no_loss(strategy, value):
-    case = make("wide")
-    objective = Objective(case.model, (case.inputs, case.targets), strategy=strategy)
-    vectors = directions(case, 2)
-    place = {name: place for name, place, _ in objective.layout.slices()}["second.weight"]
-    vectors[1, place.start] = value
-    rows = np.zeros((40, 2))
-    rows[np.arange(40), np.arange(40) % 2] = np.linspace(0.1, 1, 40)
-    found = objective.evaluate(DenseBasis(vectors), rows).losses
-    expected = plain_losses(case, vectors[:1], rows[::2, :1])
-    np.testing.assert_allclose(found[::2], expected, rtol=2e-5)
-    assert not np.isfinite(found[1::2]).any()
+    check_that_what_is_not_finite_gives_no_loss(make("wide"), strategy, "second.weight", value)
 
 
 def cnn(*layers: nn.Module) -> Case:
