@@ -189,6 +189,11 @@ class Landscape:
         self.strategy = ""
         self.coordinates: FloatArray = np.full((n, 2), np.nan)
 
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What was inferred or is approximate, as sentences; see `Objective.assumptions`."""
+        return self.objective.assumptions
+
     def __repr__(self) -> str:
         done = f"{int(self.evaluated.sum())} samples" if len(self.evaluated) else "not sampled"
         return f"<Landscape of {self.objective.size:,} parameters, {done}>"

@@ -136,6 +136,9 @@ class Objective:
     task : {"classification", "binary", "regression", "custom"}
     outputs_shape : tuple (m, ...) or None
         Of the predictions on the probe batch; None where the model gives none by itself.
+    assumptions : tuple of str
+        Full sentences that whoever reads the numbers must know: what was inferred, what is
+        approximate. The loss comes first.
 
     Raises
     ------
@@ -196,6 +199,7 @@ class Objective:
         found = read_model(self._copy, loss, self.train, self.val, self.device)
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic = found.stochastic
+        self.assumptions = found.assumptions
         self._tile: int | None = TILE if found.separable else None
         self.task = "custom" if self.predictions is None else self.predictions.task
         self._metrics = resolve_metrics(metrics, self.task)

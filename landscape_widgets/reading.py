@@ -42,6 +42,8 @@ class Reading:
         Examples do not see each other: batches may be cut at will.
     has_outputs : bool
         Called on inputs alone, the model gives a tensor.
+    assumptions : tuple of str
+        What had to be inferred, as sentences for the user.
     """
 
     loss: Loss
@@ -49,6 +51,7 @@ class Reading:
     stochastic: bool
     separable: bool
     has_outputs: bool
+    assumptions: tuple[str, ...] = ()
 
 
 def read_model(
@@ -71,6 +74,7 @@ def read_model(
     if own is None and isinstance(batch.raw, Mapping):
         own = ModelLoss(loss_of_outputs)
     trial = _Trial(model, device)
+    assumed: list[str] = []
     loss: Loss
     predictions: MeanLoss | None = None
     outputs: Any = None
@@ -89,11 +93,14 @@ def read_model(
             outputs = _tensor_or_none(outputs)
         else:
             loss = predictions = infer_loss(main_output(outputs), batch.targets)
+            if own is None:
+                assumed.append(f"The loss is {loss.name}, inferred from the targets.")
             for examples in (train, val):
                 for part in examples.batches if examples is not None else ():
                     predictions.check(main_output(outputs), part.targets)
     separable = _is_separable(model, loss, train, val, device, trial.stochastic)
-    return Reading(loss, predictions, trial.stochastic, separable, outputs is not None)
+    has_outputs = outputs is not None
+    return Reading(loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed))
 
 
 class _Trial:

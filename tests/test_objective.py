@@ -546,3 +546,10 @@ class TestBadInput:
     def test_an_unknown_metric_names_the_near_one(self):
         with pytest.raises(ValueError, match="Did you mean 'accuracy'"):
             Objective(mlp(), digits(10), metrics=["acuracy"])
+
+
+def test_what_was_inferred_is_said_and_what_was_given_is_not():
+    data = digits(50)
+    inferred = Objective(mlp(), data)
+    assert inferred.assumptions[0] == "The loss is cross-entropy, inferred from the targets."
+    assert Objective(mlp(), data, loss=nn.CrossEntropyLoss()).assumptions == ()
