@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -15,27 +15,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
+from landscape_widgets.derivatives import Derivatives
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
-from landscape_widgets.evaluation.engine import AGREEMENT, COMPARED, Engine, check_strategy
+from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.hessian import GraphProduct, HessianProduct, room
-from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output
+from landscape_widgets.hessian import HessianProduct
+from landscape_widgets.losses import MeanLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.r_operator import ChainProduct, Network, read_network
 from landscape_widgets.reading import read_model
 from landscape_widgets.working_copy import check_model, working_copy
 
@@ -236,7 +234,7 @@ class Objective:
     def __getstate__(self) -> dict[str, Any]:
         """What a worker of a cluster needs: all but the lock, and what it can find for itself."""
         state = {**self.__dict__, "_lock": None, "cluster": None}
-        state.pop("_network", None)
+        state.pop("_derivatives", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -286,7 +284,7 @@ class Objective:
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """Mean training loss and its gradient (P,) at θ."""
-        return self._loss_and_gradient(theta, list(self._tiles("train")))
+        return self._derivatives.loss_and_gradient(self._take(theta))
 
     def minibatch_gradient(
         self, theta: Tensor, generator: torch.Generator, batch_size: int = 256
@@ -303,7 +301,7 @@ class Objective:
         else:
             number = int(torch.randint(len(self.train.batches), (), generator=generator))
             batch = self.train.batches[number]
-        return self._loss_and_gradient(theta, [batch.to(self.device)])
+        return self._derivatives.loss_and_gradient(self._take(theta), [batch.to(self.device)])
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
@@ -315,60 +313,7 @@ class Objective:
         What does not hang on v is kept between them where it fits in memory; `keep=False` never
         does, and takes a tile's memory.
         """
-        theta = self._take(theta)
-        space = room(self.device) if keep else 0
-        network = self._network if keep else None
-        if network is not None and network.each * self.train.size <= space:
-            return ChainProduct(network, theta)
-        # Re-estimated statistics are written to by whatever is evaluated in between.
-        space = space if self._inplace.prepare is None else 0
-        return self._by_graph(theta, lambda size: self._tiles("train", size), space)
-
-    @cached_property
-    def _network(self) -> Network | None:
-        """The model and its data as the R-operator wants them, if it is of that kind."""
-        if (
-            not isinstance(self.loss_function, MeanLoss)
-            or self.stochastic
-            or self._inplace.prepare is not None
-        ):
-            return None
-        split = self._splits["train"]
-        with self._lock:
-            network = read_network(self._copy, self.layout, self.loss_function, split)
-        if network is None:
-            return None
-        # What was read from the model's structure is to be known by its numbers.
-        few = list(split.part(COMPARED).tiles(None))
-        expected = self._by_graph(self.anchor, lambda size: few, 0)(self.anchor)
-        found = ChainProduct(network.part(COMPARED), self.anchor)(self.anchor)
-        if float((found - expected).norm()) <= AGREEMENT * float(expected.norm()):
-            return network
-        logger.warning("The R-operator finds another Hessian than double backward; it is not used.")
-        return None
-
-    def _by_graph(
-        self, theta: Tensor, tiles: Callable[[int | None], Iterable[Batch]], space: int
-    ) -> GraphProduct:
-        """Products with the Hessian of the mean loss on all that `tiles` gives."""
-        weights = {
-            name: part.clone().requires_grad_()
-            for name, part in self.layout.unflatten(theta).items()
-        }
-        sizes = [(self._count(tile), tile.size) for tile in tiles(None)]
-        count, examples = (sum(column) for column in zip(*sizes, strict=True))
-
-        def shares(size: int | None) -> Iterator[Tensor]:
-            for tile in tiles(size):
-                yield self._mean(weights, tile) * (self._count(tile) / count)
-
-        @contextmanager
-        def around() -> Iterator[None]:
-            with self._lock, self._differentiable():
-                self._settle(theta)
-                yield
-
-        return GraphProduct(list(weights.values()), shares, int(examples), around, space)
+        return self._derivatives.hessian(self._take(theta), keep=keep)
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
@@ -685,64 +630,20 @@ class Objective:
         for tile in examples.tiles(self._tile and (size or self._tile)):
             yield tile.to(self.device)
 
-    def _count(self, tile: Batch) -> float:
-        if isinstance(self.loss_function, MeanLoss):
-            return self.loss_function.count(tile.targets)
-        return tile.size
-
-    def _mean(self, weights: Mapping[str, Tensor], tile: Batch) -> Tensor:
-        """Mean loss on a tile as a differentiable function of θ, tensor by tensor."""
-        loss = self.loss_function
-        if isinstance(loss, ModelLoss):
-            value: Tensor = functional_call(
-                _Method(self._copy, loss), _prefixed(weights), (tile.raw,)
-            )
-            return value
-        outputs = functional_call(
-            _Method(self._copy, call_model), _prefixed(weights), (tile.inputs,)
+    @cached_property
+    def _derivatives(self) -> Derivatives:
+        return Derivatives(
+            self._inplace,
+            self.loss_function,
+            self._splits["train"],
+            stochastic=self.stochastic,
+            around=self._alone,
         )
-        if isinstance(loss, MeanLoss):
-            return loss.mean(main_output(outputs), tile.targets)
-        return loss(outputs, tile.targets)
-
-    def _loss_and_gradient(self, theta: Tensor, tiles: Sequence[Batch]) -> tuple[float, Tensor]:
-        theta = self._take(theta).requires_grad_()
-        count = sum(self._count(tile) for tile in tiles)
-        total = 0.0
-        gradient = torch.zeros_like(theta)
-        with self._lock, self._differentiable(attention=False):
-            self._settle(theta)
-            for tile in tiles:
-                weights = self.layout.unflatten(theta)
-                share = self._mean(weights, tile) * (self._count(tile) / count)
-                if share.requires_grad:
-                    (part,) = torch.autograd.grad(share, theta, materialize_grads=True)
-                    gradient += part
-                total += float(share.detach())
-        return total, gradient.detach()
-
-    def _settle(self, theta: Tensor) -> None:
-        """Bring the working copy's buffers to what they are at θ."""
-        if self._inplace.prepare is not None:
-            self._inplace.load(theta.detach())
 
     @contextmanager
-    def _differentiable(self, attention: bool = True) -> Iterator[None]:
-        # Fused attention kernels have no second derivative, and cuDNN's recurrent ones no
-        # derivative at all in evaluation mode.
-        kernel = sdpa_kernel(SDPBackend.MATH) if attention else nullcontext()
-        with (
-            torch.enable_grad(),
-            kernel,
-            torch.backends.cudnn.flags(enabled=False) if self._has_rnn() else nullcontext(),
-            self._fixed_noise(),
-        ):
+    def _alone(self) -> Iterator[None]:
+        with self._lock, self._fixed_noise():
             yield
-
-    def _has_rnn(self) -> bool:
-        return self.device.type == "cuda" and any(
-            isinstance(m, nn.RNNBase) for m in self._copy.modules()
-        )
 
     def _cuda_devices(self) -> list[torch.device]:
         return [self.device] if self.device.type == "cuda" else []
@@ -761,19 +662,3 @@ class Objective:
 def _where(batch: Batch) -> torch.device:
     """Where a batch lies."""
     return next(leaf.device for leaf in tree_leaves(batch.raw) if isinstance(leaf, Tensor))
-
-
-class _Method(nn.Module):
-    """Lets a function of the module be called with other weights by `functional_call`."""
-
-    def __init__(self, inner: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
-        super().__init__()
-        self.inner = inner
-        self.function = function
-
-    def forward(self, argument: Any) -> Any:
-        return self.function(self.inner, argument)
-
-
-def _prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"inner.{name}": tensor for name, tensor in weights.items()}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets import hessian, objective, r_operator
+from landscape_widgets import derivatives, hessian, r_operator
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.hessian import GraphProduct
 from landscape_widgets.losses import CrossEntropy
@@ -169,7 +169,7 @@ def test_a_model_that_was_misread_is_left_to_double_backward(monkeypatch, caplog
         network = read(*arguments)
         return dataclasses.replace(network, functions=((torch.sin,), *network.functions[1:]))
 
-    monkeypatch.setattr(objective, "read_network", misread)
+    monkeypatch.setattr(derivatives, "read_network", misread)
     found = objective_of("mlp")
     with caplog.at_level(logging.WARNING):
         assert isinstance(found.hessian(found.anchor), GraphProduct)
