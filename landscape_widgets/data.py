@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,22 +40,36 @@ class Batch:
         return Batch(inputs, targets, raw, self.size)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Examples:
     """Fixed batches, and whether they are all of the data that was given.
 
     Attributes
     ----------
     batches : list of Batch
+        As the user made them: a loss that is a function of a whole batch is asked on these.
     capped : bool
         Only a part was taken, drawn with the seed.
-    joined : bool
-        The batches fit into one: examples may then be taken in tiles of any size.
+    given_whole : bool
+        The data came as tensors, and nobody has said what a batch of them is: there is one.
     """
 
     batches: list[Batch]
     capped: bool
-    joined: bool
+    given_whole: bool = False
+
+    @cached_property
+    def joined(self) -> Batch | None:
+        """All examples in one batch, for tiles of any size; None where shapes do not allow it."""
+        whole = _join(self.batches)
+        if whole is not None and len(self.batches) > 1:
+            # Views of what was joined: the examples lie in memory once.
+            ends = np.cumsum([batch.size for batch in self.batches]).tolist()
+            starts = [0, *ends[:-1]]
+            self.batches = [
+                take(whole, slice(*bounds)) for bounds in zip(starts, ends, strict=True)
+            ]
+        return whole
 
     @property
     def size(self) -> int:
@@ -64,12 +79,12 @@ class Examples:
     def tiles(self, size: int | None) -> Iterator[Batch]:
         """Yield the examples in tiles of `size`, or in the batches as they came where it is None.
 
-        Batches that could not be joined are yielded as they came.
+        Batches that cannot be joined are yielded as they came.
         """
-        if size is None or not self.joined:
+        whole = None if size is None else self.joined
+        if size is None or whole is None:
             yield from self.batches
             return
-        whole = self.batches[0]
         for start in range(0, whole.size, size):
             yield take(whole, slice(start, start + size))
 
@@ -153,8 +168,7 @@ def read_data(
     batches = [batch for batch in batches if batch.size > 0]
     if not batches:
         raise ValueError(f"The data is empty. Give at least one example, as {ACCEPTED}.")
-    joined = _join(batches)
-    return Examples([joined] if joined else batches, capped, joined is not None)
+    return Examples(batches, capped, given_whole=_is_pair(data))
 
 
 def _read_pair(

@@ -128,7 +128,8 @@ def strata_at_anchor(objective: Objective, split: Literal["train", "val"] = "tra
     ((_, found),) = objective.example_losses(nowhere, np.zeros((1, 1)), split=split)
     examples = objective.train if split == "train" else objective.val
     assert examples is not None
-    losses, targets = found[0], examples.batches[0].targets
+    assert examples.joined is not None
+    losses, targets = found[0], examples.joined.targets
     classes = np.zeros(len(losses), dtype=np.int64)
     bins = ONE_CLASS_BINS
     if isinstance(targets, Tensor) and targets.ndim == 1 and not targets.is_floating_point():

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -293,8 +293,8 @@ class Objective:
 
         Of data that only make sense in their own batches, one whole batch is taken.
         """
-        if self.train.joined and self._tile is not None:
-            whole = self.train.batches[0]
+        whole = self.train.joined if self._tile is not None else None
+        if whole is not None:
             count = min(batch_size, whole.size)
             picked = torch.randperm(whole.size, generator=generator)[:count]
             batch = take(whole, picked)
@@ -427,11 +427,12 @@ class Objective:
         data = self.train if split == "train" else self.val
         if data is None:
             raise ValueError("There is no validation data. Give val_data to see its loss.")
-        loss, batch, chosen = self.loss_function, data.batches[0], self._splits[split]
+        loss, batch, chosen = self.loss_function, data.joined, self._splits[split]
         assert isinstance(loss, MeanLoss)
+        assert batch is not None
         if examples is not None:
             part = take(batch, torch.as_tensor(examples, device=_where(batch)))
-            chosen = Split(Examples([part], True, joined=True), self.device, separable=True)
+            chosen = Split(Examples([part], capped=True), self.device, separable=True)
         # Of an example with several targets, or none that counts, the weight is theirs.
         scale = data.size / loss.count(batch.targets)
         call, start = Call.of(basis, coefficients), 0
@@ -577,7 +578,7 @@ class Objective:
         if self.device.type != "cpu" and not self._fits(examples):
             return examples  # moved tile by tile
         moved = [batch.to(self.device) for batch in examples.batches]
-        return Examples(moved, examples.capped, examples.joined)
+        return replace(examples, batches=moved)
 
     def _reestimate(self, model: nn.Module) -> None:
         reestimate(model, (tile.to(self.device) for tile in self.train.tiles(TILE)))
@@ -593,7 +594,7 @@ class Objective:
     def _make_splits(self, separable: bool) -> dict[str, Split]:
         splits = {
             "train": Split(self.train, self.device, separable),
-            "probe": Split(Examples(self._probe, False, joined=False), self.device, separable),
+            "probe": Split(Examples(self._probe, capped=True), self.device, separable=False),
         }
         if self.val is not None:
             splits["val"] = Split(self.val, self.device, separable)
@@ -601,8 +602,8 @@ class Objective:
 
     def _draw_probe(self, count: int) -> list[Batch]:
         source = self.train if self.val is None else self.val
-        if source.joined:
-            whole = source.batches[0]
+        whole = source.joined
+        if whole is not None:
             generator = torch.Generator().manual_seed(self.seed)
             picked = torch.randperm(whole.size, generator=generator)[:count].sort().values
             return [take(whole, picked).to(self.device)]

@@ -68,8 +68,8 @@ def read_model(
     TypeError, ValueError
         If the model cannot take the data, or the loss is no scalar or does not fit the targets.
     """
-    first = train.batches[0]
-    batch = (take(first, slice(0, 32)) if train.joined else first).to(device)
+    whole = train.joined
+    batch = (train.batches[0] if whole is None else take(whole, slice(0, 32))).to(device)
     own = None if given is None else own_loss(given)
     if own is None and isinstance(batch.raw, Mapping):
         own = ModelLoss(loss_of_outputs)
@@ -164,7 +164,7 @@ def _is_separable(
     device: torch.device,
     stochastic: bool,
 ) -> bool:
-    if not train.joined or (val is not None and not val.joined):
+    if train.joined is None or (val is not None and val.joined is None):
         return False
     if stochastic or has_batch_statistics(model):
         return False
@@ -173,7 +173,8 @@ def _is_separable(
 
 @torch.no_grad()
 def _halves_add_up(model: nn.Module, loss: Loss, train: Examples, device: torch.device) -> bool:
-    whole = take(train.batches[0], slice(0, 64)).to(device)
+    assert train.joined is not None
+    whole = take(train.joined, slice(0, 64)).to(device)
     if whole.size < 2:
         return True
     middle = (whole.size + 1) // 2

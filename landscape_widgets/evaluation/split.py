@@ -30,7 +30,7 @@ class Split:
     def __init__(self, examples: Examples, device: torch.device, separable: bool) -> None:
         self.examples = examples
         self.device = device
-        self.separable = separable and examples.joined
+        self.separable = separable and examples.joined is not None
         first = examples.batches[0]
         self.on_device = _device_of(first) in (None, device.type)
         self._tiles: dict[int | None, list[Batch]] = {}
@@ -59,9 +59,9 @@ class Split:
         if count >= self.size:
             return self
         if count not in self._parts:
-            first = self.examples.batches[0]
-            batch = take(first, slice(0, count)) if self.separable else first
-            few = Examples([batch], capped=True, joined=self.examples.joined)
+            whole = self.examples.joined if self.separable else None
+            batch = self.examples.batches[0] if whole is None else take(whole, slice(0, count))
+            few = Examples([batch], capped=True)
             self._parts[count] = Split(few, self.device, self.separable)
         return self._parts[count]
 
