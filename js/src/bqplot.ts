@@ -16,15 +16,26 @@ export class Figure {
     readonly view: any,
   ) {}
 
-  /** Create a view of the figure with the reference `ref` inside `host`, which is in the page. */
+  /**
+   * Create a view of the figure with the reference `ref` inside `host`, which is in the page.
+   *
+   * It is of copies of the figure's models: two views of a model share its data and its scales, but
+   * each view of ours has a size, a turn and a pointer of its own. Python's models stay as they are.
+   */
   static async show(model: Model, ref: string, host: HTMLElement, signal: AbortSignal): Promise<Figure> {
     const id = ref.replace(/^IPY_MODEL_/, "");
-    const figure = await retry(() => model.widget_manager.get_model(id), signal);
+    const copies = new Map<BackboneModel, BackboneModel>();
+    const figure = copied(await retry(() => model.widget_manager.get_model(id), signal), copies) as BackboneModel;
     const view = await model.widget_manager.create_view(figure);
     // bqplot draws once Lumino says that the view is attached, so it has to be attached by Lumino.
     const widget = view.luminoWidget ?? view.pWidget;
     widget.constructor.attach(widget, host);
-    signal.addEventListener("abort", () => view.remove());
+    const end = () => {
+      view.remove();
+      for (const copy of copies.values()) copy.close();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end);
     await until(() => view.rendered === true, signal);
     return new Figure(figure, view);
   }
@@ -52,6 +63,12 @@ export class Figure {
   onLayout(callback: () => void, signal: AbortSignal): void {
     this.view.on("margin_updated", callback);
     signal.addEventListener("abort", () => this.view.off("margin_updated", callback));
+  }
+
+  /** Whether nothing is on its way: d3 leaves a mark on every node whose transition is not over. */
+  get still(): boolean {
+    for (const node of this.view.el.querySelectorAll("svg *")) if (node.__transition) return false;
+    return true;
   }
 
   /** How long changes of data take to show, in ms. */
@@ -86,6 +103,26 @@ export class Figure {
     return [x0 + ((px - left) / width) * (x1 - x0), y0 + (1 - (py - top) / height) * (y1 - y0)];
   }
 }
+
+let count = 0; // of copies on the page: bqplot tells scales apart by their id
+
+/** A value of a model's attribute with a copy for each model in it, as ipywidgets would make it without a kernel. */
+function copied(value: unknown, copies: Map<BackboneModel, BackboneModel>): unknown {
+  if (Array.isArray(value)) return value.map((item) => copied(item, copies));
+  if (value === null || typeof value !== "object") return value;
+  if (isModel(value)) {
+    if (!copies.has(value)) {
+      const Model = value.constructor as new (attributes: unknown, options: unknown) => BackboneModel;
+      const options = { widget_manager: value.widget_manager, model_id: `landscape-widgets-${++count}` };
+      copies.set(value, new Model(copied(value.attributes, copies), options));
+    }
+    return copies.get(value);
+  }
+  const plain = Object.getPrototypeOf(value) === Object.prototype;
+  return plain ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copied(item, copies)])) : value;
+}
+
+const isModel = (value: object): value is BackboneModel => "attributes" in value && "widget_manager" in value;
 
 /** Models may be opened in any order, so one that is asked for may not be there yet. */
 async function retry<T>(attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -17,6 +17,9 @@ export interface Model {
 
 /** A classic widget model, as bqplot's are. */
 export interface BackboneModel {
+  readonly attributes: Record<string, unknown>;
+  readonly widget_manager: unknown;
+  close(): void;
   get(name: string): any;
   set(values: Record<string, unknown>): void;
   on(event: string, callback: () => void): void;

@@ -113,6 +113,11 @@ export class Replay {
     return this.shown !== null || this.trace.live;
   }
 
+  /** The number of the frame that is shown instead of the map; null for the map. */
+  get frame(): number | null {
+    return this.shown === null ? null : this.at;
+  }
+
   /** A map is being made: its frames go to the map as they come, here only their curve grows. */
   follow(trace: Trace): void {
     this.take([], trace);

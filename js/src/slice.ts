@@ -50,6 +50,8 @@ export class SliceView {
   missing: number[] = [];
   /** Samples on the screen that are wanted from more examples than they are. */
   doubted: number[] = [];
+  /** How many lines are drawn, the faint ones among them. */
+  lines = 0;
   /** What the lines are from, where it is not all of the data. */
   note = "";
   private profiles: Float32Array = new Float32Array(0);
@@ -137,6 +139,7 @@ export class SliceView {
     put(TRAIN, train.map((line) => line.values), { colors: train.map((line) => line.colour) });
     put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
     put(MEDIAN, rows.length ? [median] : []);
+    this.lines = train.length + val.length + rows.length;
     this.legend = [
       ...(rows.length ? [{ label: medianName(rows.length, selected.length), colour: MEDIAN_COLOUR, dashed: false, values: median, errors: null }] : []),
       ...train.map((line) => ({ ...line, dashed: false })),

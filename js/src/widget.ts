@@ -4,13 +4,15 @@
 // progress, status (with data-state), map, turn, slice, estimate, plane-toggle, plane, plane-error,
 // plane-status, plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings,
 // apply, defaults, notice, compare-with, compared, null, film, play, step-back, step-on, frames,
-// objective, error. The root has data-ready once both figures are drawn. Redraws are measured as
-// performance measures "landscape:hover" and "landscape:lasso".
+// objective, error. The root has data-ready once both figures are drawn, and then tells by data-drawn
+// what is on the screen; see drawn.ts. Redraws are measured as performance measures
+// "landscape:hover" and "landscape:lasso".
 
 import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
 import { short } from "./colours";
 import { h, s } from "./dom";
+import { Drawn, type Shown } from "./drawn";
 import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
 import { MapView } from "./map";
@@ -88,6 +90,7 @@ class LandscapeView {
   private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
   private asked = new Set<number>();
   private doubted = "";
+  private readonly drawn: Drawn;
 
   constructor(
     private readonly model: Model,
@@ -145,6 +148,28 @@ class LandscapeView {
       this.caption,
     );
     el.replaceChildren(this.root);
+    this.drawn = new Drawn(
+      this.root,
+      () => this.map.figure.still && this.slice.figure.still,
+      () => this.shown,
+      signal,
+    );
+  }
+
+  /** What is drawn, for those who wait until it is on the screen. */
+  private get shown(): Shown {
+    const { colourBy, selected } = this.state;
+    const { lines, missing } = this.slice;
+    return {
+      frame: this.model.get("_frame"),
+      film: this.replay.frame,
+      colour: colourBy,
+      selected,
+      hovered: this.hovered,
+      lines,
+      missing: missing.length,
+      width: this.mapHost.clientWidth,
+    };
   }
 
   async show(): Promise<void> {
@@ -168,6 +193,7 @@ class LandscapeView {
     slice.onLayout(() => this.drawSliceLayer(), signal);
     this.acknowledge();
     this.root.dataset.ready = "true";
+    this.drawn.changed();
   }
 
   private listen(): void {
@@ -397,7 +423,9 @@ class LandscapeView {
     const { message, state: work } = state.progress;
     this.error.hidden = work !== "error";
     this.error.textContent = work === "error" ? message : "";
-    if (this.map) drawColourBar(this.colourBar, this.map.scale, this.map.counts);
+    if (!this.map) return;
+    drawColourBar(this.colourBar, this.map.scale, this.map.counts);
+    this.drawn.changed();
   }
 
   private drawMapLayer(): void {
@@ -434,6 +462,7 @@ class LandscapeView {
       parts.push(s("text", { class: "lw-axis", x, y, transform: `rotate(-90 ${x} ${y})` }, yAxis));
     }
     this.mapLayer.replaceChildren(...parts);
+    this.drawn.changed();
   }
 
   private drawSlice(): void {
@@ -507,6 +536,7 @@ class LandscapeView {
       parts.push(s("line", { class: "lw-reading", x1: x, x2: x, y1: top, y2: top + height }));
     }
     this.sliceLayer.replaceChildren(...parts);
+    this.drawn.changed();
   }
 
   private readSlice(event: PointerEvent): void {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from playwright.sync_api import expect
 
@@ -25,22 +27,7 @@ class LandscapeNotebook(Notebook):
     def wait_until_done(self) -> None:
         """Until there is nothing left to do, and no point is on its way."""
         self.wait_for_state("done")
-        self.wait_until_still()
-
-    def wait_until_still(self) -> None:
-        """Until no point of the map moves any more."""
-        self.page.wait_for_function(
-            """async (dots) => {
-              const places = () => [...document.querySelectorAll(dots)].map((dot) => {
-                const box = dot.getBoundingClientRect();
-                return [box.x, box.y];
-              }).join();
-              const before = places();
-              await new Promise((resolve) => setTimeout(resolve, 250));
-              return before === places();
-            }""",
-            arg=DOTS,
-        )
+        self.wait_for_frame()
 
     def set_width(self, width: int | None) -> None:
         """Give the widget a width in px, or that of its cell again."""
@@ -95,10 +82,38 @@ class LandscapeNotebook(Notebook):
         self.draw()
 
     def draw(self) -> None:
-        """Let two animation frames pass."""
-        self.page.evaluate(
-            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        """Let the page answer to what the hand did, until all of it is on the screen."""
+        self.page.wait_for_function(
+            """async () => {
+              await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+              return !document.querySelector('.lw-root[data-drawing]');
+            }"""
         )
+
+    def wait_for_drawn(self, **shown: Any) -> None:
+        """Until this is on the screen: `frame`, `selected`, `colour`, ...; see js/src/drawn.ts.
+
+        The widget's answer to Python, too, takes its time: say what is to be seen before reading
+        what is drawn.
+        """
+        self.page.wait_for_function(
+            """(shown) => {
+              const {drawn, drawing} = document.querySelector('.lw-root').dataset;
+              const found = drawing === undefined && JSON.parse(drawn ?? 'null');
+              return found && Object.entries(shown).every(
+                ([name, value]) => JSON.stringify(found[name]) === JSON.stringify(value));
+            }""",
+            arg=shown,
+        )
+
+    def select(self, *indices: int) -> None:
+        """Select samples from the kernel, and wait until their slices are on the screen."""
+        self.ask(f"setattr(w, 'selected', {indices!r})")
+        self.wait_for_drawn(selected=list(indices), missing=0)
+
+    def wait_for_frame(self) -> None:
+        """Until the map that the kernel has is on the screen, and no point is on its way."""
+        self.wait_for_drawn(frame=self.ask("w._frame"))
 
     def drag(self, path: FloatArray, *keys: str) -> None:
         """Draw a lasso through places on the page, (n, 2), with keys held down."""

@@ -220,7 +220,7 @@ def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_ker
     notebook.page.wait_for_timeout(1000)
     notebook.part("stop").click()
     notebook.wait_for_state("stopped")
-    notebook.wait_until_still()
+    notebook.wait_for_frame()
     last, frames = notebook.ask(f"[w.landscape.coordinates.tolist(), {FRAMES}]")
     stopped = notebook.part("map").locator("xpath=..")
     expect(stopped).to_contain_text("stopped at iteration")

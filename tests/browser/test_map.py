@@ -171,7 +171,7 @@ def test_a_resized_page_keeps_the_lasso_around_its_samples(notebook: LandscapeNo
     notebook.page.set_viewport_size({"width": 1000, "height": 1000})
     try:
         notebook.page.wait_for_timeout(500)
-        notebook.wait_until_still()
+        notebook.wait_for_frame()
         polygon = np.asarray(
             notebook.page.evaluate(
                 """() => {
