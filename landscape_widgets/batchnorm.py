@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from landscape_widgets.data import Batch
 from landscape_widgets.losses import call_model
@@ -26,14 +26,20 @@ def has_batch_statistics(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def reestimate(model: nn.Module, tiles: Iterable[Batch]) -> None:
-    """Replace running statistics by their averages over `tiles` at the model's present weights.
+def reestimate(model: nn.Module, tiles: Iterable[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """Running statistics averaged over `tiles` at the model's present weights.
 
     Statistics of the trained network are wrong for a moved one: halfway between two minima the
     loss may be several times too high (Izmailov et al. 2018, section 3.2).
+
+    Returns
+    -------
+    list of (buffer, value)
+        What each layer's running mean and variance are to be; the layers are left as they were
+        but for what is in these buffers now.
     """
     norms = tracked_norms(model)
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm.momentum, norm.training) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average over batches
@@ -43,6 +49,12 @@ def reestimate(model: nn.Module, tiles: Iterable[Batch]) -> None:
             if tile.size > 1:
                 call_model(model, tile.inputs)
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, (momentum, training) in zip(norms, before, strict=True):
             norm.momentum = momentum
-            norm.eval()
+            norm.train(training)
+    found: list[tuple[Tensor, Tensor]] = []
+    for norm in norms:
+        for buffer in (norm.running_mean, norm.running_var):
+            assert buffer is not None
+            found.append((buffer, buffer.clone()))
+    return found

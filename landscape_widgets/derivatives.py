@@ -85,8 +85,9 @@ class Derivatives:
         network = self._network if keep else None
         if network is not None and network.each * self.split.size <= space:
             return ChainProduct(network, theta)
-        # Re-estimated statistics are written to by whatever is evaluated in between.
-        space = space if self.inplace.prepare is None else 0
+        # Buffers that calls write to are written to by whatever is evaluated in between.
+        if self.inplace.prepare is not None or self.inplace.keeps:
+            space = 0
         return self._by_graph(theta, lambda size: self.split.tiles(size or TILE), space)
 
     @cached_property
@@ -96,6 +97,7 @@ class Derivatives:
             not isinstance(self.loss, MeanLoss)
             or self.stochastic
             or self.inplace.prepare is not None
+            or self.inplace.keeps
         ):
             return None
         with self.around():
@@ -149,9 +151,11 @@ class Derivatives:
         return loss(outputs, tile.targets)
 
     def _settle(self, theta: Tensor) -> None:
-        """Bring the working copy's buffers to what they are at θ."""
+        """Bring all of the working copy but its weights to what it is at θ."""
         if self.inplace.prepare is not None:
             self.inplace.load(theta.detach())
+        else:
+            self.inplace.begin()
 
     @contextmanager
     def _differentiable(self, attention: bool = True) -> Iterator[None]:

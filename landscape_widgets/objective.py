@@ -32,10 +32,12 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.hessian import HessianProduct
 from landscape_widgets.losses import MeanLoss, call_model, main_output
 from landscape_widgets.metrics import Metric, resolve_metrics
+from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reading import read_model
-from landscape_widgets.working_copy import check_model, working_copy
+from landscape_widgets.state import State
+from landscape_widgets.working_copy import check_model, copied_loss, working_copy
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +196,11 @@ class Objective:
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
 
-        found = read_model(self._copy, loss, self.train, self.val, self.device)
+        own = None if loss is None else copied_loss(loss)
+        noise = Noise(self.device, seed)
+        state = State([self._copy, own], self._inplace.tensors, noise.seed)
+        self._inplace.state, self._inplace.noise = state, noise
+        found = read_model(self._inplace, own, self.train, self.val, self.device)
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic = found.stochastic
         self.assumptions = found.assumptions
@@ -209,7 +215,7 @@ class Objective:
             self._inplace,
             self.loss_function,
             self._splits["train"],
-            stochastic=self.stochastic,
+            stochastic=self.stochastic or self._inplace.keeps,
             strategy=strategy,
             precision=precision,
         )
@@ -328,7 +334,7 @@ class Objective:
 
         What was trainable in the user's model is so in the new one.
         """
-        with self._lock, torch.no_grad():
+        with self._alone(), torch.no_grad():
             model = copy.deepcopy(self._inplace.load(self._take(theta)))
         named = dict(model.named_parameters())
         for name in self.layout.names:
@@ -580,8 +586,8 @@ class Objective:
         moved = [batch.to(self.device) for batch in examples.batches]
         return replace(examples, batches=moved)
 
-    def _reestimate(self, model: nn.Module) -> None:
-        reestimate(model, (tile.to(self.device) for tile in self.train.tiles(TILE)))
+    def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+        return reestimate(model, (tile.to(self.device) for tile in self.train.tiles(TILE)))
 
     def _fits(self, examples: Examples) -> bool:
         """Whether the data may stay on the device: it takes a quarter of what is free at most."""
@@ -646,17 +652,11 @@ class Objective:
         with self._lock, self._fixed_noise():
             yield
 
-    def _cuda_devices(self) -> list[torch.device]:
-        return [self.device] if self.device.type == "cuda" else []
-
     @contextmanager
     def _fixed_noise(self) -> Iterator[None]:
         """Let a model that draws random numbers draw the same ones each time, not the user's."""
-        if not self.stochastic:
-            yield
-            return
-        with torch.random.fork_rng(devices=self._cuda_devices()):
-            torch.manual_seed(self.seed)
+        assert self._inplace.noise is not None
+        with self._inplace.noise.lent():
             yield
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from landscape_widgets.batchnorm import has_batch_statistics
 from landscape_widgets.data import Batch, Examples, take
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.inplace import add_losses
+from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.losses import (
     BatchLoss,
     Loss,
@@ -55,7 +55,7 @@ class Reading:
 
 
 def read_model(
-    model: nn.Module,
+    inplace: InPlace,
     given: Callable[..., Any] | None,
     train: Examples,
     val: Examples | None,
@@ -73,7 +73,7 @@ def read_model(
     own = None if given is None else own_loss(given)
     if own is None and isinstance(batch.raw, Mapping):
         own = ModelLoss(loss_of_outputs)
-    trial = _Trial(model, device)
+    model, trial = inplace.model, _Trial(inplace)
     assumed: list[str] = []
     loss: Loss
     predictions: MeanLoss | None = None
@@ -98,7 +98,7 @@ def read_model(
             for examples in (train, val):
                 for part in examples.batches if examples is not None else ():
                     predictions.check(main_output(outputs), part.targets)
-    separable = _is_separable(model, loss, train, val, device, trial.stochastic)
+    separable = _is_separable(inplace, loss, train, val, device, trial.stochastic)
     has_outputs = outputs is not None
     return Reading(loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed))
 
@@ -106,10 +106,12 @@ def read_model(
 class _Trial:
     """Runs the user's code for the first time, explains what goes wrong, and watches for noise."""
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
-        self.model = model
-        self.cuda = [device] if device.type == "cuda" else []
-        self.stochastic = False
+    def __init__(self, inplace: InPlace) -> None:
+        self.inplace, self.model = inplace, inplace.model
+
+    @property
+    def stochastic(self) -> bool:
+        return self.inplace.draws
 
     def run(self, function: Callable[[], Any], batch: Batch) -> Any:
         try:
@@ -131,11 +133,8 @@ class _Trial:
             return None
 
     def _watched(self, function: Callable[[], Any]) -> Any:
-        before = torch.get_rng_state()
-        with torch.no_grad(), torch.random.fork_rng(devices=self.cuda):
-            result = function()
-            self.stochastic |= not torch.equal(before, torch.get_rng_state())
-        return result
+        with torch.no_grad(), self.inplace.alone(watched=True):
+            return function()
 
 
 def _predictions_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
@@ -157,7 +156,7 @@ def _tensor_or_none(outputs: Any) -> Tensor | None:
 
 
 def _is_separable(
-    model: nn.Module,
+    inplace: InPlace,
     loss: Loss,
     train: Examples,
     val: Examples | None,
@@ -166,13 +165,13 @@ def _is_separable(
 ) -> bool:
     if train.joined is None or (val is not None and val.joined is None):
         return False
-    if stochastic or has_batch_statistics(model):
+    if stochastic or has_batch_statistics(inplace.model):
         return False
-    return _halves_add_up(model, loss, train, device)
+    return _halves_add_up(inplace, loss, train, device)
 
 
 @torch.no_grad()
-def _halves_add_up(model: nn.Module, loss: Loss, train: Examples, device: torch.device) -> bool:
+def _halves_add_up(inplace: InPlace, loss: Loss, train: Examples, device: torch.device) -> bool:
     assert train.joined is not None
     whole = take(train.joined, slice(0, 64)).to(device)
     if whole.size < 2:
@@ -183,7 +182,8 @@ def _halves_add_up(model: nn.Module, loss: Loss, train: Examples, device: torch.
     for tiles in ([whole], halves):
         accumulator = Accumulator(loss, {}, None, 1)
         try:
-            add_losses(model, tiles, accumulator, 0)
+            with inplace.alone(watched=True):
+                add_losses(inplace.model, tiles, accumulator, 0)
         except (RuntimeError, ValueError, IndexError):
             return False  # a loss or a model that wants its batches whole
         values.append(float(accumulator.finish()[0][0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,3 +63,8 @@ def working_copy(model: nn.Module, device: torch.device, dtype: torch.dtype) -> 
         parameter.grad = None
         parameter.requires_grad_(False)
     return working.eval()
+
+
+def copied_loss(loss: Any) -> Any:
+    """The user's loss, not shared with the user where it is an object that can change."""
+    return copy.deepcopy(loss)

@@ -22,6 +22,7 @@ from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.losses import Loss
+from landscape_widgets.state import State
 
 NEAR = 1e-4  # relative difference of losses from that at θ*
 AGREEMENT = 1e-3  # relative difference of the two precisions at θ* above which neither is trusted
@@ -47,6 +48,7 @@ class Double:
             inplace.anchor.dtype == torch.float32
             and inplace.anchor.device.type in ("cpu", "cuda")
             and inplace.prepare is None
+            and not inplace.draws  # float64 draws other numbers
             and not scripted
         )
 
@@ -88,14 +90,23 @@ class Double:
         single = self.single
         model = copy.deepcopy(single.load(single.anchor)).double()
         few = next(iter(split.part(64).tiles(None)))
+        kept = State([model], ())
         try:
-            values = [self._try(single.model, few), self._try(model, as_double(few))]
+            values = [self._try(single.model, few)]
+            single.begin()
+            values.append(self._try(model, as_double(few)))
         except (RuntimeError, TypeError):
             return False  # the model or its loss makes tensors of its own in float32
+        finally:
+            kept.put_back()
+            single.begin()
         if not np.isclose(values[0], values[1], rtol=AGREEMENT, atol=1e-7):
             return False
         # θ* in float32 is exact: it is widened tensor by tensor.
-        self._inplace = InPlace(model, single.layout, single.anchor)
+        self._inplace = InPlace(model, single.layout, single.anchor, noise=single.noise)
+        # The loss has just been put back together with the model that this one is a copy of.
+        function = getattr(self.loss, "function", None)
+        self._inplace.state = State([model, function], self._inplace.tensors)
         self._inplace.tile = single.tile
         return True
 

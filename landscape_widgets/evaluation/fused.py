@@ -66,9 +66,10 @@ def _by_winograd(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | Non
     return winograd(program)
 
 
-def _refresh(model: nn.Module) -> None:
+def _refresh(model: nn.Module) -> tuple[()]:
     if isinstance(model, Rewritten):
         model.refresh()
+    return ()
 
 
 def has_images(model: nn.Module) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from typing import Any
 
@@ -18,9 +19,13 @@ from landscape_widgets.evaluation.precision import exact, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
 from landscape_widgets.losses import BatchLoss, MeanLoss, ModelLoss, call_model, main_output
+from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.state import State
 
 TILE = 256  # examples that go through the model at a time, where nothing better is known
+
+Prepare = Callable[[nn.Module], Sequence[tuple[Tensor, Tensor]]]
 
 
 class InPlace(Strategy):
@@ -33,7 +38,11 @@ class InPlace(Strategy):
     layout, anchor
         Of its parameter vector.
     prepare
-        Called each time after new weights are in place (re-estimates batch statistics).
+        Called each time after new weights are in place; returns buffers and what is to be in them
+        (re-estimated batch statistics).
+    state, noise
+        What is put back, and which random numbers begin anew, at each parameter vector; None
+        where a model is known to keep nothing, or to draw none.
     """
 
     name = "inplace"
@@ -43,12 +52,15 @@ class InPlace(Strategy):
         model: nn.Module,
         layout: ParameterLayout,
         anchor: Tensor,
-        prepare: Callable[[nn.Module], None] | None = None,
+        prepare: Prepare | None = None,
+        *,
+        state: State | None = None,
+        noise: Noise | None = None,
     ) -> None:
         self.model = model
         self.layout = layout
         self.anchor = anchor
-        self.prepare = prepare
+        self.prepare, self.state, self.noise = prepare, state, noise
         self.tile = TILE
         named = dict(model.named_parameters())
         self.tensors = [named[name] for name in layout.names]
@@ -61,9 +73,52 @@ class InPlace(Strategy):
             tensor.copy_(views[name])
         return self._prepared()
 
+    @property
+    def draws(self) -> bool:
+        """Whether random numbers have been found to be drawn."""
+        lent = self.noise is not None and bool(self.noise.drawn)
+        return lent or (self.state is not None and bool(self.state.draws))
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a call has been found to leave something behind."""
+        return self.state is not None and bool(self.state.found)
+
+    def begin(self) -> None:
+        """Put back what calls have changed, and let the same random numbers come again.
+
+        To be called before whatever is computed at a parameter vector, in the order of its
+        batches: a loss, a gradient, a product with the Hessian.
+        """
+        if self.state is not None:
+            self.state.put_back()
+        if self.noise is not None:
+            self.noise.begin()
+
+    @contextmanager
+    def alone(self, *, watched: bool = False) -> Iterator[None]:
+        """For work at one parameter vector: begin, and leave all generators as they are now.
+
+        Parameters
+        ----------
+        watched
+            Find what the call leaves behind and what it draws from, and put back the first.
+        """
+        with nullcontext() if self.noise is None else self.noise.lent(watched=watched):
+            self.begin()
+            try:
+                yield
+            finally:
+                if watched and self.state is not None:
+                    self.state.check()
+
     def _prepared(self) -> nn.Module:
+        self.begin()
         if self.prepare is not None:
-            self.prepare(self.model)
+            statistics = self.prepare(self.model)
+            self.begin()  # the forward passes that this took have left their own behind
+            for buffer, value in statistics:
+                buffer.copy_(value)
         return self.model
 
     @torch.no_grad()

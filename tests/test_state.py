@@ -1,0 +1,176 @@
+"""What a model or its loss keeps between calls must not show in the landscape."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.noise import same_state
+from landscape_widgets.objective import Objective
+from tests.models import digits
+
+
+def tiny(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))
+
+
+class Counting(nn.Module):
+    """Scales by how often it was called, in every way that a module can count."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.inner = tiny()
+        self.how, self.step, self.seen, self.cache = how, 0, [], {}
+        self.history = np.zeros(1)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        if self.how == "attribute":
+            self.step += 1
+            times = self.step
+        elif self.how == "list":
+            self.seen.append(1)
+            times = len(self.seen)
+        elif self.how == "dict":
+            self.cache[len(self.cache)] = 1
+            times = len(self.cache)
+        elif self.how == "array":
+            self.history += 1
+            times = float(self.history[0])
+        elif self.how == "buffer":
+            self.count += 1
+            times = self.count
+        elif self.how == "data":  # which autograd does not notice
+            self.count.data += 1
+            times = self.count
+        else:
+            self.count = self.count + 1
+            times = self.count
+        return self.inner(x) * (1 + 0.1 * times)
+
+
+HOW = ["attribute", "list", "dict", "array", "buffer", "data", "replaced"]
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_model_that_counts_its_calls_has_one_loss_at_each_vector(how):
+    x, y = digits(40)
+    model = Counting(how)
+    objective = Objective(model, (x, y), probe_examples=4)
+    vectors = [objective.anchor * scale for scale in (1.0, 1.3, 0.5)]
+
+    def expected(theta):
+        fresh = Counting(how)  # called for the first time
+        weights = objective.layout.unflatten(theta)
+        return float(nn.functional.cross_entropy(functional_call(fresh, weights, (x,)), y))
+
+    for index in (0, 1, 0, 2, 1, 0):
+        assert objective.loss(vectors[index]) == pytest.approx(expected(vectors[index]), rel=1e-5)
+    loss, gradient = objective.loss_and_gradient(vectors[1])
+    assert loss == pytest.approx(expected(vectors[1]), rel=1e-5)
+    assert torch.equal(gradient, objective.gradient(vectors[1]))
+    rows = np.array([[0.0], [0.3], [-0.5], [0.3]])
+    found = objective.evaluate(DenseBasis(objective.anchor[None]), rows).losses
+    assert found == pytest.approx([expected(objective.anchor * (1 + c)) for c in rows[:, 0]], 1e-5)
+    assert (model.step, model.seen, model.cache, float(model.count)) == (0, [], {}, 0.0)
+    assert float(model.history[0]) == 0
+
+
+def test_a_loss_that_puts_the_model_into_training_mode_hangs_on_no_order():
+    x, y = digits(60)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10))
+    model(x)  # statistics
+
+    def loss(model, batch):
+        model.eval()
+        value = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        model.train()
+        return value + nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    objective = Objective(model, (x, y), loss=loss)
+    there = objective.anchor * 1.5
+    first = objective.loss(objective.anchor)
+    at = objective.loss(there)
+    assert objective.loss(objective.anchor) == first
+    assert objective.loss(there) == at
+    model.eval()
+    with torch.no_grad():
+        evaluated = float(nn.functional.cross_entropy(model(x), y))
+        model.train()
+        trained = float(nn.functional.cross_entropy(model(x), y))
+    assert first == pytest.approx(evaluated + trained, rel=1e-5)
+
+
+class CountingLoss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, outputs, targets):
+        self.calls += 1
+        return nn.functional.cross_entropy(outputs, targets) * self.calls
+
+
+def test_a_loss_that_counts_its_calls_is_put_back_and_the_users_own_never_called():
+    loss = CountingLoss()
+    objective = Objective(tiny(), digits(30), loss=loss)
+    assert objective.loss(objective.anchor) == objective.loss(objective.anchor)
+    assert float(loss.calls) == 0
+    objective = Objective(tiny(), digits(30), loss=loss.forward)
+    assert objective.loss(objective.anchor) == objective.anchor_loss
+    assert float(loss.calls) == 0
+
+
+class Noisy(nn.Module):
+    def __init__(self, source):
+        super().__init__()
+        self.inner, self.source = tiny(), source
+        self.generator = torch.Generator()
+        self.rng = np.random.default_rng(5)
+
+    def forward(self, x):
+        z = self.inner(x)
+        if self.source == "torch":
+            noise = torch.randn_like(z)
+        elif self.source == "numpy":
+            noise = torch.from_numpy(np.random.randn(*z.shape)).to(z)  # noqa: NPY002
+        elif self.source == "random":
+            noise = torch.tensor([random.gauss(0, 1) for _ in range(z.numel())]).view(z.shape)
+        elif self.source == "generator":
+            noise = torch.randn(z.shape, generator=self.generator)
+        else:
+            noise = torch.from_numpy(self.rng.normal(size=z.shape)).to(z)
+        return z + noise
+
+
+@pytest.mark.parametrize("source", ["torch", "numpy", "random", "generator", "rng"])
+def test_every_row_sees_the_same_noise_however_rows_are_cut_into_chunks(source):
+    model = Noisy(source)
+    before = (torch.get_rng_state(), np.random.get_state(legacy=False), random.getstate())  # noqa: NPY002
+    own = model.generator.get_state(), model.rng.bit_generator.state
+    objective = Objective(model, digits(30))
+    assert objective.stochastic
+    rows = np.linspace(-0.5, 0.5, 7)[:, None]
+    basis = DenseBasis(objective.anchor[None])
+    together = objective.evaluate(basis, rows).losses
+    apart = np.concatenate([objective.evaluate(basis, row[None]).losses for row in rows])
+    np.testing.assert_array_equal(together, apart)
+    assert together[3] == objective.anchor_loss
+    loss, gradient = objective.loss_and_gradient(objective.anchor)
+    assert loss == pytest.approx(objective.anchor_loss, rel=1e-5)
+    assert torch.equal(gradient, objective.gradient(objective.anchor))
+    v = torch.randn(objective.size, generator=torch.Generator().manual_seed(1)) * 1e-2
+    ahead, behind = (objective.gradient(objective.anchor + s * v) for s in (0.1, -0.1))
+    product = objective.hvp(objective.anchor, v)
+    assert (product - (ahead - behind) / 0.2).norm() < 0.02 * product.norm()
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert same_state(before[1], np.random.get_state(legacy=False))  # noqa: NPY002
+    assert before[2] == random.getstate()
+    assert torch.equal(own[0], model.generator.get_state())
+    assert own[1] == model.rng.bit_generator.state
