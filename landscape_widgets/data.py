@@ -123,10 +123,10 @@ def _as_tensor(leaf: Any, dtype: torch.dtype) -> Any:
 
 
 def _batch(raw: Any, dtype: torch.dtype) -> Batch:
-    return _split(tree_map(lambda leaf: _as_tensor(leaf, dtype), raw))
+    return split(tree_map(lambda leaf: _as_tensor(leaf, dtype), raw))
 
 
-def _split(raw: Any) -> Batch:
+def split(raw: Any) -> Batch:
     """A batch of two parts is (inputs, targets); any other is inputs alone."""
     if isinstance(raw, (tuple, list)) and len(raw) == 2:
         return Batch(raw[0], raw[1], raw, _length(raw))
@@ -282,4 +282,4 @@ def _join(batches: list[Batch]) -> Batch | None:
     if len(batches) == 1:
         return batches[0]
     raw = tree_unflatten([torch.cat(column) for column in columns], specs[0])
-    return _split(raw)
+    return split(raw)

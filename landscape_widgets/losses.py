@@ -39,7 +39,11 @@ def call_watched(
     watch: Callable[[Any, tuple[Any, ...], Any], None],
 ) -> None:
     """Run a model while `watch(module, arguments, output)` is called for some of its modules."""
-    handles = [module.register_forward_hook(watch) for module in modules]
+    handles = [
+        module.register_forward_hook(watch)
+        for module in modules
+        if not isinstance(module, torch.jit.ScriptModule)  # they take no hooks
+    ]
     try:
         call_model(model, inputs)
     finally:

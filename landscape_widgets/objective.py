@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.data import Batch, Examples, read_data, take
 from landscape_widgets.derivatives import Derivatives
+from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
@@ -37,7 +37,7 @@ from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reading import read_model
 from landscape_widgets.state import State
-from landscape_widgets.working_copy import check_model, copied_loss, working_copy
+from landscape_widgets.working_copy import WorkingCopy, check_device, check_model, refused
 
 logger = logging.getLogger(__name__)
 
@@ -171,20 +171,22 @@ class Objective:
         for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
-        self.layout = ParameterLayout.of(model)
+        given = WorkingCopy(model, loss)
+        self._copy = given.model
+        self.layout = ParameterLayout.of(self._copy)
         self.seed = seed
         self.cluster: Cluster | None = None
         self._sent = False  # whether the latest vectors were evaluated by the cluster
         self.batchnorm: BatchNormMode = batchnorm
         self._lock = threading.RLock()
 
-        trainable = [p for p in model.parameters() if p.requires_grad and p.is_floating_point()]
-        self.device = torch.device(device) if device is not None else trainable[0].device
+        self.device = check_device(model, device)
+        trainable = [p for p in self._copy.parameters() if p.requires_grad]
         double = any(p.dtype == torch.float64 for p in trainable)
         self.dtype = torch.float64 if double else torch.float32
-        self._copy = working_copy(model, self.device, self.dtype)
+        given.settle(self.device, self.dtype)
         self.anchor = self.layout.flatten(
-            dict(model.named_parameters()), self.dtype, self.device
+            dict(self._copy.named_parameters()), self.dtype, self.device
         ).clone()
 
         self.train = self._read(data, max_examples)
@@ -196,11 +198,18 @@ class Objective:
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
 
-        own = None if loss is None else copied_loss(loss)
-        noise = Noise(self.device, seed)
-        state = State([self._copy, own], self._inplace.tensors, noise.seed)
+        noise = Noise(self.device, seed, given.generators)
+        state = State([self._copy, given.loss], self._inplace.tensors, noise.seed)
         self._inplace.state, self._inplace.noise = state, noise
-        found = read_model(self._inplace, own, self.train, self.val, self.device)
+        with refused(model):
+            found = read_model(
+                self._inplace,
+                given.loss,
+                self.train,
+                self.val,
+                self.device,
+                uses_model=given.uses_model,
+            )
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic = found.stochastic
         self.assumptions = found.assumptions
@@ -335,7 +344,7 @@ class Objective:
         What was trainable in the user's model is so in the new one.
         """
         with self._alone(), torch.no_grad():
-            model = copy.deepcopy(self._inplace.load(self._take(theta)))
+            model = Duplicate(self._inplace.load(self._take(theta))).model
         named = dict(model.named_parameters())
         for name in self.layout.names:
             named[name].requires_grad_(True)

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.batchnorm import has_batch_statistics
-from landscape_widgets.data import Batch, Examples, take
+from landscape_widgets.data import Batch, Examples, split, take
+from landscape_widgets.drift import check_repeats
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.split import Split
 from landscape_widgets.losses import (
     BatchLoss,
     Loss,
@@ -60,8 +62,12 @@ def read_model(
     train: Examples,
     val: Examples | None,
     device: torch.device,
+    *,
+    uses_model: bool = False,
 ) -> Reading:
     """Run the working copy and its loss on a few examples and see what they are.
+
+    `uses_model` says that the loss reaches the working copy by other ways than its arguments.
 
     Raises
     ------
@@ -73,6 +79,8 @@ def read_model(
     own = None if given is None else own_loss(given)
     if own is None and isinstance(batch.raw, Mapping):
         own = ModelLoss(loss_of_outputs)
+    if isinstance(own, BatchLoss) and uses_model:
+        own = ModelLoss(OfBoth(own))
     model, trial = inplace.model, _Trial(inplace)
     assumed: list[str] = []
     loss: Loss
@@ -98,6 +106,8 @@ def read_model(
             for examples in (train, val):
                 for part in examples.batches if examples is not None else ():
                     predictions.check(main_output(outputs), part.targets)
+    few = Split(Examples([batch], capped=True), device, separable=False)
+    check_repeats(inplace, lambda: _value(inplace, loss, few), [model, given])
     separable = _is_separable(inplace, loss, train, val, device, trial.stochastic)
     has_outputs = outputs is not None
     return Reading(loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed))
@@ -188,6 +198,23 @@ def _halves_add_up(inplace: InPlace, loss: Loss, train: Examples, device: torch.
             return False  # a loss or a model that wants its batches whole
         values.append(float(accumulator.finish()[0][0]))
     return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9, equal_nan=True))
+
+
+def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
+    accumulator = Accumulator(loss, {}, None, 1)
+    add_losses(inplace.model, few.tiles(None), accumulator, 0)
+    return float(accumulator.finish()[0][0])
+
+
+class OfBoth:
+    """``loss(model, batch)`` of a ``loss(outputs, targets)`` that uses the model besides."""
+
+    def __init__(self, loss: BatchLoss) -> None:
+        self.loss, self.__name__ = loss, loss.name
+
+    def __call__(self, model: nn.Module, raw: Any) -> Tensor:
+        batch = split(raw)
+        return self.loss(call_model(model, batch.inputs), batch.targets)
 
 
 def loss_of_outputs(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:

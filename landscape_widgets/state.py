@@ -372,7 +372,10 @@ class _Walk:
                     waiting += [(v, f"{path}.{k}") for k, v in thing.__dict__.items()]
                 continue
             yield from self._of(thing, path)
-            waiting += reversed(list(parts(thing, path)))
+            if is_plain_layer(thing):
+                waiting += [(held, path) for held in (thing._buffers, thing._parameters) if held]
+            else:
+                waiting += reversed(list(parts(thing, path)))
 
     def _of(self, thing: Any, path: str) -> Iterator[Place]:
         if isinstance(thing, GENERATORS):
@@ -438,15 +441,11 @@ def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:
         if isinstance(thing.__globals__, Overlay):
             yield thing.__globals__, path
         yield thing.__dict__, path
-    elif isinstance(thing, nn.Module) and is_plain_layer(thing):
-        for held in (thing._buffers, thing._parameters):
-            if held:
-                yield held, path
     elif has_attributes(thing):
         for name, value in list(getattr(thing, "__dict__", {}).items()):
             # Modules, buffers and parameters are called by their names alone.
             plain = isinstance(thing, nn.Module) and name in ("_modules", "_buffers", "_parameters")
-            if value or not (isinstance(thing, nn.Module) and name in _OF_MODULE):
+            if plain or not (isinstance(thing, nn.Module) and name in _OF_MODULE and not value):
                 yield value, path if plain else _join(path, name)
         for name in slots(thing):
             value = getattr(thing, name, None)
@@ -486,12 +485,13 @@ def has_attributes(thing: Any) -> bool:
 
 def is_plain_layer(thing: Any) -> bool:
     """Whether a module is one of torch's own layers, to which nothing was added."""
-    return (
-        type(thing).__module__.startswith("torch.nn.modules.")
-        and not thing._modules
-        and not thing._forward_pre_hooks
-        and not thing._forward_hooks
-        and "forward" not in vars(thing)
+    if not type(thing).__module__.startswith("torch.nn.modules."):
+        return False
+    attributes = vars(thing)
+    hooks = [name for name in _OF_MODULE if name.endswith("_hooks") or name == "_modules"]
+    return not any(attributes.get(name) for name in hooks) and all(
+        name in _OF_MODULE or isinstance(value, (*PLAIN, tuple))
+        for name, value in attributes.items()
     )
 
 

@@ -7,7 +7,6 @@ there the loss is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch.utils._pytree import tree_map
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.data import Batch
+from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
@@ -42,6 +42,7 @@ class Double:
         self.single, self.loss = inplace, loss
         self._inplace: InPlace | None = None
         self._anchor_losses: dict[int, float] = {}
+        self._twin = loss  # its copy for the model in float64
         scripted = any(isinstance(m, torch.jit.ScriptModule) for m in inplace.model.modules())
         # TorchScript refuses float64, some devices too; re-estimated statistics are not repeated.
         self.allowed = (
@@ -80,7 +81,7 @@ class Double:
 
     def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
         assert self._inplace is not None
-        accumulator = Accumulator(self.loss, {}, None, 1)
+        accumulator = Accumulator(self._twin, {}, None, 1)
         for model in self._inplace.at(call.basis, row[None]):
             add_losses(model, tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])
@@ -88,13 +89,14 @@ class Double:
     def _begin(self, split: Split) -> bool:
         """Make the copy in float64, and see on a few examples whether it runs and agrees."""
         single = self.single
-        model = copy.deepcopy(single.load(single.anchor)).double()
+        twin = Duplicate(single.load(single.anchor), self.loss)
+        model, loss = twin.model.double(), twin.loss
         few = next(iter(split.part(64).tiles(None)))
-        kept = State([model], ())
+        kept = State([model, loss], ())
         try:
-            values = [self._try(single.model, few)]
+            values = [self._try(single.model, self.loss, few)]
             single.begin()
-            values.append(self._try(model, as_double(few)))
+            values.append(self._try(model, loss, as_double(few)))
         except (RuntimeError, TypeError):
             return False  # the model or its loss makes tensors of its own in float32
         finally:
@@ -105,13 +107,13 @@ class Double:
         # θ* in float32 is exact: it is widened tensor by tensor.
         self._inplace = InPlace(model, single.layout, single.anchor, noise=single.noise)
         # The loss has just been put back together with the model that this one is a copy of.
-        function = getattr(self.loss, "function", None)
-        self._inplace.state = State([model, function], self._inplace.tensors)
+        self._inplace.state = State([model, loss], self._inplace.tensors)
+        self._twin = loss
         self._inplace.tile = single.tile
         return True
 
-    def _try(self, model: Any, batch: Batch) -> float:
-        accumulator = Accumulator(self.loss, {}, None, 1)
+    def _try(self, model: Any, loss: Loss, batch: Batch) -> float:
+        accumulator = Accumulator(loss, {}, None, 1)
         add_losses(model, [batch], accumulator, 0)
         return float(accumulator.finish()[0][0])
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Protocol
 
 import torch
 from torch import Tensor, fx, nn
 
+from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.blocked import blocked, has_blocks
 from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
@@ -92,7 +92,7 @@ def fused(inplace: InPlace, *, blocks: bool = True, by_winograd: bool = False) -
     elif blocks and has_blocks(inplace.anchor):
         arrange = blocked
     with torch.no_grad():
-        strategy = Fused(copy.deepcopy(model), inplace.layout, inplace.anchor, arrange)
+        strategy = Fused(Duplicate(model).model, inplace.layout, inplace.anchor, arrange)
     strategy.tile = inplace.tile
     if strategy.encodes:  # whose widest activations are nowhere in memory; in and out may stay near
         strategy.tile = max(FEWEST, strategy.tile // 2)

@@ -1,0 +1,91 @@
+"""Whether the loss at one parameter vector is the same whatever was evaluated in between."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any
+
+import torch
+from torch import nn
+
+from landscape_widgets.duplicate import is_users
+from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.state import parts
+
+TOLERANCE = 1e-5  # relative difference of two losses at the same weights: sums in another order
+STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between
+
+
+def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[Any]) -> None:
+    """Evaluate at θ*, elsewhere, and at θ* again, each from the same beginning.
+
+    Parameters
+    ----------
+    inplace
+        The working copy.
+    value
+        The loss on a few examples, of the working copy as it is.
+    roots
+        The working copies of model and loss, to find what has changed around them.
+
+    Raises
+    ------
+    ValueError
+        If the two losses at θ* differ, naming what changed where that can be found.
+    """
+    roots = list(roots)
+    before = dict(_surroundings(roots))
+    losses = []
+    for scale in (1.0, 1.0 + STEP, 1.0):
+        with inplace.alone(watched=True):
+            inplace.load(inplace.anchor * scale)
+            losses.append(value())
+    inplace.load(inplace.anchor)
+    first, _, again = losses
+    if not abs(first - again) > TOLERANCE * max(abs(first), abs(again)):
+        return  # also where both are no numbers
+    after = dict(_surroundings(roots))
+    changed = [name for name in after if before.get(name) != after[name]]
+    named = f" ({', '.join(changed[:4])} changed)" if changed else ""
+    raise ValueError(
+        f"The loss at the trained weights is {first:.6g}, and {again:.6g} after the model was "
+        f"evaluated elsewhere: something outside model and loss is kept from call to call{named}, "
+        "as a class attribute, a file or the clock would be. Keep it as an attribute of the model "
+        "or of the loss, or leave it out."
+    )
+
+
+def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Class attributes, and what functions name, told apart by value or identity."""
+    seen: dict[int, Any] = {}
+    waiting = list(roots)
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, torch.Tensor):
+            continue
+        seen[id(thing)] = thing
+        functions = [thing] if isinstance(thing, types.FunctionType) else []
+        if isinstance(thing, nn.Module) or callable(thing):
+            for kind in type(thing).__mro__:
+                if kind.__module__.split(".")[0] in ("torch", "builtins", "landscape_widgets"):
+                    continue
+                for name, value in vars(kind).items():
+                    if isinstance(value, types.FunctionType):
+                        functions.append(value)
+                    elif not name.startswith("__"):
+                        yield f"{kind.__name__}.{name}", _told(value)
+        for function in functions:
+            if is_users(function):
+                for name in function.__code__.co_names:
+                    if name in function.__globals__:
+                        yield name, _told(function.__globals__[name])
+        waiting += [part for part, _ in parts(thing, "")]
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, (int, float, str, bytes, bool, complex)):
+        return value
+    if isinstance(value, torch.Tensor):
+        return id(value), value._version
+    return id(value), len(value) if isinstance(value, (list, dict, set, Sized)) else None
