@@ -6,6 +6,7 @@ It looks for changes in the file of a function alone: whoever edits this one tou
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -27,10 +28,13 @@ def compiled(signature: Any) -> Any:
 
 def _registers() -> tuple[int, int, bool]:
     """Numbers in a vector register, how many make a row of a block, and fused multiply-add."""
-    try:
-        features = binding.get_host_cpu_features()
-    except RuntimeError:  # llvmlite cannot tell of this system
-        features = {}
+    chosen = numba.config.CPU_FEATURES  # what numba compiles for, where it is told to
+    features: dict[str, bool] = {}
+    if chosen is not None:
+        features = {name[1:]: name[0] == "+" for name in chosen.split(",") if name}
+    else:
+        with contextlib.suppress(RuntimeError):  # llvmlite cannot tell of this system
+            features = binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 16, 4, True
     if features.get("avx"):
