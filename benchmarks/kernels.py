@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks import measure
 from benchmarks.networks import Block, mlp, resnet18
 from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation import engine
+from landscape_widgets.evaluation.kernels import SWITCH
 from landscape_widgets.objective import Objective
 
 AVX2 = "+avx2,+avx,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt,+movbe,+sse4.2,+sse4.1,+ssse3,+sse3,+sse2"
@@ -163,22 +163,13 @@ NETWORKS: dict[tuple[str, str], Callable[[], Made]] = {
 }
 
 
-def _without(kernel: str) -> mock._patch[object]:
-    """A kernel switched off."""
-    if kernel == "winograd":
-        return mock.patch.object(engine, "by_winograd", lambda *_: False)
-    if kernel == "encoder":
-        return mock.patch("landscape_widgets.evaluation.fused.with_encoders", lambda model: None)
-    return mock.patch.object(engine, "compilable", lambda *_: False)
-
-
 def compared(kernel: str, name: str, budget: float, repetitions: int) -> list[tuple[str, ...]]:
     """Lines of the table: seconds with the kernel and without, of one parameter vector."""
     torch.manual_seed(0)
     model, x, y = NETWORKS[kernel, name]()
     named = "compiled" if kernel == "compiled" else "auto"
     with_kernel = Objective(model, (x, y), metrics=[], strategy=named)
-    with _without(kernel):
+    with mock.patch.dict(os.environ, {SWITCH: "0"}):
         without = Objective(model, (x, y), metrics=[])
     lines = []
     for kind, k, n in (("random", 128, 128), ("plane", 2, 1024)):

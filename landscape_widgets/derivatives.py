@@ -14,7 +14,6 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_widgets.data import Batch
-from landscape_widgets.evaluation.engine import AGREEMENT, COMPARED
 from landscape_widgets.evaluation.inplace import TILE, InPlace
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.hessian import GraphProduct, HessianProduct, room
@@ -22,6 +21,9 @@ from landscape_widgets.losses import Loss, MeanLoss, ModelLoss, call_model, main
 from landscape_widgets.r_operator import ChainProduct, Network, read_network
 
 logger = logging.getLogger(__name__)
+
+COMPARED = 16  # examples on which products are compared with double backward
+AGREEMENT = 1e-3  # relative difference above which the model was misread
 
 
 class Derivatives:

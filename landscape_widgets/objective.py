@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
@@ -455,11 +455,12 @@ class Objective:
         while start < len(coefficients) and not cancelled():
             count = min(most, self._pace.rows(len(coefficients), self.engine.group))
             rows = coefficients[start : start + count]
-            accumulator = EachExample(loss, len(rows), chosen.size)
             with self._lock, torch.no_grad(), self._pace.of(len(rows)):
-                strategy = self.engine.choose(call, rows, [chosen])
-                self.engine.run(strategy, call, rows, chosen, accumulator)
-            yield start, accumulator.losses.numpy() * scale
+                (found,) = self.engine.evaluate(
+                    call, rows, [chosen], partial(_each_example, loss, len(rows))
+                )
+            assert isinstance(found, EachExample)
+            yield start, found.losses.numpy() * scale
             start += len(rows)
 
     def why_no_example_losses(self) -> str | None:
@@ -507,21 +508,22 @@ class Objective:
     ) -> Evaluation:
         splits = [split for split in splits if split in self._splits]
         chosen = [self._splits[split] for split in splits]
-        strategy = self.engine.choose(call, rows, chosen) if chosen else self._inplace
+        measured = self._splits["train" if self.val is None else "val"]
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
-        for split in splits:
-            measured = metrics and (split == "val" or self.val is None)
-            accumulator = Accumulator(
-                self.loss_function, self._metrics if measured else {}, self.predictions, len(rows)
-            )
-            self.engine.run(strategy, call, rows, self._splits[split], accumulator)
+
+        def accumulator_for(split: Split) -> Accumulator:
+            wanted = self._metrics if metrics and split is measured else {}
+            return Accumulator(self.loss_function, wanted, self.predictions, len(rows))
+
+        accumulators = self.engine.evaluate(call, rows, chosen, accumulator_for)
+        for name, split, accumulator in zip(splits, chosen, accumulators, strict=True):
             losses, values = accumulator.finish()
-            found[split] = losses.numpy()
-            at_anchor = self._anchor_losses.get(split)
+            found[name] = losses.numpy()
+            at_anchor = self._anchor_losses.get(name)
             if at_anchor is not None:
-                self.engine.double.sharpen(call, rows, self._splits[split], found[split], at_anchor)
-            named.update({name: value.numpy() for name, value in values.items()})
+                self.engine.sharpen(call, rows, split, found[name], at_anchor)
+            named.update({metric: value.numpy() for metric, value in values.items()})
         predictions = None
         if outputs:
             # Maps of outputs space are made of these: always by the same strategy.
@@ -667,6 +669,10 @@ class Objective:
         assert self._inplace.noise is not None
         with self._inplace.noise.lent():
             yield
+
+
+def _each_example(loss: MeanLoss, n: int, split: Split) -> EachExample:
+    return EachExample(loss, n, split.size)
 
 
 def _where(batch: Batch) -> torch.device:

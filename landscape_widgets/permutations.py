@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.evaluation.tracing import trace
 
 Permutation = npt.NDArray[np.int64]
@@ -113,8 +114,11 @@ def symmetries(model: nn.Module) -> list[Group]:
     numbers, pooling, flattening and sums (residual connections). Units that anything else touches
     stay where they are, and so do inputs and outputs. Empty where torch.fx cannot read the model.
     """
-    graph = trace(model)
-    return [] if graph is None else _Reader(model, graph).read()
+    try:
+        graph = trace(model)
+    except Unsuited:
+        return []
+    return _Reader(model, graph).read()
 
 
 class _Reader:

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from landscape_widgets.evaluation.chain import Chain, Elementwise, Entry, Linear, read_chain
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.strategy import Unsuited
+from landscape_widgets.evaluation.tracing import trace
 from landscape_widgets.hessian import TILE_BYTES, HessianProduct
 from landscape_widgets.losses import MeanLoss
 from landscape_widgets.parameters import ParameterLayout
@@ -80,9 +82,14 @@ def read_network(
     model: nn.Module, layout: ParameterLayout, loss: MeanLoss, split: Split
 ) -> Network | None:
     """The model as the R-operator wants it, or None where it is anything else."""
-    chain = read_chain(model, layout) if split.separable and split.on_device else None
-    found = None if chain is None else _layers_of(chain)
-    if chain is None or found is None:
+    if not (split.separable and split.on_device):
+        return None
+    try:
+        chain = read_chain(model, layout, trace(model))
+    except Unsuited:
+        return None
+    found = _layers_of(chain)
+    if found is None:
         return None
     (batch,) = split.tiles(split.size)
     with torch.no_grad():

@@ -47,7 +47,7 @@ class Peak:
         # Not ru_maxrss: that begins with what the process that started this one had.
         return {"anonymous": self.most - self.start, "resident": status("VmHWM") - self.resident}
 
-for name in ("kernel", "winograd_kernel", "encoder_kernel"):
+for name in ("kernel",):
     load(name).result()  # what compiles once a machine is not to be counted
 torch.manual_seed(0)
 '''

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from landscape_widgets.evaluation.rewrite import BlockMaximum, Folded, copied, is_relu, is_sum
+from landscape_widgets.evaluation.tracing import is_own
 from landscape_widgets.evaluation.versions import Versions
 
 # Sums of numbers below it are finite in float32.
@@ -177,8 +178,8 @@ class _Blocker:
 
 
 def _is_convolution(module: nn.Module | None) -> bool:
-    layer = module.layer if isinstance(module, Folded) else module
-    return type(layer) is nn.Conv2d and layer.padding_mode == "zeros"
+    layer: Any = module.layer if isinstance(module, Folded) else module
+    return is_own(layer, nn.Conv2d) and layer.padding_mode == "zeros"
 
 
 def _within(node: fx.Node, module: nn.Module | None) -> Callable[[Tensor], Tensor] | None:
@@ -187,9 +188,13 @@ def _within(node: fx.Node, module: nn.Module | None) -> Callable[[Tensor], Tenso
         return (
             functools.partial(node.target, **node.kwargs) if callable(node.target) else torch.relu
         )
-    known = isinstance(module, BlockMaximum) or type(module) in (nn.ReLU, nn.Identity, nn.Dropout)
-    if isinstance(module, nn.MaxPool2d):
+    if isinstance(module, BlockMaximum):
+        return module
+    if module is None or not is_own(module, type(module)) or module.training:
+        return None
+    known = type(module) in (nn.ReLU, nn.Identity, nn.Dropout)
+    if type(module) is nn.MaxPool2d:
         known = module.dilation in (1, (1, 1)) and not module.return_indices
-    elif isinstance(module, nn.AdaptiveAvgPool2d):
+    elif type(module) is nn.AdaptiveAvgPool2d:
         known = module.output_size in (1, (1, 1))
     return module if known else None

@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from landscape_widgets.data import Batch
-from landscape_widgets.evaluation.tracing import trace
+from landscape_widgets.evaluation.strategy import Unsuited
+from landscape_widgets.evaluation.tracing import is_own
 from landscape_widgets.losses import call_watched
 from landscape_widgets.parameters import ParameterLayout
 
@@ -189,10 +190,21 @@ class Chain:
         return h[:, 0] if self.squeezed else h.transpose(1, 2)
 
 
-def read_chain(model: nn.Module, layout: ParameterLayout) -> Chain | None:
-    """The model as a chain, or None where it is anything else."""
-    graph = trace(model)
-    return None if graph is None else _Reader(model, layout, graph).read()
+def read_chain(model: nn.Module, layout: ParameterLayout, graph: fx.Graph) -> Chain:
+    """The model as a chain.
+
+    Raises
+    ------
+    Unsuited
+        Where it is anything else.
+    """
+    chain = _Reader(model, layout, graph).read()
+    if chain is None:
+        raise Unsuited(
+            "it is for chains of linear layers, activations and normalisations "
+            "whose examples do not see each other"
+        )
+    return chain
 
 
 class _Reader:
@@ -227,8 +239,8 @@ class _Reader:
             previous = node
         return None
 
-    def _is(self, node: fx.Node, kind: type) -> bool:
-        return node.op == "call_module" and type(self.modules[str(node.target)]) is kind
+    def _is(self, node: fx.Node, kind: type[nn.Module]) -> bool:
+        return node.op == "call_module" and is_own(self.modules[str(node.target)], kind)
 
     def _has_weights(self, node: fx.Node) -> bool:
         if node.op == "get_attr":
@@ -260,6 +272,8 @@ class _Reader:
 
     def _take_module(self, module: Any) -> bool:
         kind = type(module)
+        if not is_own(module, kind) or module.training:
+            return False
         if kind is nn.Linear:
             self.steps.append(self._linear(module))
         elif kind is nn.ReLU:

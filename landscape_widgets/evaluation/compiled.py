@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -23,8 +23,10 @@ from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Stacked
-from landscape_widgets.evaluation.strategy import vectors_at
+from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
 from landscape_widgets.losses import IGNORED, CrossEntropy
+
+SOON = 2.0  # seconds in which a kernel that cannot be loaded is found out
 
 # Rows, and the seconds that they wait for the kernel: few take it if it is there already, so many
 # as a slice has until it is loaded, and still more until it is compiled, once a machine.
@@ -115,6 +117,22 @@ def compilable(chain: Chain, anchor: Tensor) -> bool:
         and anchor.device.type == "cpu"
         and anchor.dtype == torch.float32
     )
+
+
+def compiled(model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> Compiled:
+    """The strategy, whose kernel is loaded meanwhile.
+
+    Raises
+    ------
+    Unsuited
+        If it is not for this chain, or switched off.
+    """
+    if not compilable(chain, anchor):
+        raise Unsuited(
+            "it is for float32 chains of linear layers with ReLUs between them, on the CPU"
+        )
+    load_kernel()
+    return Compiled(model, chain, anchor, examples)
 
 
 class Compiled(SharedStacked):
@@ -284,11 +302,10 @@ def patience(n: int) -> float | None:
 
 def _loaded(n: int) -> bool:
     """Whether the kernel is there for n rows."""
-    try:
-        load_kernel().result(patience(n))
-    except TimeoutError:
-        return False
-    return True
+    done, _ = wait([load_kernel()], patience(n))
+    if done:
+        load_kernel().result()  # or why it cannot be loaded
+    return bool(done)
 
 
 def _kernel() -> Any:

@@ -1,9 +1,14 @@
-"""Which strategy evaluates which rows: the one that was named, or the fastest of those that fit."""
+"""Which strategy evaluates which rows: the one that was named, or the fastest of those that fit.
+
+Every strategy but "inplace" may fail: it is then dropped with a line in the log, and the rows that
+it was to do are done by the next.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import wait
 from typing import Any
 
 import torch
@@ -11,22 +16,17 @@ import torch
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.agreement import agree
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.chain import read_chain
-from landscape_widgets.evaluation.compiled import Compiled, compilable, load_kernel, patience
+from landscape_widgets.evaluation.candidates import Candidates, said
+from landscape_widgets.evaluation.compiled import SOON, load_kernel, patience
 from landscape_widgets.evaluation.double import Double
-from landscape_widgets.evaluation.fused import fused
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.precision import check_precision, exact, reduced
-from landscape_widgets.evaluation.replay import Prefix, Shared
-from landscape_widgets.evaluation.rewrite import as_program
-from landscape_widgets.evaluation.shared import SharedStacked
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.tiling import tile_size
-from landscape_widgets.evaluation.trial import losses_at, race
-from landscape_widgets.evaluation.winograd import by_winograd
+from landscape_widgets.evaluation.trial import Failed, losses_at, race
 from landscape_widgets.losses import Loss, ModelLoss
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.2
 MEASURED = 8  # rows that the error of a reduced precision is taken from
-COMPARED = 16  # examples on which strategies are compared with the model itself
-AGREEMENT = 1e-3  # relative difference of losses above which a strategy has misread the model
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
 _choices: dict[tuple[Any, ...], str] = {}
@@ -91,68 +89,47 @@ class Engine:
         self.inplace = inplace
         self.loss = loss
         self.named = strategy
-        # Strategies other than in place need losses of outputs, the same model for all
-        # vectors, and outputs that hang on nothing else.
-        self._plain = (
-            split.separable
-            and not stochastic
-            and inplace.prepare is None
-            and not isinstance(loss, ModelLoss)
-        )
+        self._only_inplace = _why_only_inplace(inplace, loss, split, stochastic)
         self._examples = split.size
-        self._by_winograd = False
-        if self._plain:
+        if not self._only_inplace:
             few = next(iter(split.part(2).tiles(None)))
-            inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
-            self._by_winograd = by_winograd(inplace.model, inplace.anchor, few)
+            try:
+                inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
+            except Exception as error:  # of hooks, which a model may do without
+                logger.debug("The largest activation cannot be seen (%s).", said(error))
         self._forget()
+        if strategy == "compiled" and strategy in self._strategies:
+            # One that cannot be loaded says so soon; a compiler takes as long as it takes.
+            done, _ = wait([load_kernel()], SOON)
+            broken = load_kernel().exception() if done else None
+            if broken is not None:
+                self._drop(strategy, f"fails ({said(broken)})")
         if strategy != "auto" and strategy not in self._strategies:
             raise ValueError(
                 f"strategy={strategy!r} cannot evaluate this {type(inplace.model).__name__}: "
-                f"{WHY_NOT[strategy]} Leave strategy='auto'."
+                f"{self._why_not[strategy]}. Leave strategy='auto'."
             )
-        if strategy == "compiled":
-            load_kernel().result()
 
     def _forget(self) -> None:
-        self._strategies = self._found()
+        self._strategies: dict[str, Strategy] = {"inplace": self.inplace}
+        self._why_not = dict.fromkeys(STRATEGIES, self._only_inplace)
+        # A named one leaves the others out: they cannot fail.
+        if not self._only_inplace and self.named != "inplace":
+            candidates = Candidates(self.inplace, self._examples, full=self.precision is None)
+            self._strategies |= candidates.found
+            self._why_not = candidates.why_not
         self.double = Double(self.inplace, self.loss)
         self._trusted = {"inplace"}
         self.last = "inplace"
         self.error = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
-        keep = ("inplace", "loss", "named", "precision", "_plain", "_examples", "_by_winograd")
+        keep = ("inplace", "loss", "named", "precision", "_only_inplace", "_examples")
         return {name: self.__dict__[name] for name in keep}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
-
-    def _found(self) -> dict[str, Strategy]:
-        """The strategies that this model allows."""
-        found: dict[str, Strategy] = {"inplace": self.inplace}
-        if not self._plain:
-            return found
-        full = self.precision is None  # which other layouts are for
-        rewritten = fused(self.inplace, blocks=full, by_winograd=full and self._by_winograd)
-        loader: InPlace = self.inplace
-        if rewritten is not None:
-            found["fused"] = loader = rewritten
-        program = as_program(loader.model)
-        if program is not None:
-            found["prefix"] = Prefix(loader, program)
-            found["shared"] = Shared(loader, program)
-        chain = read_chain(self.inplace.model, self.inplace.layout)
-        if chain is not None:
-            arguments = (self.inplace.model, chain, self.inplace.anchor, self._examples)
-            found.pop("shared", None)
-            found["stacked"] = Stacked(*arguments)
-            found["shared"] = SharedStacked(*arguments)
-            if compilable(chain, self.inplace.anchor) and self.precision is None:
-                found["compiled"] = Compiled(*arguments)
-                load_kernel()
-        return found
 
     @property
     def group(self) -> int:
@@ -172,7 +149,53 @@ class Engine:
             words += f"; {self.precision}, error up to {self.error:.1g} of the loss"
         return words
 
-    def run(
+    def evaluate(
+        self,
+        call: Call,
+        rows: FloatArray,
+        splits: Sequence[Split],
+        accumulator_for: Callable[[Split], Accumulator],
+    ) -> list[Accumulator]:
+        """Accumulators of the outputs at each of `rows`, which belong to `call`, one for a split.
+
+        In the precision asked for. A strategy that fails is dropped, and the next begins with new
+        accumulators.
+        """
+        while True:
+            name = self._choose(call, rows, splits)
+            try:
+                found = []
+                for split in splits:
+                    found.append(accumulator_for(split))
+                    self._run(self._strategies[name], call, rows, split, found[-1])
+            except Exception as error:
+                if name == "inplace":
+                    raise
+                self._drop(name, f"fails ({said(error)})")
+            else:
+                self.last = name
+                return found
+
+    def sharpen(
+        self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+    ) -> None:
+        """Correct `losses` (r,) near θ*, in place, where float64 can be had; see `Double`."""
+        corrected = losses.copy()
+        try:
+            self.double.sharpen(call, rows, split, corrected, at_anchor)
+        except Exception as error:
+            self.double.allowed = False
+            logger.warning("Differences in float64 fail (%s) and are not taken.", said(error))
+        else:
+            losses[:] = corrected
+
+    def _drop(self, name: str, why: str) -> None:
+        """Do without a strategy from now on."""
+        del self._strategies[name]
+        self._why_not[name] = f"it {why}"
+        logger.warning("Strategy %r %s and is not used.", name, why)
+
+    def _run(
         self,
         strategy: Strategy,
         call: Call,
@@ -180,7 +203,6 @@ class Engine:
         split: Split,
         accumulator: Accumulator,
     ) -> None:
-        """Put the outputs at each of `rows` into `accumulator`, in the precision asked for."""
         device = self.inplace.anchor.device
         with reduced(self.precision if rows.any() else None, device):  # θ* itself exactly
             strategy.run(call, rows, split, accumulator)
@@ -196,36 +218,50 @@ class Engine:
         differences = ((found - expected) / expected).abs().nan_to_num(0.0, 0.0)
         self.error = float(differences.max())
 
-    def choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> Strategy:
-        """The strategy for these rows of a call, on all of these splits."""
-        split = splits[0]
-        possible = {
-            name: strategy
-            for name, strategy in list(self._strategies.items())
-            if all(strategy.suits(call, each) for each in splits)
-            and self._trust(name, call, rows, split)
-        }
-        name = self.named
-        if name == "auto":
-            name = self._fastest(possible, call, rows, split)
-        elif name not in possible:  # where there is too little to share
-            name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
-        self.last = name
-        return possible[name]
+    def _choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
+        """Name of the strategy for these rows of a call, on all of these splits."""
+        if not splits or len(self._strategies) == 1:
+            return "inplace"
+        possible = [
+            name
+            for name in list(self._strategies)
+            if self._suits(name, call, splits) and self._trust(name, call, rows, splits[0])
+        ]
+        if self.named == "auto":
+            return self._fastest(possible, call, rows, splits[0])
+        if self.named in possible:
+            return self.named
+        # Where there is too little to share.
+        return next(name for name in ("stacked", "fused", "inplace") if name in possible)
 
-    def _fastest(
-        self, possible: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split
-    ) -> str:
+    def _suits(self, name: str, call: Call, splits: Sequence[Split]) -> bool:
+        if name == "inplace":
+            return True
+        if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
+            return False
+        try:
+            return all(self._strategies[name].suits(call, split) for split in splits)
+        except Exception as error:
+            self._drop(name, f"fails ({said(error)})")
+            return False
+
+    def _fastest(self, possible: list[str], call: Call, rows: FloatArray, split: Split) -> str:
         usual = "fused" if "fused" in possible else "inplace"
-        if len(possible) == 1:
+        if len(possible) == 1 or call.n < WORTH_A_TRIAL:
             return usual
         kind = self._kind(possible, call, split)
         if _choices.get(kind) in possible:
             return _choices[kind]
-        if call.n < WORTH_A_TRIAL:
-            return usual
-        with reduced(self.precision, self.inplace.anchor.device):
-            seconds = race(possible, call, rows, split, self.loss)
+        entrants = {name: self._strategies[name] for name in possible}
+        try:
+            with reduced(self.precision, self.inplace.anchor.device):
+                seconds = race(entrants, call, rows, split, self.loss)
+        except Failed as failed:
+            if failed.name == "inplace":
+                raise failed.error from None
+            self._drop(failed.name, f"fails ({said(failed.error)})")
+            rest = [name for name in possible if name != failed.name]
+            return self._fastest(rest, call, rows, split)
         chains = [name for name in ("compiled", "shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
@@ -259,21 +295,35 @@ class Engine:
         """
         if name in self._trusted:
             return True
-        if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
-            return False
-        few, part = rows[:2], split.part(COMPARED)
-        with exact(self.inplace.anchor.device):
-            expected = losses_at(self.inplace, call, few, part, self.loss)
-            found = losses_at(self._strategies[name], call, few, part, self.loss)
-        if not torch.allclose(found, expected, rtol=AGREEMENT, atol=1e-6, equal_nan=True):
-            logger.warning(
-                "Strategy %r finds other losses (%s) than the model itself (%s) and is not used.",
-                name, found.tolist(), expected.tolist(),
-            )  # fmt: skip
-            del self._strategies[name]
+        if not rows.any():
+            return False  # where nothing moves, a strategy cannot show what it does when it does
+        why_not = None
+        try:
+            why_not = agree(self._strategies[name], self.inplace, call, rows, split, self.loss)
+        except Exception as error:
+            why_not = f"fails ({said(error)})"
+        if why_not is not None:
+            self._drop(name, why_not)
             return False
         self._trusted.add(name)
         return True
+
+
+def _why_only_inplace(inplace: InPlace, loss: Loss, split: Split, stochastic: bool) -> str:
+    """Why no other strategy is possible; empty if some are.
+
+    They need losses of outputs, the same model for all vectors, and outputs that hang on nothing
+    else.
+    """
+    if isinstance(loss, ModelLoss):
+        return f"the loss {loss.name} calls the model itself"
+    if stochastic:
+        return "the model draws random numbers"
+    if inplace.prepare is not None:
+        return "batch statistics are estimated again at each parameter vector"
+    if not split.separable:
+        return "its batches must stay whole"
+    return ""
 
 
 WORDS = {
@@ -283,19 +333,6 @@ WORDS = {
     "prefix": "one parameter vector at a time, from the first layer that moves",
     "shared": "first layer shared by all parameter vectors",
     "compiled": "several parameter vectors at once, in one compiled loop",
-}
-WHY_NOT = {
-    "fused": "there is nothing to fuse that can be seen, or its batches must stay whole.",
-    "stacked": (
-        "it is for chains of linear layers, activations and normalisations "
-        "whose examples do not see each other."
-    ),
-    "compiled": (
-        "it is for float32 chains of linear layers with ReLUs between them, on the CPU, in their "
-        "own precision."
-    ),
-    "prefix": "torch.fx cannot read it as a graph, or its batches must stay whole.",
-    "shared": "torch.fx cannot read it as a graph, or its batches must stay whole.",
 }
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, fx, nn
 
 from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.blocked import blocked, has_blocks
-from landscape_widgets.evaluation.encoder import with_encoders
 from landscape_widgets.evaluation.inplace import InPlace
-from landscape_widgets.evaluation.kernels import load
 from landscape_widgets.evaluation.rewrite import Rewritten, rewrite
-from landscape_widgets.evaluation.tiling import FEWEST
-from landscape_widgets.evaluation.winograd import winograd
+from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.parameters import ParameterLayout
+
+# Makes, of a program or of a part of one, another that does the same with other layouts, or None
+# where there is nothing to gain; see `blocked`.
+Arrange = Callable[..., "fx.GraphModule | None"]
 
 
 class Fused(InPlace):
@@ -23,25 +24,27 @@ class Fused(InPlace):
 
     Parameters
     ----------
+    model
+        A copy of its own.
+    layout, anchor
+        Of its parameter vector.
+    graph
+        Of the model, if torch.fx can read it.
     arrange : callable
-        Makes, of a program or of a part of one, another that does the same with other layouts, or
-        returns None where there is nothing to gain; see `blocked` and `winograd`.
     """
 
     name = "fused"
 
     def __init__(
-        self, model: nn.Module, layout: ParameterLayout, anchor: Tensor, arrange: Arrange
+        self,
+        model: nn.Module,
+        layout: ParameterLayout,
+        anchor: Tensor,
+        graph: fx.Graph | None,
+        arrange: Arrange,
     ) -> None:
         super().__init__(model, layout, anchor, _refresh)
-        self.encodes = False
-        if anchor.device.type == "cpu" and anchor.dtype == torch.float32:
-            encoding = with_encoders(model)
-            self.encodes = encoding is not None
-            if self.encodes:
-                load("encoder_kernel")
-            self.model = model = encoding or model
-        rewritten = rewrite(model)
+        rewritten = None if graph is None else rewrite(model, graph)
         arranged = None
         if rewritten is not None:
             self.model = rewritten
@@ -52,18 +55,8 @@ class Fused(InPlace):
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class Arrange(Protocol):
-    """See `Fused`."""
-
-    def __call__(self, program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None: ...
-
-
 def _leave(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None:
     return None
-
-
-def _by_winograd(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None:
-    return winograd(program)
 
 
 def _refresh(model: nn.Module) -> tuple[()]:
@@ -77,24 +70,21 @@ def has_images(model: nn.Module) -> bool:
     return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
-def fused(inplace: InPlace, *, blocks: bool = True, by_winograd: bool = False) -> Fused | None:
-    """The strategy for a model's working copy; None where there is nothing to gain.
+def fused(inplace: InPlace, graph: fx.Graph | None, *, blocks: bool = True) -> Fused:
+    """The strategy for a model's working copy.
 
-    Images are convolved `by_winograd` (see `winograd`), or are in `blocks` (see `blocked`) where
-    there is such a layout, or else channels last.
+    Images are in `blocks` (see `blocked`) where there is such a layout, or else channels last.
+
+    Raises
+    ------
+    Unsuited
+        Where there is nothing to gain.
     """
-    model = inplace.model
-    if isinstance(model, torch.jit.ScriptModule):
-        return None
-    arrange: Arrange = _leave
-    if by_winograd:
-        arrange = _by_winograd
-    elif blocks and has_blocks(inplace.anchor):
-        arrange = blocked
+    arrange = blocked if blocks and has_blocks(inplace.anchor) else _leave
     with torch.no_grad():
-        strategy = Fused(Duplicate(model).model, inplace.layout, inplace.anchor, arrange)
+        model = Duplicate(inplace.model).model
+        strategy = Fused(model, inplace.layout, inplace.anchor, graph, arrange)
     strategy.tile = inplace.tile
-    if strategy.encodes:  # whose widest activations are nowhere in memory; in and out may stay near
-        strategy.tile = max(FEWEST, strategy.tile // 2)
-    faster = strategy.encodes or isinstance(strategy.model, Rewritten)
-    return strategy if has_images(model) or faster else None
+    if not (has_images(model) or isinstance(strategy.model, Rewritten)):
+        raise Unsuited("there is nothing to fuse that can be seen")
+    return strategy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from landscape_widgets.evaluation.strategy import Unsuited
+
 Float32 = npt.NDArray[np.float32]
 
+SWITCH = "LANDSCAPE_WIDGETS_KERNELS"
 LINE = 16  # numbers in a line of the cache
 PARTS = 3  # of a range for each thread
 
@@ -24,7 +28,15 @@ _loading: dict[str, Future[ModuleType]] = {}
 
 
 def load(name: str) -> Future[ModuleType]:
-    """A module of this package, loaded, or compiled if this machine never has, meanwhile."""
+    """A module of this package, loaded, or compiled if this machine never has, meanwhile.
+
+    Raises
+    ------
+    Unsuited
+        If the environment switches kernels off.
+    """
+    if os.environ.get(SWITCH) == "0":
+        raise Unsuited(f"{SWITCH}=0 in the environment switches it off")
     with _lock:
         if name not in _loading:
             _loading[name] = Future()
@@ -36,8 +48,10 @@ def load(name: str) -> Future[ModuleType]:
 def _load(name: str, future: Future[ModuleType]) -> None:
     try:
         module = importlib.import_module(f"{__package__}.{name}")
-    except BaseException as error:
+    except Exception as error:
         future.set_exception(error)
+    except BaseException as error:  # what would end a program ends no thread of its own
+        future.set_exception(ImportError(repr(error)))
     else:
         future.set_result(module)
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from landscape_widgets.evaluation.rewrite import Folded, copied
+from landscape_widgets.evaluation.tracing import is_own
 
 _AFFINE = (
     nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d,
@@ -144,7 +145,7 @@ class _Cutter:
             return not self._moves(module.norm)
         if isinstance(module, nn.Embedding) and module.max_norm is not None:
             return False
-        return type(module) in _AFFINE
+        return type(module) in _AFFINE and is_own(module, type(module))
 
     def cut(self) -> Cut:
         affine = set(self.affine_nodes)

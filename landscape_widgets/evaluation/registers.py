@@ -13,7 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import binding, ir
-from numba.core import cgutils, types
+from numba.core import cgutils, config, types
 from numba.extending import intrinsic
 
 from landscape_widgets.evaluation.kernels import LINE
@@ -28,7 +28,7 @@ def compiled(signature: Any) -> Any:
 
 def _registers() -> tuple[int, int, bool]:
     """Numbers in a vector register, how many make a row of a block, and fused multiply-add."""
-    chosen = numba.config.CPU_FEATURES  # what numba compiles for, where it is told to
+    chosen: str | None = getattr(config, "CPU_FEATURES")  # noqa: B009  # what numba compiles for, where it is told to
     features: dict[str, bool] = {}
     if chosen is not None:
         features = {name[1:]: name[0] == "+" for name in chosen.split(",") if name}

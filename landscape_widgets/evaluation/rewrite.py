@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from landscape_widgets.evaluation.tracing import trace
+from landscape_widgets.evaluation.tracing import is_own
 
 _NORMS = {nn.Conv1d: nn.BatchNorm1d, nn.Conv2d: nn.BatchNorm2d, nn.Conv3d: nn.BatchNorm3d}
 _FRESH = (*_NORMS, *_NORMS.values(), nn.Linear)
@@ -99,31 +99,34 @@ class Rewritten(nn.Module):
         return self.called(*arguments, **keywords)
 
 
-def rewrite(model: nn.Module) -> Rewritten | None:
-    """A program of the modules of `model` that gives the same outputs, None if none is found."""
-    graph = trace(model)
-    return None if graph is None else _Rewriter(model, graph).rewrite()
+def rewrite(model: nn.Module, graph: fx.Graph) -> Rewritten | None:
+    """A program of the modules of `model` that gives the same outputs, None if none is found.
+
+    Parameters
+    ----------
+    model
+    graph
+        As it, or a copy of it, was traced.
+    """
+    return _Rewriter(as_program(model, graph)).rewrite()
 
 
-def as_program(model: nn.Module) -> fx.GraphModule | None:
-    """A model as a graph of its own modules, None where torch.fx cannot read it."""
-    if isinstance(model, Rewritten):
-        return model.program
-    graph = trace(model)
-    return None if graph is None else fx.GraphModule(model, graph)
+def as_program(model: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+    """A model as a program of its own modules, which may be changed."""
+    own = fx.Graph()
+    own.output(own.graph_copy(graph, {}))
+    return fx.GraphModule(model, own)
 
 
 def copied(program: fx.GraphModule) -> fx.GraphModule:
     """A program of the same modules, whose graph may be changed."""
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, {}))
-    return fx.GraphModule(program, graph)
+    return as_program(program, program.graph)
 
 
 def is_relu(node: fx.Node, module: nn.Module | None) -> bool:
     """Whether a node, which calls this module if any, is a ReLU."""
     if module is not None:
-        return type(module) is nn.ReLU
+        return is_own(module, nn.ReLU)
     return node.target in (torch.relu, torch.relu_, F.relu, "relu")
 
 
@@ -137,8 +140,8 @@ def is_sum(node: fx.Node) -> bool:
 
 
 class _Rewriter:
-    def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
-        self.program = fx.GraphModule(model, graph)
+    def __init__(self, program: fx.GraphModule) -> None:
+        self.program = program
         self.modules = dict(self.program.named_modules())
         self.folded: list[Folded] = []
         self.changes = 0
@@ -175,7 +178,9 @@ class _Rewriter:
         norm, layer = self._module(node), self._module(before) if before is not None else None
         if before is None or layer is None or _NORMS.get(type(layer)) is not type(norm):
             return
-        if not norm.track_running_stats or norm.running_var is None:
+        if not (is_own(layer, type(layer)) and is_own(norm, type(norm))):
+            return
+        if norm.training or not norm.track_running_stats or norm.running_var is None:
             return
         self._call(before, Folded(layer, norm))
         self.folded.append(self._module(before))
@@ -185,7 +190,8 @@ class _Rewriter:
     def _swap(self, node: fx.Node) -> None:
         """max(relu(x)) is relu(max(x)), on fewer numbers."""
         relu = self._input(node)
-        if type(self._module(node)) is not nn.MaxPool2d or relu is None:
+        pool = self._module(node)
+        if not is_own(pool, nn.MaxPool2d) or pool.return_indices or relu is None:
             return
         if is_relu(relu, self._module(relu)):
             source = relu.all_input_nodes[0]
@@ -208,11 +214,15 @@ class _Rewriter:
         if node.target in (operator.add, torch.add):
             return True
         module = self._module(node)
-        return isinstance(module, (Folded, nn.MaxPool2d)) or type(module) in _FRESH
+        if isinstance(module, Folded) or is_own(module, nn.MaxPool2d):
+            return True
+        return any(is_own(module, kind) for kind in _FRESH)
 
     def _maximum(self, node: fx.Node) -> None:
         pool = self._module(node)
-        if type(pool) is not nn.MaxPool2d or pool.dilation != 1 or pool.ceil_mode:
+        if not is_own(pool, nn.MaxPool2d) or pool.dilation != 1 or pool.ceil_mode:
+            return
+        if pool.return_indices:
             return
         sizes = {pool.kernel_size, pool.stride}
         if pool.padding == 0 and len(sizes) == 1 and isinstance(pool.kernel_size, int):

@@ -65,6 +65,17 @@ class Split:
             self._parts[count] = Split(few, self.device, self.separable)
         return self._parts[count]
 
+    def spread(self, count: int) -> Split:
+        """At most `count` examples from all over the data, where they may be cut."""
+        whole = self.examples.joined if self.separable else None
+        if whole is None or count >= self.size:
+            return self.part(count)
+        if -count not in self._parts:
+            places = torch.linspace(0, self.size - 1, count).round().long()
+            few = Examples([take(whole, places)], capped=True)
+            self._parts[-count] = Split(few, self.device, self.separable)
+        return self._parts[-count]
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tiles": {}, "_parts": {}}
 

@@ -20,6 +20,10 @@ from landscape_widgets.evaluation.split import Split
 OUTPUTS = 1 << 18  # outputs whose losses are taken in one go: many small steps cost less so
 
 
+class Unsuited(Exception):
+    """A strategy is not for a model; says why, as a part of a sentence."""
+
+
 class Strategy(ABC):
     """Runs the model at rows of coefficients over the examples of a split.
 

@@ -22,10 +22,24 @@ FEW = 64  # but so many will do where they take long enough
 LONG = 0.1  # seconds
 
 
+class Failed(Exception):
+    """The strategy `name` raised `error`."""
+
+    def __init__(self, name: str, error: Exception) -> None:
+        super().__init__(name, error)
+        self.name, self.error = name, error
+
+
 def race(
     entrants: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split, loss: Loss
 ) -> dict[str, float]:
-    """Seconds a parameter vector over the whole split, by strategy; "inplace" must be there."""
+    """Seconds a parameter vector over the whole split, by strategy; "inplace" must be there.
+
+    Raises
+    ------
+    Failed
+        If one of them does.
+    """
     few = split.part(FEW)
     clock = _clock(split)
     # What is made once, is made.
@@ -59,7 +73,10 @@ def _time(
     clock: Callable[[], float],
 ) -> float:
     start = clock()
-    losses_at(strategy, call, rows, split, loss)  # on the CPU: whatever device has finished
+    try:
+        losses_at(strategy, call, rows, split, loss)  # on the CPU: whatever device has finished
+    except Exception as error:
+        raise Failed(strategy.name, error) from error
     return (clock() - start) / len(rows)
 
 

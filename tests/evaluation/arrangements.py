@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.rewrite import rewrite
+from landscape_widgets.evaluation.tracing import trace
 from landscape_widgets.objective import Objective
 from tests.evaluation.networks import Case
 from tests.evaluation.test_agreement import directions, plain_losses
@@ -18,7 +19,7 @@ from tests.evaluation.test_agreement import directions, plain_losses
 
 def arranged(model: nn.Module, arrange: Callable[[GraphModule], GraphModule]) -> nn.Module:
     """A copy of a model, rewritten, that calls another arrangement of its program."""
-    rewritten = rewrite(copy.deepcopy(model))
+    rewritten = rewrite(copy.deepcopy(model), trace(model))
     rewritten.called = arrange(rewritten.program)
     rewritten.refresh()
     return rewritten

@@ -30,7 +30,6 @@ FOR = {
         "cnn",
         "resnet",
         "wide",
-        "transformer",
     },
     "prefix": GRAPHS,
     "shared": GRAPHS,

@@ -1,0 +1,77 @@
+"""Whether a strategy finds what the model itself gives, on a few rows and examples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape_widgets.basis import FloatArray
+from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.precision import exact
+from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.trial import losses_at
+from landscape_widgets.losses import Loss
+
+EXAMPLES = 24  # on which they are compared, from all over the data
+# Largest difference of outputs, in units of the largest, and of losses. Sums in another order
+# differ by some 1e-6, but where a GPU rounds what it multiplies to 10 bits.
+CLOSE, CLOSE_WITH_TF32 = 1e-4, 1e-2
+
+
+def agree(
+    strategy: Strategy, inplace: Strategy, call: Call, rows: FloatArray, split: Split, loss: Loss
+) -> str | None:
+    """None if they do; else what is different, as a part of a sentence.
+
+    Parameters
+    ----------
+    strategy, inplace
+        The one to be tried, and the one that runs the model as it is.
+    call, rows
+        Some of the rows (r, k) are taken, and one of them twice: nothing may be left of it.
+    split
+    loss
+    """
+    rows, few = _telling(rows), split.spread(EXAMPLES)
+    with exact(split.device):
+        expected, outputs = _found(inplace, call, rows, few, loss)
+        losses, others = _found(strategy, call, rows, few, loss)
+    close = _closeness(split.device)
+    if others.shape != outputs.shape:
+        return f"gives outputs of other shapes ({tuple(others.shape[1:])}) than the model itself"
+    if not _are_close(others, outputs, close):
+        return "gives other outputs than the model itself"
+    if not torch.allclose(losses, expected, rtol=10 * close, atol=1e-6, equal_nan=True):
+        return f"finds other losses ({losses.tolist()}) than the model itself {expected.tolist()}"
+    return None
+
+
+def _found(
+    strategy: Strategy, call: Call, rows: FloatArray, split: Split, loss: Loss
+) -> tuple[Tensor, Tensor]:
+    return losses_at(strategy, call, rows, split, loss), strategy.outputs(call, rows, split)
+
+
+def _telling(rows: FloatArray) -> FloatArray:
+    """The first, the middle and the last of the rows that move, and the first once more."""
+    moved = np.flatnonzero(rows.any(axis=1))
+    return rows[moved[[0, len(moved) // 2, -1, 0]]]
+
+
+def _are_close(found: Tensor, expected: Tensor, close: float) -> bool:
+    """For each row, in units of its largest finite number; what is not finite is so in both."""
+    if not found.is_floating_point():
+        return torch.equal(found, expected)
+    finite = expected.isfinite()
+    if not torch.equal(found.isfinite(), finite):
+        return False
+    a, b = found.where(finite, 0.0).flatten(1), expected.where(finite, 0.0).flatten(1)
+    largest = b.abs().amax(dim=1, keepdim=True)
+    return bool(((a - b).abs() <= close * largest).all())
+
+
+def _closeness(device: torch.device) -> float:
+    rounds = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return CLOSE_WITH_TF32 if device.type == "cuda" and rounds else CLOSE

@@ -1,0 +1,99 @@
+"""The strategies that a model allows, and why it does not allow the others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from landscape_widgets.evaluation.chain import Chain, read_chain
+from landscape_widgets.evaluation.compiled import compiled
+from landscape_widgets.evaluation.fused import Fused, fused
+from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.replay import Prefix, Shared
+from landscape_widgets.evaluation.rewrite import Rewritten, as_program
+from landscape_widgets.evaluation.shared import SharedStacked
+from landscape_widgets.evaluation.stacked import Stacked
+from landscape_widgets.evaluation.strategy import Strategy, Unsuited
+from landscape_widgets.evaluation.tracing import trace
+
+logger = logging.getLogger(__name__)
+
+Made = TypeVar("Made")
+
+
+class Candidates:
+    """What is found in a model; what cannot be made is left out, with a line in the log.
+
+    Parameters
+    ----------
+    inplace
+        The strategy that is exact for every model.
+    examples : int
+        In the training data.
+    full : bool
+        In the model's own precision, which other layouts and the kernel are for.
+
+    Attributes
+    ----------
+    found : dict of Strategy by name
+    why_not : dict of str by name
+        A part of a sentence.
+    """
+
+    def __init__(self, inplace: InPlace, examples: int, *, full: bool) -> None:
+        self.found: dict[str, Strategy] = {}
+        self.why_not: dict[str, str] = {}
+        graph = self._try("trace", lambda: trace(inplace.model))
+        rewritten = self._add("fused", lambda: fused(inplace, graph, blocks=full))
+        if graph is None:
+            names = ("prefix", "shared", "stacked", "compiled")
+            self.why_not.update(dict.fromkeys(names, self.why_not["trace"]))
+            if rewritten is None:
+                self.why_not["fused"] = self.why_not["trace"]
+            return
+        loader: InPlace = rewritten or inplace
+        program = (
+            loader.model.program
+            if isinstance(loader, Fused) and isinstance(loader.model, Rewritten)
+            else as_program(loader.model, graph)
+        )
+        chain = self._try("stacked", lambda: read_chain(inplace.model, inplace.layout, graph))
+        self._add("prefix", lambda: Prefix(loader, program))
+        if chain is None:
+            self.why_not["compiled"] = self.why_not["stacked"]
+            self._add("shared", lambda: Shared(loader, program))
+            return
+        arguments = (inplace.model, chain, inplace.anchor, examples)
+        self._add("stacked", lambda: Stacked(*arguments))
+        self._add("shared", lambda: SharedStacked(*arguments))
+        self._add("compiled", lambda: self._compiled(chain, arguments, full))
+
+    def _compiled(self, chain: Chain, arguments: tuple[Any, ...], full: bool) -> Strategy:
+        if not full:
+            raise Unsuited("it is for float32 chains, in their own precision")
+        return compiled(*arguments)
+
+    def _add(self, name: str, make: Callable[[], Made]) -> Made | None:
+        made = self._try(name, make)
+        if isinstance(made, Strategy):
+            self.found[name] = made
+        return made
+
+    def _try(self, name: str, make: Callable[[], Made]) -> Made | None:
+        """What `make` makes; None where it cannot, whatever the reason."""
+        try:
+            return make()
+        except Unsuited as reason:
+            self.why_not[name] = str(reason)
+            logger.debug("Strategy %r is not for this model: %s.", name, reason)
+        except Exception as error:
+            self.why_not[name] = said(error)
+            logger.warning("Strategy %r cannot be set up (%s) and is not used.", name, said(error))
+        return None
+
+
+def said(error: BaseException) -> str:
+    """An error in a line."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return " ".join(text.split())[:300]
