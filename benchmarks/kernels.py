@@ -176,8 +176,8 @@ def compared(kernel: str, name: str, budget: float, repetitions: int) -> list[tu
         if kernel != "compiled" and kind == "plane":
             continue
         k = min(k, max(2, (1 << 26) // with_kernel.size))
-        rows = np.eye(k) if kind == "random" else np.random.default_rng(0).normal(size=(n, k)) * 0.1
-        vectors = torch.randn(k, with_kernel.size) * 0.01
+        rows = np.eye(k) if kind == "random" else np.random.default_rng(0).normal(size=(n, k))
+        vectors = torch.randn(k, with_kernel.size) * 0.05
         each: list[tuple[float, ...]] = []
         count = len(rows)
         for go in range(repetitions + 1):

@@ -55,7 +55,7 @@ class Engine:
     split
         The training data.
     stochastic : bool
-        Whether the model draws random numbers.
+        Whether the model draws random numbers, or keeps something from call to call.
     strategy : str
         One of `STRATEGIES`.
     precision : {None, "bf16"}
@@ -318,7 +318,7 @@ def _why_only_inplace(inplace: InPlace, loss: Loss, split: Split, stochastic: bo
     if isinstance(loss, ModelLoss):
         return f"the loss {loss.name} calls the model itself"
     if stochastic:
-        return "the model draws random numbers"
+        return "the model draws random numbers, or keeps something from call to call"
     if inplace.prepare is not None:
         return "batch statistics are estimated again at each parameter vector"
     if not split.separable:
