@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from landscape_widgets.data import Batch
-from landscape_widgets.losses import call_model
 
 BatchNormMode = Literal["trained", "reestimate"]
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -26,8 +25,12 @@ def has_batch_statistics(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def reestimate(model: nn.Module, tiles: Iterable[Batch]) -> list[tuple[Tensor, Tensor]]:
+def reestimate(
+    model: nn.Module, tiles: Iterable[Batch], forward: Callable[[nn.Module, Batch], None]
+) -> list[tuple[Tensor, Tensor]]:
     """Running statistics averaged over `tiles` at the model's present weights.
+
+    `forward` lets one tile go through the model.
 
     Statistics of the trained network are wrong for a moved one: halfway between two minima the
     loss may be several times too high (Izmailov et al. 2018, section 3.2).
@@ -47,7 +50,7 @@ def reestimate(model: nn.Module, tiles: Iterable[Batch]) -> list[tuple[Tensor, T
     try:
         for tile in tiles:
             if tile.size > 1:
-                call_model(model, tile.inputs)
+                forward(model, tile)
     finally:
         for norm, (momentum, training) in zip(norms, before, strict=True):
             norm.momentum = momentum

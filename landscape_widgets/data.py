@@ -1,43 +1,113 @@
-"""The data a landscape is drawn over: read once, into fixed batches.
+"""Batches of examples: counted, moved, cut and joined, whatever they are made of.
 
-Every parameter vector sees the same examples in the same order; a shuffled loader would add
-noise to the landscape.
+Every parameter vector sees the same batches in the same order; a shuffled loader would add noise
+to the landscape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler
+from torch.nn.utils.rnn import PackedSequence
 
-ACCEPTED = (
-    "a pair (inputs, targets) of tensors or arrays, a torch Dataset, a DataLoader, "
-    "or a list of batches"
+from landscape_widgets.structure import (
+    attribute,
+    is_array,
+    leaves,
+    map_arrays,
+    named_leaves,
+    tensors,
 )
 
 
 @dataclass(frozen=True)
+class Form:
+    """How the parts of a batch are read.
+
+    Attributes
+    ----------
+    last_is_target : bool
+        Of three parts or more the last is the targets, the others are arguments of the model.
+    as_one : bool
+        The model takes inputs of several parts (a tuple, a mapping) as one argument.
+    axes : (int, int)
+        Along which axis of the inputs, and of the targets, the examples lie.
+    """
+
+    last_is_target: bool = False
+    as_one: bool = False
+    axes: tuple[int, int] = (0, 0)
+
+    def divide(self, raw: Any) -> tuple[Any, Any]:
+        """Inputs and targets of a batch; None for targets where there are none.
+
+        Two parts are a pair (inputs, targets). The `y` of an object that is no container is its
+        targets, as of PyTorch Geometric's batches.
+        """
+        targets = None
+        inputs = raw
+        if is_sequence(raw) and len(raw) == 2:
+            inputs, targets = raw
+        elif is_sequence(raw) and self.last_is_target:
+            inputs, targets = tuple(raw[:-1]), raw[-1]
+        elif not is_array(raw) and not isinstance(raw, (tuple, list, Mapping)):
+            found = attribute(raw, "y")
+            targets = found if isinstance(found, Tensor) else None
+        return inputs, targets
+
+    def arguments(self, inputs: Any) -> Any:
+        """Inputs such that `call_model` hands them over in the way the model takes them."""
+        one = self.as_one or isinstance(inputs, PackedSequence)
+        return (inputs,) if one and not is_array(inputs) else inputs
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Some examples; `raw` is the batch as the user's own loss function gets it."""
+    """Some examples.
+
+    Attributes
+    ----------
+    inputs, targets
+        What the model is called with, and what its outputs are compared with.
+    raw
+        The batch as the user's own ``loss(model, batch)`` gets it.
+    size : int
+        How many examples it is of.
+    form : Form
+    cuttable : bool
+        Each of its leaves is a tensor with one row an example.
+    """
 
     inputs: Any
     targets: Any
     raw: Any
     size: int
+    form: Form = Form()
+    cuttable: bool = True
+
+    @classmethod
+    def of(cls, raw: Any, form: Form) -> Batch:
+        """A batch as it came, its examples counted."""
+        inputs, targets = form.divide(raw)
+        size, cuttable = count_examples(raw, form)
+        return cls(form.arguments(inputs), targets, raw, size, form, cuttable)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The same examples with another tensor for each tensor."""
+        raw = map_arrays(function, self.raw)
+        inputs, targets = self.form.divide(raw)
+        return replace(self, inputs=self.form.arguments(inputs), targets=targets, raw=raw)
 
     def to(self, device: torch.device) -> Batch:
-        def move(leaf: Any) -> Any:
-            return leaf.to(device) if isinstance(leaf, Tensor) else leaf
-
-        inputs, targets, raw = tree_map(move, (self.inputs, self.targets, self.raw))
-        return Batch(inputs, targets, raw, self.size)
+        """The same examples on a device."""
+        return self.map(lambda leaf: leaf.to(device))
 
 
 @dataclass
@@ -52,11 +122,14 @@ class Examples:
         Only a part was taken, drawn with the seed.
     given_whole : bool
         The data came as tensors, and nobody has said what a batch of them is: there is one.
+    assumptions : tuple of str
+        What had to be assumed to read them, as sentences for the user.
     """
 
     batches: list[Batch]
     capped: bool
     given_whole: bool = False
+    assumptions: tuple[str, ...] = ()
 
     @cached_property
     def joined(self) -> Batch | None:
@@ -90,196 +163,144 @@ class Examples:
 
 
 def take(batch: Batch, index: slice | Tensor) -> Batch:
-    """Some examples of a batch, along the first axis of all of its tensors."""
+    """Some examples of a batch, along the axis of examples of each of its tensors.
 
-    def pick(leaf: Any) -> Any:
-        return leaf[index] if isinstance(leaf, Tensor) and leaf.ndim > 0 else leaf
-
-    inputs, targets, raw = tree_map(pick, (batch.inputs, batch.targets, batch.raw))
-    return Batch(inputs, targets, raw, _length(raw))
-
-
-def _length(tree: Any) -> int:
-    lengths = [len(x) for x in tree_flatten(tree)[0] if isinstance(x, Tensor) and x.ndim > 0]
-    return lengths[0] if lengths else 1
-
-
-def _as_tensor(leaf: Any, dtype: torch.dtype) -> Any:
-    """Arrays and tensors as tensors; floating ones in the model's own precision."""
-    if hasattr(leaf, "to_numpy"):
-        leaf = leaf.to_numpy()
-    if isinstance(leaf, np.ndarray):
-        if leaf.dtype == object:
-            raise TypeError(
-                "The data holds an array of Python objects (dtype object). "
-                "Numbers are expected: convert it with .astype(numpy.float32) first."
-            )
-        leaf = torch.from_numpy(np.ascontiguousarray(leaf))
-    if isinstance(leaf, Tensor):
-        leaf = leaf.detach()
-        if leaf.is_floating_point():
-            leaf = leaf.to(dtype)
-    return leaf
-
-
-def _batch(raw: Any, dtype: torch.dtype) -> Batch:
-    return split(tree_map(lambda leaf: _as_tensor(leaf, dtype), raw))
-
-
-def split(raw: Any) -> Batch:
-    """A batch of two parts is (inputs, targets); any other is inputs alone."""
-    if isinstance(raw, (tuple, list)) and len(raw) == 2:
-        return Batch(raw[0], raw[1], raw, _length(raw))
-    return Batch(raw, None, raw, _length(raw))
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray)) or hasattr(value, "to_numpy")
-
-
-def _is_pair(data: Any) -> bool:
-    return isinstance(data, (tuple, list)) and len(data) == 2 and _is_array(data[1])
-
-
-def read_data(
-    data: Any, *, max_examples: int, seed: int, dtype: torch.dtype, batch_size: int = 256
-) -> Examples:
-    """Read `data` into fixed batches, at most `max_examples` examples drawn with `seed`.
-
-    Raises
-    ------
-    TypeError
-        If `data` is none of the accepted forms.
-    ValueError
-        If it is empty, or inputs and targets differ in length.
+    A batch that cannot be cut is itself.
     """
-    if isinstance(data, DataLoader):
-        batches, capped = _read_loader(data, max_examples, seed, dtype)
-    elif isinstance(data, Dataset):
-        batches, capped = _read_dataset(data, None, batch_size, max_examples, seed, dtype)
-    elif _is_pair(data):
-        batches, capped = _read_pair(tuple(data), max_examples, seed, dtype)
-    elif isinstance(data, Mapping):
-        batches, capped = _read_batches([data], max_examples, dtype)
-    elif isinstance(data, (list, tuple)):
-        batches, capped = _read_batches(data, max_examples, dtype)
+    if not batch.cuttable:
+        return batch
+    axes = _axes(batch.raw, batch.form, batch.size)
+
+    def pick(leaf: Tensor) -> Tensor:
+        return leaf[(slice(None),) * axes[id(leaf)] + (index,)]
+
+    part = batch.map(pick)
+    if isinstance(index, slice):
+        return replace(part, size=len(range(*index.indices(batch.size))))
+    return replace(part, size=int(index.sum()) if index.dtype == torch.bool else len(index))
+
+
+def is_sequence(raw: Any) -> bool:
+    """Whether a batch is a tuple or list of parts."""
+    return isinstance(raw, (tuple, list)) and not isinstance(raw, PackedSequence)
+
+
+def count_examples(raw: Any, form: Form) -> tuple[int, bool]:
+    """How many examples a batch is of, and whether it can be cut into them.
+
+    Batches of graphs and packed sequences say it themselves. Else it is the length that all
+    tensors share; where they share none (images of several sizes in a tuple beside a tuple of
+    their boxes), the length that most of the batch's parts have.
+    """
+    inputs, targets = form.divide(raw)
+    own = _own_count(inputs)
+    if own is not None:
+        return own, False
+    if _are_members(inputs, targets, form):
+        return len(inputs), False
+    lengths = [_length(leaf, axis) for leaf, axis in _with_axes(raw, form)]
+    known = {length for length in lengths if length is not None}
+    first = next((length for length in lengths if length is not None), 1)
+    cuttable = all(_is_cuttable(leaf) for leaf in leaves(raw))
+    if form.axes != (0, 0):
+        # Targets that have no such axis have one row an example.
+        return first, cuttable and len(_axes(raw, form, first)) == len({*map(id, tensors(raw))})
+    if len(known) == 1:
+        return first, cuttable
+    if isinstance(raw, Mapping):
+        pieces = list(raw.values())
+    elif targets is None:
+        pieces = list(raw) if is_sequence(raw) else [raw]
     else:
-        raise TypeError(f"Data of type {type(data).__name__} was given; expected is {ACCEPTED}.")
-    batches = [batch for batch in batches if batch.size > 0]
-    if not batches:
-        raise ValueError(f"The data is empty. Give at least one example, as {ACCEPTED}.")
-    return Examples(batches, capped, given_whole=_is_pair(data))
+        pieces = [inputs, targets]
+    outer = [_outer_length(piece, form.axes[0]) for piece in pieces]
+    common = Counter(length for length in outer if length is not None).most_common(1)
+    if common:
+        return common[0][0], False
+    return first, False
 
 
-def _read_pair(
-    pair: tuple[Any, Any], max_examples: int, seed: int, dtype: torch.dtype
-) -> tuple[list[Batch], bool]:
-    batch = _batch(pair, dtype)
-    of_inputs, of_targets = (
-        sorted({len(x) for x in tree_leaves(part) if isinstance(x, Tensor) and x.ndim > 0})
-        for part in (batch.inputs, batch.targets)
+def _own_count(inputs: Any) -> int | None:
+    """The number of examples that one of the parts says it holds."""
+    for part in inputs if is_sequence(inputs) else (inputs,):
+        if isinstance(part, PackedSequence):
+            return int(part.batch_sizes[0]) if len(part.batch_sizes) else 0
+        graphs = None if is_array(part) else attribute(part, "num_graphs")
+        if isinstance(graphs, int):
+            return graphs
+    return None
+
+
+def _are_members(inputs: Any, targets: Any, form: Form) -> bool:
+    """Whether inputs and targets are both lists with one member an example."""
+    if not (is_sequence(inputs) and is_sequence(targets) and len(inputs) == len(targets) > 0):
+        return False
+    return form.as_one or not any(is_array(member) for member in targets)
+
+
+def _with_axes(raw: Any, form: Form) -> list[tuple[Tensor, int]]:
+    """Each tensor of a batch that has axes, with the axis along which its examples should lie."""
+    of_targets = {id(leaf) for leaf in tensors(form.divide(raw)[1])}
+    return [
+        (leaf, form.axes[1 if id(leaf) in of_targets else 0])
+        for leaf in tensors(raw)
+        if leaf.ndim > 0
+    ]
+
+
+def _length(leaf: Tensor, axis: int) -> int | None:
+    return int(leaf.size(axis)) if axis < leaf.ndim else None
+
+
+def _axes(raw: Any, form: Form, size: int) -> dict[int, int]:
+    """By identity of each tensor the axis along which it has `size` rows, where it has one."""
+    return {
+        id(leaf): next(a for a in (axis, 0) if _length(leaf, a) == size)
+        for leaf, axis in _with_axes(raw, form)
+        if size in (_length(leaf, axis), _length(leaf, 0))
+    }
+
+
+def _outer_length(piece: Any, axis: int) -> int | None:
+    if isinstance(piece, Tensor):
+        return _length(piece, axis)
+    return len(piece) if is_sequence(piece) else None
+
+
+def _is_cuttable(leaf: Any) -> bool:
+    return (
+        isinstance(leaf, Tensor)
+        and leaf.ndim > 0
+        and leaf.layout == torch.strided
+        and not leaf.is_nested
     )
-    if len({*of_inputs, *of_targets}) > 1:
-        raise ValueError(
-            "Inputs and targets must have one row for each example; inputs of length "
-            f"{' and '.join(map(str, of_inputs))} and targets of length "
-            f"{' and '.join(map(str, of_targets))} were given. Put the example axis first in both."
-        )
-    if batch.size <= max_examples:
-        return [batch], False
-    return [take(batch, _draw(batch.size, max_examples, seed))], True
-
-
-def _draw(total: int, count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(total, generator=generator)[:count].sort().values
-
-
-def _read_dataset(
-    dataset: Any, collate: Any, batch_size: int, max_examples: int, seed: int, dtype: torch.dtype
-) -> tuple[list[Batch], bool]:
-    from torch.utils.data import default_collate
-
-    collate = collate or default_collate
-    capped = False
-    items: Iterator[Any]
-    if isinstance(dataset, IterableDataset):
-        items = iter(dataset)
-    else:
-        if not hasattr(dataset, "__len__"):
-            raise TypeError(
-                f"{type(dataset).__name__} has no length. Give a Dataset with __len__, an "
-                "IterableDataset, or a list of batches."
-            )
-        total = len(dataset)
-        capped = total > max_examples
-        picked = _draw(total, max_examples, seed).tolist() if capped else range(total)
-        items = (dataset[i] for i in picked)
-    batches: list[Batch] = []
-    pending: list[Any] = []
-    for number, item in enumerate(items):
-        if number == max_examples:
-            capped = True
-            break
-        pending.append(item)
-        if len(pending) == batch_size:
-            batches.append(_batch(collate(pending), dtype))
-            pending = []
-    if pending:
-        batches.append(_batch(collate(pending), dtype))
-    return batches, capped
-
-
-def _read_loader(
-    loader: DataLoader[Any], max_examples: int, seed: int, dtype: torch.dtype
-) -> tuple[list[Batch], bool]:
-    plain = type(loader.sampler) in (SequentialSampler, RandomSampler)
-    if plain and loader.batch_size and not isinstance(loader.dataset, IterableDataset):
-        # Taken from the data set itself: no worker starts, no shuffling, no random state is used.
-        return _read_dataset(
-            loader.dataset, loader.collate_fn, loader.batch_size, max_examples, seed, dtype
-        )
-    # A sampler of the user's own decides what is seen: iterate, and give back the random state
-    # that the loader draws its workers' seed from.
-    with torch.random.fork_rng(devices=[]):
-        return _read_batches(loader, max_examples, dtype)
-
-
-def _read_batches(source: Any, max_examples: int, dtype: torch.dtype) -> tuple[list[Batch], bool]:
-    batches: list[Batch] = []
-    count = 0
-    for raw in source:
-        if not isinstance(raw, (tuple, list, Mapping)) and not _is_array(raw):
-            raise TypeError(
-                f"A batch of type {type(raw).__name__} was given; expected is a pair "
-                "(inputs, targets), a mapping, or a tensor."
-            )
-        batch = _batch(raw, dtype)
-        if count + batch.size > max_examples:
-            if max_examples > count:
-                batches.append(take(batch, slice(0, max_examples - count)))
-            return batches, True
-        batches.append(batch)
-        count += batch.size
-    return batches, False
 
 
 def _join(batches: list[Batch]) -> Batch | None:
     """All batches in one, or None where their shapes do not allow it."""
-    flat = [tree_flatten(batch.raw) for batch in batches]
-    leaves, specs = zip(*flat, strict=True)
-    if any(spec != specs[0] for spec in specs[1:]):
-        return None
-    columns = list(zip(*leaves, strict=True))
-    for column in columns:
-        first = column[0]
-        if not isinstance(first, Tensor) or first.ndim == 0:
-            return None
-        if any(leaf.shape[1:] != first.shape[1:] for leaf in column):
-            return None
-    if len({len(column[0]) for column in columns}) > 1:
+    if not all(batch.cuttable for batch in batches):
         return None
     if len(batches) == 1:
         return batches[0]
-    raw = tree_unflatten([torch.cat(column) for column in columns], specs[0])
-    return split(raw)
+    # A tensor that is there twice may be two in other batches.
+    first = batches[0].map(lambda leaf: leaf[...])
+    named = [list(named_leaves(batch.raw)) for batch in (first, *batches[1:])]
+    names = [[name for name, _ in batch] for batch in named]
+    if any(other != names[0] for other in names[1:]):
+        return None
+    columns = list(zip(*([leaf for _, leaf in batch] for batch in named), strict=True))
+    if len({id(leaf) for _, leaf in named[0]}) < len(named[0]):
+        return None
+    axes = _axes(first.raw, first.form, first.size)
+    whole: dict[int, Tensor] = {}
+    for column in columns:
+        axis = axes[id(column[0])]
+        if len({(_but(leaf.shape, axis), leaf.dtype) for leaf in column}) > 1:
+            return None
+        whole[id(column[0])] = torch.cat(column, dim=axis)
+    joined = first.map(lambda leaf: whole[id(leaf)])
+    return replace(joined, size=sum(batch.size for batch in batches))
+
+
+def _but(shape: torch.Size, axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])

@@ -35,3 +35,15 @@ def reject_unknown(keywords: Mapping[str, Any], known: Iterable[str], where: str
     for name in keywords:
         if name not in known:
             raise TypeError(f"{where} got an unknown keyword {name!r}. {did_you_mean(name, known)}")
+
+
+def brief(text: str, most: int = 300) -> str:
+    """A text of at most `most` characters: of a longer one the middle is left out.
+
+    >>> brief("a" * 10 + "b" * 10, 11)
+    'aaa ... bbb'
+    """
+    if len(text) <= most:
+        return text
+    kept = (most - 5) // 2
+    return f"{text[:kept]} ... {text[-kept:]}"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
+from enum import Enum
+from numbers import Number
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from landscape_widgets.objective import Objective
+from landscape_widgets.structure import named_leaves
 
 
 def of_model(objective: Objective) -> dict[str, str]:
@@ -30,18 +34,49 @@ def of_data(objective: Objective) -> dict[str, str]:
     splits = {"train": objective.train, "val": objective.val}
     found = {"loss": objective.loss_function.name, "batchnorm": objective.batchnorm}
     for split, examples in splits.items():
-        leaves = [] if examples is None else [tree_leaves(b.raw) for b in examples.batches]
-        found[split] = _digest([leaf for part in leaves for leaf in part])
+        found[split] = _digest([] if examples is None else [b.raw for b in examples.batches])
     return found
 
 
-def _digest(leaves: list[Any]) -> str:
+def _digest(batches: list[Any]) -> str:
+    """SHA-256 of all leaves, and of where they are in which batch."""
     digest = hashlib.sha256()
-    for leaf in leaves:
-        if isinstance(leaf, Tensor):
-            flat = leaf.detach().cpu().contiguous()
-            digest.update(f"{flat.dtype}{tuple(flat.shape)}".encode())
-            digest.update(flat.reshape(-1).view(torch.uint8).numpy().data)
-        else:
-            digest.update(repr(leaf).encode())
+    for batch in batches:
+        digest.update(b"batch")
+        for path, leaf in named_leaves(batch):
+            digest.update(path.encode())
+            if isinstance(leaf, Tensor):
+                _add(digest, leaf)
+            else:
+                digest.update(_written(leaf))
     return digest.hexdigest()
+
+
+def _add(digest: Any, leaf: Tensor) -> None:
+    """Add a tensor's type, shape and numbers."""
+    digest.update(f"{leaf.dtype}{tuple(leaf.shape)}{leaf.layout}".encode())
+    plain = leaf.detach().cpu().as_subclass(Tensor)
+    if plain.is_nested:
+        for part in plain.unbind():
+            _add(digest, part)
+    elif plain.layout == torch.sparse_coo:
+        plain = plain.coalesce()
+        _add(digest, plain.indices())
+        _add(digest, plain.values())
+    elif plain.layout != torch.strided:
+        _add(digest, plain.to_dense())
+    else:
+        plain = plain.resolve_conj().resolve_neg().contiguous()
+        digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _written(leaf: Any) -> bytes:
+    """What is no tensor, the same in every process: without addresses in memory."""
+    if isinstance(leaf, (set, frozenset)):
+        return repr(sorted(map(repr, leaf))).encode()
+    if isinstance(leaf, (str, bytes, Number, type(None), Enum, range, slice, np.generic)):
+        return repr(leaf).encode()
+    try:
+        return pickle.dumps(leaf, protocol=4)
+    except Exception:  # whatever it is, nothing of it can be read but what kind it is
+        return type(leaf).__qualname__.encode()

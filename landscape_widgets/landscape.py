@@ -96,7 +96,7 @@ class Landscape:
     Parameters
     ----------
     model, data, val_data, loss, metrics, device, max_examples, batchnorm, probe_examples,
-    strategy, precision
+    strategy, precision, batch_size, batch_axis, progress, cancelled
         As for `Objective`.
     seed : int
         Of everything that is drawn: the same seed gives the same landscape.
@@ -141,8 +141,12 @@ class Landscape:
         probe_examples: int = 100,
         strategy: str = "auto",
         precision: str | None = None,
+        batch_size: int | None = None,
+        batch_axis: int | tuple[int, int] | None = None,
         client: Any = None,
         tolerance: float | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
     ) -> None:
         self.seed = seed
         self.tolerance = tolerance
@@ -159,6 +163,10 @@ class Landscape:
             strategy=strategy,
             precision=precision,
             seed=seed,
+            batch_size=batch_size,
+            batch_axis=batch_axis,
+            progress=progress,
+            cancelled=cancelled,
         )
         if tolerance is not None:
             _check_tolerance(tolerance, self.objective)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from landscape_widgets.structure import fresh
+
 LOG2_E = math.log2(math.e)
 FEW_CLASSES = 128  # with more, a mask of the targets would take as much memory as the outputs
 IGNORED = -100  # torch's own default for targets that count for nothing
@@ -316,7 +318,8 @@ class ModelLoss:
         self.name = getattr(function, "__name__", type(function).__name__)
 
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        return scalar(self.function(model, batch), self.name)
+        # In containers of its own: a loss may take its batch apart.
+        return scalar(self.function(model, fresh(batch)), self.name)
 
 
 Loss = MeanLoss | BatchLoss | ModelLoss

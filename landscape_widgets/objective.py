@@ -14,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
-from landscape_widgets.data import Batch, Examples, read_data, take
+from landscape_widgets.data import Batch, Examples, take
 from landscape_widgets.derivatives import Derivatives
 from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
@@ -29,14 +28,17 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.forms import find_form
 from landscape_widgets.hessian import HessianProduct
-from landscape_widgets.losses import MeanLoss, call_model, main_output
+from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output, own_loss
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reading import read_model
+from landscape_widgets.sources import Source
 from landscape_widgets.state import State
+from landscape_widgets.structure import tensors
 from landscape_widgets.working_copy import WorkingCopy, check_device, check_model, refused
 
 logger = logging.getLogger(__name__)
@@ -118,6 +120,15 @@ class Objective:
         Keep the trained statistics, or re-estimate them on the data at each parameter vector.
     probe_examples : int
         Examples whose outputs make up "outputs" space.
+    batch_size : int, optional
+        Cut tensors, Datasets and lists of single examples into batches of so many, which stay
+        whole where the loss is a function of a whole batch. Loaders and lists of batches bring
+        their own.
+    batch_axis : int or (int, int), optional
+        Along which axis of inputs and targets, or of each of them, the examples lie; 1 for
+        sequences (time, batch, features). By default it is found by trying the model.
+    progress, cancelled
+        Told how far reading the data is; raises `Cancelled` after `cancelled` says yes.
     strategy : str
         How many parameter vectors are evaluated: "auto" takes the fastest in a trial; or one of
         `landscape_widgets.evaluation.engine.STRATEGIES`. Losses differ by no more than rounding.
@@ -162,6 +173,10 @@ class Objective:
         strategy: str = "auto",
         precision: str | None = None,
         seed: int = 0,
+        batch_size: int | None = None,
+        batch_axis: int | tuple[int, int] | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
     ) -> None:
         model = check_model(model)
         check_strategy(strategy)
@@ -171,6 +186,7 @@ class Objective:
         for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
             if not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
+        _check_batches(batch_size, batch_axis)
         given = WorkingCopy(model, loss)
         self._copy = given.model
         self.layout = ParameterLayout.of(self._copy)
@@ -189,11 +205,16 @@ class Objective:
             dict(self._copy.named_parameters()), self.dtype, self.device
         ).clone()
 
-        self.train = self._read(data, max_examples)
-        try:
-            self.val = None if val_data is None else self._read(val_data, max_examples)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"val_data: {error}") from error
+        opened = partial(
+            Source,
+            max_examples=max_examples,
+            seed=seed,
+            dtype=self.dtype,
+            batch_size=batch_size,
+        )
+        source = opened(data)
+        with _of_val_data():
+            val_source = None if val_data is None else opened(val_data)
         self.has_batchnorm = bool(tracked_norms(self._copy))
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
@@ -201,6 +222,15 @@ class Objective:
         noise = Noise(self.device, seed, given.generators)
         state = State([self._copy, given.loss], self._inplace.tensors, noise.seed)
         self._inplace.state, self._inplace.noise = state, noise
+        form, said = find_form(self._inplace, source.first(), self.device, batch_axis)
+        self.train = self._on_device(source.read(form, progress, cancelled))
+        self.val = None
+        if val_source is not None:
+            with _of_val_data():
+                self.val = self._on_device(val_source.read(form, progress, cancelled))
+        own = None if given.loss is None else own_loss(given.loss)
+        self._own = own if isinstance(own, ModelLoss) else None
+        self._tile: int | None = None
         with refused(model):
             found = read_model(
                 self._inplace,
@@ -212,12 +242,14 @@ class Objective:
             )
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic = found.stochastic
-        self.assumptions = found.assumptions
-        self._tile: int | None = TILE if found.separable else None
+        self.assumptions = (*found.assumptions, *said, *self.train.assumptions)
+        self._tile = TILE if found.separable else None
         self.task = "custom" if self.predictions is None else self.predictions.task
         self._metrics = resolve_metrics(metrics, self.task)
         self.metric_names = tuple(self._metrics)
         self._probe = self._draw_probe(probe_examples)
+        if found.has_outputs:
+            self._probe = self._of_one_shape(self._probe)
         self._splits = self._make_splits(found.separable)
         self._pace = Pace()
         self.engine = Engine(
@@ -229,7 +261,7 @@ class Objective:
             precision=precision,
         )
         self.outputs_shape: tuple[int, ...] | None = None
-        if found.has_outputs:
+        if found.has_outputs and self._probe:
             self.outputs_shape = tuple(self.outputs(self.anchor).shape)
 
         self._anchor_losses: dict[str, float] = {}
@@ -577,8 +609,8 @@ class Objective:
         assert examples is not None
         for number, batch in enumerate(examples.batches):
             for kind, part in (("inputs", batch.inputs), ("targets", batch.targets)):
-                for leaf in tree_leaves(part):
-                    if not isinstance(leaf, Tensor) or leaf.ndim == 0:
+                for leaf in tensors(part):
+                    if leaf.ndim == 0 or leaf.layout != torch.strided:
                         continue
                     bad = (~leaf.isfinite()).reshape(len(leaf), -1).any(dim=1)
                     if bool(bad.any()):
@@ -590,22 +622,29 @@ class Objective:
                         return f"{said}. Leave them out."
         return "Weights and data are finite: look into the loss."
 
-    def _read(self, data: Any, max_examples: int) -> Examples:
-        examples = read_data(data, max_examples=max_examples, seed=self.seed, dtype=self.dtype)
+    def _on_device(self, examples: Examples) -> Examples:
         if self.device.type != "cpu" and not self._fits(examples):
             return examples  # moved tile by tile
         moved = [batch.to(self.device) for batch in examples.batches]
         return replace(examples, batches=moved)
 
     def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-        return reestimate(model, (tile.to(self.device) for tile in self.train.tiles(TILE)))
+        tiles = (tile.to(self.device) for tile in self.train.tiles(self._tile))
+        return reestimate(model, tiles, self._forward)
+
+    def _forward(self, model: nn.Module, tile: Batch) -> None:
+        """Let a tile go through the model as the loss lets it."""
+        if self._own is not None:
+            self._own(model, tile.raw)
+        else:
+            call_model(model, tile.inputs)
 
     def _fits(self, examples: Examples) -> bool:
         """Whether the data may stay on the device: it takes a quarter of what is free at most."""
         if self.device.type != "cuda":
             return True
-        leaves = [leaf for batch in examples.batches for leaf in tree_leaves(batch.raw)]
-        needed = sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
+        held = [leaf for batch in examples.batches for leaf in tensors(batch.raw)]
+        needed = sum(leaf.nbytes for leaf in held if leaf.layout == torch.strided)
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
 
     def _make_splits(self, separable: bool) -> dict[str, Split]:
@@ -630,6 +669,16 @@ class Objective:
             if sum(b.size for b in batches) >= count:
                 break
         return batches
+
+    def _of_one_shape(self, probe: list[Batch]) -> list[Batch]:
+        """Those batches whose predictions fit together; none where a prediction is one number."""
+        alike: dict[torch.Size, list[Batch]] = {}
+        for batch in probe:
+            with torch.no_grad(), self._inplace.alone():
+                shape = main_output(call_model(self._copy, batch.inputs)).shape
+            if len(shape) > 0:
+                alike.setdefault(shape[1:], []).append(batch)
+        return max(alike.values(), key=lambda found: sum(b.size for b in found), default=[])
 
     # Running the model
 
@@ -677,4 +726,26 @@ def _each_example(loss: MeanLoss, n: int, split: Split) -> EachExample:
 
 def _where(batch: Batch) -> torch.device:
     """Where a batch lies."""
-    return next(leaf.device for leaf in tree_leaves(batch.raw) if isinstance(leaf, Tensor))
+    return tensors(batch.raw)[0].device
+
+
+@contextmanager
+def _of_val_data() -> Iterator[None]:
+    """Say of what is wrong that it is so with the validation data."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"val_data: {error}") from error
+
+
+def _check_batches(size: Any, axis: Any) -> None:
+    """Raise a ValueError unless batch_size and batch_axis are what they may be."""
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+        raise ValueError(f"batch_size={size!r}; a whole number of 1 or more is expected, or None.")
+    axes = axis if isinstance(axis, tuple) and len(axis) == 2 else (axis, axis)
+    known = [isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in axes]
+    if axis is not None and not all(known):
+        raise ValueError(
+            f"batch_axis={axis!r}; expected is the axis along which the examples lie, 0 or more, "
+            "or a pair of them: of the inputs and of the targets."
+        )

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.batchnorm import has_batch_statistics
-from landscape_widgets.data import Batch, Examples, split, take
+from landscape_widgets.data import Batch, Examples, Form, take
 from landscape_widgets.drift import check_repeats
+from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
@@ -27,6 +28,7 @@ from landscape_widgets.losses import (
     main_output,
     own_loss,
 )
+from landscape_widgets.structure import describe
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ def read_model(
     batch = (train.batches[0] if whole is None else take(whole, slice(0, 32))).to(device)
     own = None if given is None else own_loss(given)
     if own is None and isinstance(batch.raw, Mapping):
-        own = ModelLoss(loss_of_outputs)
+        own = ModelLoss(OfOutputs(batch.form))
     if isinstance(own, BatchLoss) and uses_model:
-        own = ModelLoss(OfBoth(own))
+        own = ModelLoss(OfBoth(own, batch.form))
     model, trial = inplace.model, _Trial(inplace)
     assumed: list[str] = []
     loss: Loss
@@ -130,8 +132,8 @@ class _Trial:
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
                 f"inputs {describe(batch.inputs)} and targets {describe(batch.targets)}: "
-                f"{type(error).__name__}: {error}. Give data in the form and type that the model "
-                "was trained on."
+                f"{type(error).__name__}: {brief(str(error), 600)}. Give data in the form and "
+                "type that the model was trained on."
             ) from error
 
     def outputs_or_none(self, batch: Batch) -> Tensor | None:
@@ -175,6 +177,8 @@ def _is_separable(
 ) -> bool:
     if train.joined is None or (val is not None and val.joined is None):
         return False
+    if train.joined.form.axes != (0, 0):
+        return False
     if stochastic or has_batch_statistics(inplace.model):
         return False
     return _halves_add_up(inplace, loss, train, device)
@@ -209,32 +213,26 @@ def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
 class OfBoth:
     """``loss(model, batch)`` of a ``loss(outputs, targets)`` that uses the model besides."""
 
-    def __init__(self, loss: BatchLoss) -> None:
-        self.loss, self.__name__ = loss, loss.name
+    def __init__(self, loss: BatchLoss, form: Form) -> None:
+        self.loss, self.form, self.__name__ = loss, form, loss.name
 
     def __call__(self, model: nn.Module, raw: Any) -> Tensor:
-        batch = split(raw)
+        batch = Batch.of(raw, self.form)
         return self.loss(call_model(model, batch.inputs), batch.targets)
 
 
-def loss_of_outputs(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+class OfOutputs:
     """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
-    outputs = model(**batch)
-    value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"The model returned {type(outputs).__name__} without a loss. "
-            "Give loss=function(model, batch)."
-        )
-    return value
 
+    def __init__(self, form: Form) -> None:
+        self.form, self.__name__ = form, "loss_of_outputs"
 
-def describe(tree: Any) -> str:
-    """Shapes and types of tensors, for an error message."""
-    if isinstance(tree, Tensor):
-        return f"{tuple(tree.shape)} {str(tree.dtype).removeprefix('torch.')}"
-    if isinstance(tree, Mapping):
-        return "{" + ", ".join(f"{key}: {describe(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, (tuple, list)):
-        return "(" + ", ".join(map(describe, tree)) + ")"
-    return repr(tree)
+    def __call__(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        outputs = call_model(model, self.form.arguments(batch))
+        value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"The model returned {type(outputs).__name__} without a loss. "
+                "Give loss=function(model, batch)."
+            )
+        return value

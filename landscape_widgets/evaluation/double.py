@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.data import Batch
@@ -121,8 +120,7 @@ class Double:
 def as_double(batch: Batch) -> Batch:
     """A batch with its floating-point tensors in float64."""
 
-    def widen(leaf: Any) -> Any:
-        return leaf.double() if isinstance(leaf, Tensor) and leaf.is_floating_point() else leaf
+    def widen(leaf: Tensor) -> Tensor:
+        return leaf.double() if leaf.is_floating_point() else leaf
 
-    inputs, targets, raw = tree_map(widen, (batch.inputs, batch.targets, batch.raw))
-    return Batch(inputs, targets, raw, batch.size)
+    return batch.map(widen)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from landscape_widgets.data import Batch, Examples, take
+from landscape_widgets.structure import tensors
 
 
 class Split:
@@ -30,7 +31,9 @@ class Split:
     def __init__(self, examples: Examples, device: torch.device, separable: bool) -> None:
         self.examples = examples
         self.device = device
-        self.separable = separable and examples.joined is not None
+        joined = examples.joined if separable else None
+        # Outputs of several tiles are put together along the first axis.
+        self.separable = joined is not None and joined.form.axes == (0, 0)
         first = examples.batches[0]
         self.on_device = _device_of(first) in (None, device.type)
         self._tiles: dict[int | None, list[Batch]] = {}
@@ -81,9 +84,4 @@ class Split:
 
 
 def _device_of(batch: Batch) -> str | None:
-    from torch.utils._pytree import tree_leaves
-
-    for leaf in tree_leaves(batch.raw):
-        if isinstance(leaf, torch.Tensor):
-            return leaf.device.type
-    return None
+    return next((leaf.device.type for leaf in tensors(batch.raw)), None)
