@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
@@ -15,8 +15,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.inplace import TILE, InPlace
+from landscape_widgets.evaluation.memory import zeros_like
+from landscape_widgets.evaluation.precision import widened
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.hessian import GraphProduct, HessianProduct, room
+from landscape_widgets.hessian import GraphProduct, HessianProduct, TwiceDifferentiable, room
 from landscape_widgets.losses import Loss, MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.r_operator import ChainProduct, Network, read_network
 
@@ -58,25 +60,44 @@ class Derivatives:
     def _device(self) -> torch.device:
         return self.inplace.anchor.device
 
-    def loss_and_gradient(
-        self, theta: Tensor, tiles: Sequence[Batch] | None = None
-    ) -> tuple[float, Tensor]:
-        """Mean loss and its gradient (P,) at θ, on `tiles` or on all examples."""
-        tiles = list(self.split.tiles(TILE)) if tiles is None else tiles
-        theta = theta.detach().requires_grad_()
-        count = sum(self._count(tile) for tile in tiles)
+    def loss_and_gradient(self, theta: Tensor, split: Split | None = None) -> tuple[float, Tensor]:
+        """Mean loss and its gradient (P,) at θ, on `split` or on all examples.
+
+        Each tensor's gradient is added where it belongs in the vector as soon as it is known, so
+        that no second vector of all of them is held. (With respect to the vector itself, each
+        tensor's slice would pad its gradient to length P.)
+        """
+        split = self.split if split is None else split
+        count = self._count(split)
         total = 0.0
-        gradient = torch.zeros_like(theta)
-        with self._differentiable(attention=False):
-            self._settle(theta)
-            for tile in tiles:
-                weights = self.inplace.layout.unflatten(theta)
-                share = self._mean(weights, tile) * (self._count(tile) / count)
-                if share.requires_grad:
-                    (part,) = torch.autograd.grad(share, theta, materialize_grads=True)
-                    gradient += part
+        gradient = zeros_like(theta)
+        places = self.inplace.layout.unflatten(gradient).values()
+        with self._differentiable(twice=False), self._trainable() as tensors:
+            model = self.inplace.load(theta)
+            for tile in split.tiles(TILE):
+                share = self._share(model, tile, count)
                 total += float(share.detach())
-        return total, gradient.detach()
+                if not share.requires_grad:
+                    continue
+                for tensor, place in zip(tensors, places, strict=True):
+                    tensor.grad = place
+                torch.autograd.backward(share, inputs=tensors)
+                for tensor in tensors:  # a model's own passes back are no part of the gradient
+                    tensor.grad = None
+        return total, gradient
+
+    @contextmanager
+    def _trainable(self) -> Iterator[Sequence[Tensor]]:
+        """Let the working copy's tensors of θ gather gradients, which they do not otherwise."""
+        tensors = self.inplace.tensors
+        for tensor in tensors:
+            tensor.requires_grad_(True)
+        try:
+            yield tensors
+        finally:
+            for tensor in tensors:
+                tensor.grad = None
+                tensor.requires_grad_(False)
 
     def hessian(self, theta: Tensor, *, keep: bool) -> HessianProduct:
         """Products with the Hessian at θ (P,): v (P,) → H v (P,).
@@ -90,7 +111,7 @@ class Derivatives:
         # Buffers that calls write to are written to by whatever is evaluated in between.
         if self.inplace.prepare is not None or self.inplace.keeps:
             space = 0
-        return self._by_graph(theta, lambda size: self.split.tiles(size or TILE), space)
+        return self._by_graph(theta, self.split, space)
 
     @cached_property
     def _network(self) -> Network | None:
@@ -107,28 +128,23 @@ class Derivatives:
         if network is None:
             return None
         # What was read from the model's structure is to be known by its numbers.
-        few, anchor = list(self.split.part(COMPARED).tiles(None)), self.inplace.anchor
-        expected = self._by_graph(anchor, lambda size: few, 0)(anchor)
+        few, anchor = self.split.part(COMPARED), self.inplace.anchor
+        expected = self._by_graph(anchor.clone(), few, 0)(anchor)
         found = ChainProduct(network.part(COMPARED), anchor)(anchor)
         if float((found - expected).norm()) <= AGREEMENT * float(expected.norm()):
             return network
         logger.warning("The R-operator finds another Hessian than double backward; it is not used.")
         return None
 
-    def _by_graph(
-        self, theta: Tensor, tiles: Callable[[int | None], Iterable[Batch]], space: int
-    ) -> GraphProduct:
-        """Products with the Hessian of the mean loss on all that `tiles` gives."""
-        weights = {
-            name: part.clone().requires_grad_()
-            for name, part in self.inplace.layout.unflatten(theta).items()
-        }
-        sizes = [(self._count(tile), tile.size) for tile in tiles(None)]
-        count, examples = (sum(column) for column in zip(*sizes, strict=True))
+    def _by_graph(self, theta: Tensor, split: Split, space: int) -> GraphProduct:
+        """Products with the Hessian of the mean loss on a split; θ is kept, and not copied."""
+        views = self.inplace.layout.unflatten(theta)
+        leaves = {f"inner.{name}": part.requires_grad_() for name, part in views.items()}
+        count, share = self._count(split), _Method(self.inplace.model, self._share)
 
         def shares(size: int | None) -> Iterator[Tensor]:
-            for tile in tiles(size):
-                yield self._mean(weights, tile) * (self._count(tile) / count)
+            for tile in split.tiles(size or TILE):
+                yield functional_call(share, leaves, (tile, count))
 
         @contextmanager
         def around() -> Iterator[None]:
@@ -136,21 +152,24 @@ class Derivatives:
                 self._settle(theta)
                 yield
 
-        return GraphProduct(list(weights.values()), shares, int(examples), around, space)
+        return GraphProduct(list(leaves.values()), shares, split.size, around, space)
 
-    def _count(self, tile: Batch) -> float:
-        return self.loss.count(tile.targets) if isinstance(self.loss, MeanLoss) else tile.size
+    def _count(self, split: Split) -> float:
+        """What the sum of the losses is divided by."""
+        if isinstance(self.loss, MeanLoss):
+            return sum(self.loss.count(batch.targets) for batch in split.examples.batches)
+        return split.size
 
-    def _mean(self, weights: Mapping[str, Tensor], tile: Batch) -> Tensor:
-        """Mean loss on a tile as a differentiable function of θ, tensor by tensor."""
-        model, loss = self.inplace.model, self.loss
+    def _share(self, model: nn.Module, tile: Batch, count: float) -> Tensor:
+        """What a tile has of the mean loss, as a differentiable function of the model's weights."""
+        loss = self.loss
         if isinstance(loss, ModelLoss):
-            value: Tensor = functional_call(_Method(model, loss), _prefixed(weights), (tile.raw,))
+            value: Tensor = loss(model, tile.raw) * (tile.size / count)
             return value
-        outputs = functional_call(_Method(model, call_model), _prefixed(weights), (tile.inputs,))
+        outputs = widened(call_model(model, tile.inputs))
         if isinstance(loss, MeanLoss):
-            return loss.mean(main_output(outputs), tile.targets)
-        return loss(outputs, tile.targets)
+            return loss.total(main_output(outputs), tile.targets) / count
+        return loss(outputs, tile.targets) * (tile.size / count)
 
     def _settle(self, theta: Tensor) -> None:
         """Bring all of the working copy but its weights to what it is at θ."""
@@ -160,14 +179,16 @@ class Derivatives:
             self.inplace.begin()
 
     @contextmanager
-    def _differentiable(self, attention: bool = True) -> Iterator[None]:
+    def _differentiable(self, twice: bool = True) -> Iterator[None]:
         # Fused attention kernels have no second derivative, and cuDNN's recurrent ones no
         # derivative at all in evaluation mode.
-        kernel = sdpa_kernel(SDPBackend.MATH) if attention else nullcontext()
+        kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
+        exact = TwiceDifferentiable() if twice else nullcontext()
         with (
             self.around(),
             torch.enable_grad(),
             kernel,
+            exact,
             torch.backends.cudnn.flags(enabled=False) if self._has_rnn() else nullcontext(),
         ):
             yield
@@ -181,14 +202,10 @@ class Derivatives:
 class _Method(nn.Module):
     """Lets a function of the module be called with other weights by `functional_call`."""
 
-    def __init__(self, inner: nn.Module, function: Callable[[nn.Module, Any], Any]) -> None:
+    def __init__(self, inner: nn.Module, function: Callable[..., Any]) -> None:
         super().__init__()
         self.inner = inner
         self.function = function
 
-    def forward(self, argument: Any) -> Any:
-        return self.function(self.inner, argument)
-
-
-def _prefixed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"inner.{name}": tensor for name, tensor in weights.items()}
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(self.inner, *arguments)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
-from landscape_widgets.evaluation.memory import SHARE, free_memory
+from landscape_widgets.evaluation.memory import SHARE, free_memory, zeros_like
 from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
 
 if TYPE_CHECKING:
@@ -76,10 +78,9 @@ class GraphProduct(HessianProduct):
                     self.kept = list(self._gradients())
 
     def __call__(self, v: Tensor) -> Tensor:
-        sizes = [leaf.numel() for leaf in self.leaves]
-        pieces = torch.split(v.to(self.leaves[0]), sizes)
-        parts = [part.view_as(leaf) for part, leaf in zip(pieces, self.leaves, strict=True)]
-        total: Sequence[Tensor] = ()
+        parts = self._split(v.to(self.leaves[0]))
+        total = zeros_like(v.to(self.leaves[0]))
+        sums = self._split(total)
         keep = self.kept is not None
         with self.around():
             for gradient in self._gradients() if self.kept is None else self.kept:
@@ -89,12 +90,17 @@ class GraphProduct(HessianProduct):
                     continue
                 products = torch.autograd.grad(
                     [gradient[i] for i in curved], self.leaves, [parts[i] for i in curved],
-                    retain_graph=keep, materialize_grads=True,
+                    retain_graph=keep, allow_unused=True,
                 )  # fmt: skip
-                total = list(map(torch.add, total, products)) if total else products
-        if not total:
-            total = [torch.zeros_like(leaf) for leaf in self.leaves]
-        return torch.cat([part.reshape(-1) for part in total])
+                for part, product in zip(sums, products, strict=True):
+                    if product is not None:
+                        part += product
+        return total
+
+    def _split(self, vector: Tensor) -> list[Tensor]:
+        """A vector (P,) as views of the leaves' shapes."""
+        pieces = torch.split(vector, [leaf.numel() for leaf in self.leaves])
+        return [part.view_as(leaf) for part, leaf in zip(pieces, self.leaves, strict=True)]
 
     def gradient(self) -> Tensor | None:
         if not self.kept:
@@ -126,6 +132,28 @@ class GraphProduct(HessianProduct):
         known = {leaf.data_ptr() for leaf in self.leaves}
         del graph
         return sum(size for place, size in held.items() if place not in known)
+
+
+class TwiceDifferentiable(TorchFunctionMode):
+    """Within it, functions whose second derivatives torch lacks, or gets wrong, are written out.
+
+    The backward of `torch._weight_norm`, differentiated again, is wrong on a CPU (torch 2.13); the
+    one of an embedding with sparse gradients cannot be.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **kwargs)
+        if func in (F.embedding, F.embedding_bag):  # which hand on their options by name
+            kwargs = {**kwargs, "sparse": False}
+        return func(*args, **kwargs)
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 def _as_it_is(saved: Any) -> Any:

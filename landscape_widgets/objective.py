@@ -348,7 +348,8 @@ class Objective:
         else:
             number = int(torch.randint(len(self.train.batches), (), generator=generator))
             batch = self.train.batches[number]
-        return self._derivatives.loss_and_gradient(self._take(theta), [batch.to(self.device)])
+        some = Split(Examples([batch], capped=True), self.device, whole is not None)
+        return self._derivatives.loss_and_gradient(self._take(theta), some)
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
@@ -360,7 +361,7 @@ class Objective:
         What does not hang on v is kept between them where it fits in memory; `keep=False` never
         does, and takes a tile's memory.
         """
-        return self._derivatives.hessian(self._take(theta), keep=keep)
+        return self._derivatives.hessian(self._take(theta).clone(), keep=keep)
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
@@ -688,7 +689,7 @@ class Objective:
                 f"A parameter vector of shape ({self.size},) is expected; shape "
                 f"{tuple(theta.shape)} was given."
             )
-        return theta.detach().to(self.device, self.dtype, copy=True)
+        return theta.detach().to(self.device, self.dtype)
 
     def _tiles(self, split: str, size: int | None = None) -> Iterator[Batch]:
         examples = self.train if split == "train" else self.val

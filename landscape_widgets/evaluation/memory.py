@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from landscape_widgets.basis import Basis
 
@@ -54,6 +56,18 @@ def _free_of_container(group: Path = Path("/sys/fs/cgroup")) -> int:
         if line.startswith("inactive_file "):
             used -= int(line.split()[1])
     return max(0, int(text) - used)
+
+
+def zeros_like(vector: Tensor) -> Tensor:
+    """A new vector of zeros.
+
+    Of a long one, on a CPU, the first touch of each page takes longer than what is written there;
+    NumPy asks the system for large pages (madvise, MADV_HUGEPAGE), which torch does not.
+    """
+    if vector.device.type != "cpu" or vector.dtype not in (torch.float32, torch.float64):
+        return torch.zeros_like(vector)
+    kind = np.float32 if vector.dtype == torch.float32 else np.float64
+    return torch.from_numpy(np.zeros(vector.shape, kind))
 
 
 def allowance(device: torch.device) -> int:

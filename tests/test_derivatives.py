@@ -1,0 +1,116 @@
+"""Gradients of models of many kinds against autograd on the user's own model."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.objective import Objective
+from tests.live_bytes import LiveBytes
+
+
+class Words(nn.Module):
+    """Embedding, recurrence and output, which may share the embedding's weights."""
+
+    def __init__(self, sparse: bool = False, tied: bool = False):
+        super().__init__()
+        self.embed = nn.Embedding(11, 6, sparse=sparse)
+        self.rnn = nn.LSTM(6, 6, batch_first=True)
+        self.out = nn.Linear(6, 11)
+        self.unused = nn.Linear(6, 2)
+        if tied:
+            self.out.weight = self.embed.weight
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.out(self.rnn(self.embed(words))[0][:, -1])
+
+
+class Clamped(nn.Module):
+    """Writes to its own weights before it uses them, as constrained layers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(6, 11)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.inner.weight.clamp_(-0.2, 0.2)
+        return self.inner(x)
+
+
+def make(kind: str) -> tuple[nn.Module, Tensor, Tensor]:
+    torch.manual_seed(0)
+    words, y = torch.randint(0, 11, (40, 5)), torch.randint(0, 11, (40,))
+    if kind == "clamped":
+        return Clamped(), torch.randn(40, 6), y
+    if kind == "attention":
+        layer = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True)
+        model = nn.Sequential(nn.Embedding(11, 6), layer, nn.Flatten(), nn.Linear(30, 11))
+        return model.eval(), words, y
+    if kind == "parametrised":
+        layer = nn.utils.parametrizations.weight_norm(nn.Linear(6, 8))
+        last = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 11))
+        return nn.Sequential(layer, nn.Tanh(), last).eval(), torch.randn(40, 6), y
+    model = Words(sparse=kind == "sparse", tied=kind == "tied")
+    if kind == "frozen":
+        model.embed.requires_grad_(False)
+        model.out.bias.requires_grad_(False)
+    return model, words, y
+
+
+KINDS = ("plain", "sparse", "tied", "frozen", "attention", "parametrised", "clamped")
+
+
+def gradient_of(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    weights = [p for p in model.parameters() if p.requires_grad]
+    loss = nn.functional.cross_entropy(model(x), y)
+    loss.backward()
+    parts = [torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in weights]
+    return torch.cat([part.reshape(-1) for part in parts])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gradient_is_the_one_of_the_users_own_loop(kind):
+    model, x, y = make(kind)
+    objective = Objective(model, (x, y), metrics=[])
+    theta = objective.anchor * 1.5
+    given = theta.clone()
+    expected_at = copy.deepcopy(model)
+    for name, part in objective.layout.unflatten(theta).items():
+        expected_at.get_parameter(name).data.copy_(part)
+    expected = gradient_of(expected_at, x, y)
+    torch.testing.assert_close(objective.gradient(theta), expected, rtol=1e-4, atol=1e-6)
+    assert torch.equal(theta, given)
+    assert all(p.grad is None for p in model.parameters())
+    # What the working copy gathered is gone, and the next evaluation records nothing.
+    assert objective.outputs(objective.anchor).requires_grad is False
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "clamped"])
+def test_hessian_products_are_differences_of_gradients(kind):
+    model, x, y = make(kind)
+    if kind == "sparse":
+        x = x[:, :3]
+    data = (x.double() if x.is_floating_point() else x, y)
+    objective = Objective(model.double(), data, metrics=[])
+    generator = torch.Generator().manual_seed(1)
+    v = torch.randn(objective.size, dtype=torch.float64, generator=generator)
+    step = 1e-6
+    ahead, behind = (objective.gradient(objective.anchor + s * step * v) for s in (1, -1))
+    expected = (ahead - behind) / (2 * step)
+    for found in (objective.hvp(objective.anchor, v), objective.hessian(objective.anchor)(v)):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_gradient_holds_one_vector_of_all_parameters_and_no_more():
+    torch.manual_seed(0)
+    model = nn.Sequential(*(nn.Linear(100, 100) for _ in range(30)))
+    objective = Objective(model, (torch.randn(8, 100), torch.randn(8, 100)), metrics=[])
+    whole = objective.anchor.nbytes
+    layer = 100 * 101 * 4
+    with LiveBytes() as counted:
+        gradient = objective.gradient(objective.anchor)
+    assert gradient.nbytes == whole
+    # The vector itself is not counted, since NumPy asks for it.
+    assert counted.peak < 4 * layer < whole / 5
