@@ -10,9 +10,10 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+from landscape_widgets.reducers.neighbours import neighbour_index
 
 STEP = 25  # iterations between two looks at the map
-EXACT = 10_000  # points up to which neighbours and forces are exact; both are approximate above
+EXACT = 10_000  # points up to which forces are exact; they are approximate above
 
 
 class TSNE(Reducer):
@@ -163,13 +164,12 @@ class TSNE(Reducer):
         from landscape_widgets.reducers.tsne_exact import kl_divergence_exact
 
         few = len(points) <= EXACT
+        k = min(len(points) - 1, int(3 * self.perplexity))
         approximate = "fft" if start.shape[1] <= 2 else "bh"
         affinities = affinity.PerplexityBasedNN(
-            points,
             perplexity=self.perplexity,
-            method="exact" if few else "approx",
-            random_state=seed,
             n_jobs=1,
+            knn_index=neighbour_index(points, k, seed=seed),
         )
         return TSNEEmbedding(
             np.ascontiguousarray(start, dtype=np.float64),

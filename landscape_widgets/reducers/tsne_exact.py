@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import scipy.special
 from openTSNE.tsne import kl_divergence_bh
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.reducers.compiled import compiled
 
 # A division that may not raise an error, and sums in any order: without both nothing is taken
 # a dozen at once.
-_compiled = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=True)
+_compiled = compiled(error_model="numpy", fastmath=True)
 
 
 @_compiled

@@ -1,31 +1,27 @@
-"""UMAP by umap-learn."""
+"""UMAP: the map of umap-learn, without its ten seconds of compiling in every process."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+from landscape_widgets.reducers.neighbours import neighbour_index
 
 FRAMES = 20  # of the layout's making
 MOST_PAIRS = 2_000  # points up to which the cross-entropy is computed over all pairs
 SOME = 1_000  # points whose repulsions stand for all beyond that
-EXACT_ALREADY = 4_096  # points below which umap-learn itself looks at all distances
-MOST_EXACT = 10_000  # points up to which neighbours are exact
+MANY = 10_000  # points above which the layout takes fewer epochs, as umap-learn's does
 METRICS = (
-    "euclidean", "manhattan", "chebyshev", "minkowski", "canberra", "braycurtis", "cosine",
-    "correlation",
+    "euclidean", "manhattan", "chebyshev", "minkowski", "canberra", "cosine", "correlation",
 )  # fmt: skip
-
-Watch = Callable[[int, Any], bool]
 
 
 class UMAP(Reducer):
@@ -107,63 +103,76 @@ class UMAP(Reducer):
         cancelled: CancelCallback = never,
         on_frame: FrameCallback | None = None,
     ) -> FloatArray:
+        from landscape_widgets.reducers.umap_graph import curve_of, fuzzy_graph
+        from landscape_widgets.reducers.umap_layout import Layout, begin, run_epochs
+
         self.check(*points.shape)
         check_points(points)
-        total = self.n_epochs or (500 if len(points) <= 10_000 else 200)  # umap-learn's own
+        total = self.n_epochs or (500 if len(points) <= MANY else 200)
         shown = {*np.linspace(total / FRAMES, total, FRAMES).astype(int).tolist(), total}
         rng = np.random.default_rng(seed)
         some = np.arange(len(points))
         if len(points) > MOST_PAIRS:
             some = rng.choice(len(points), SOME, replace=False)
+        progress(Progress("map", 0, total))
+        self._index = neighbour_index(
+            self._as_compared(points), self.n_neighbors - 1, metric=self._compared_by, seed=seed
+        )
+        self._curve = curve_of(self.min_dist)
+        self._graph = fuzzy_graph(*self._index.build())
+        drawn = _strong_enough(self._graph, total if total > 10 else 500)
+        layout = begin(self._start(points, drawn, n_components, rng), rng)
         done = 0
 
-        def watch(epoch: int, layout: Any) -> bool:
+        def watch(epoch: int, layout: Layout) -> bool:
             nonlocal done
             done, stop = epoch, cancelled()
             if epoch in shown or stop:
                 progress(Progress("map", epoch, total))
                 if on_frame is not None:
-                    found = np.array(layout, dtype=np.float64)
+                    found = layout.astype(np.float64)
                     on_frame(Frame(epoch, total, found, self._cross_entropy(found, some), "UMAP"))
             return stop
 
-        progress(Progress("map", 0, total))
-        self._fit(points, n_components, seed, self.init, total, watch)
-        coordinates: FloatArray = np.asarray(self._model.embedding_, dtype=np.float64)
+        run_epochs(
+            layout, layout, drawn, epochs=total, curve=self._curve, rate=1.0, seeds=_seeds(rng),
+            watch=watch,
+        )  # fmt: skip
+        self._layout = layout
         self.info = {"n_neighbors": self.n_neighbors, "min_dist": self.min_dist, "iterations": done}
+        coordinates: FloatArray = layout.astype(np.float64)
         return coordinates
 
-    def _fit(
-        self, points: FloatArray, n_components: int, seed: int, init: str, epochs: int, watch: Watch
-    ) -> None:
-        from landscape_widgets.reducers.umap_layout import ExactIndex, WatchedUMAP
+    def _start(
+        self,
+        points: FloatArray,
+        graph: scipy.sparse.coo_matrix,
+        n_components: int,
+        rng: np.random.Generator,
+    ) -> FloatArray:
+        from sklearn.decomposition import PCA
 
-        # No faster than umap-learn's search once that is compiled, which takes most of a minute.
-        index, known = None, {}
-        if self.metric == "euclidean" and EXACT_ALREADY <= len(points) <= MOST_EXACT:
-            index = ExactIndex(points)
-            known = {"precomputed_knn": index.query(points, self.n_neighbors)}
-        with warnings.catch_warnings():
-            # A seed means one thread; that is what we want of it.
-            warnings.filterwarnings("ignore", message="n_jobs value .* overridden")
-            # Nothing is left out: the index is put in place below.
-            warnings.filterwarnings("ignore", message="precomputed_knn.2. .knn_search_index")
-            model: Any = WatchedUMAP(
-                n_neighbors=self.n_neighbors,
-                min_dist=self.min_dist,
-                metric=self.metric,
-                n_epochs=self.n_epochs,
-                init=init,
-                n_components=n_components,
-                random_state=seed,
-                **known,
-            )
-            # While `fit` runs, the model is there for the cross-entropy of the frames.
-            self._model, model.watch, model.epochs = model, watch, epochs
-            model.fit(points)
-        model.watch = None
-        if index is not None:
-            model._knn_search_index = index
+        from landscape_widgets.reducers.umap_graph import spectral_start
+
+        start: FloatArray
+        if self.init == "random":
+            start = rng.uniform(-10, 10, size=(len(points), n_components))
+            return start
+        fitting = min(n_components, *points.shape)
+        start = np.zeros((len(points), n_components))
+        start[:, :fitting] = PCA(fitting, random_state=0).fit_transform(points)
+        return spectral_start(graph, start) if self.init == "spectral" else start
+
+    # scikit-learn has no index for correlations: they are cosines about each point's mean.
+
+    @property
+    def _compared_by(self) -> str:
+        return "cosine" if self.metric == "correlation" else self.metric
+
+    def _as_compared(self, points: FloatArray) -> FloatArray:
+        mean = points.mean(axis=1, keepdims=True) if self.metric == "correlation" else 0.0
+        compared: FloatArray = points - mean
+        return compared
 
     def _cross_entropy(self, coordinates: FloatArray, some: npt.NDArray[np.int64]) -> float:
         """What sampling attractions and repulsions minimises.
@@ -174,11 +183,13 @@ class UMAP(Reducer):
         the repulsion's weight, is not what is minimised, and may rise (Damrich and Hamprecht 2021,
         "On UMAP's true loss function").
         """
+        from landscape_widgets.reducers.umap_layout import NEGATIVES
+
         n = len(coordinates)
-        graph = self._model.graph_.tocoo()
+        graph = self._graph
 
         def near(squared: FloatArray) -> FloatArray:
-            a, b = self._model._a, self._model._b
+            a, b = self._curve
             likeness: FloatArray = np.clip(1 / (1 + a * squared**b), 1e-4, 1 - 1e-4)
             return likeness
 
@@ -187,14 +198,52 @@ class UMAP(Reducer):
         degrees = np.asarray(graph.sum(axis=1)).ravel()[some]
         apart = np.log(1 - near(cdist(coordinates[some], coordinates, "sqeuclidean")))
         apart[np.arange(len(some)), some] = 0.0
-        rate = self._model.negative_sample_rate / (2 * n) * (n / len(some))
+        rate = NEGATIVES / (2 * n) * (n / len(some))
         return float(-attraction - rate * (degrees @ apart.sum(axis=1)))
 
     def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+        from landscape_widgets.reducers.umap_graph import curve_of
+
         check_points(points)
-        self._fit(points, coordinates.shape[1], seed, "random", 0, lambda *_: True)
-        self._model.embedding_ = np.asarray(coordinates, dtype=np.float32, order="C")
+        self._index = neighbour_index(
+            self._as_compared(points), self.n_neighbors - 1, metric=self._compared_by, seed=seed
+        )
+        self._index.build()
+        self._curve = curve_of(self.min_dist)
+        self._layout = np.ascontiguousarray(coordinates, dtype=np.float32)
 
     def place(self, points: FloatArray) -> FloatArray:
-        coordinates: FloatArray = np.asarray(self._model.transform(points), dtype=np.float64)
+        from landscape_widgets.reducers.umap_graph import memberships
+        from landscape_widgets.reducers.umap_layout import run_epochs
+
+        # As umap-learn's `transform`: each between its neighbours, then moved among the others,
+        # which stay.
+        indices, distances = self._index.query(self._as_compared(points), self.n_neighbors)
+        weights = memberships(distances, np.zeros(len(points)))
+        rows = np.repeat(np.arange(len(points)), self.n_neighbors)
+        graph = scipy.sparse.coo_matrix(
+            (weights.ravel(), (rows, indices.ravel())), shape=(len(points), len(self._layout))
+        )
+        shares = weights / weights.sum(axis=1, keepdims=True)
+        layout = (self._layout[indices] * shares[:, :, None]).sum(axis=1).astype(np.float32)
+        same = distances[:, 0] == 0
+        layout[same] = self._layout[indices[same, 0]]
+        epochs = 100 if self.n_epochs is None else max(1, self.n_epochs // 3)
+        run_epochs(
+            layout, self._layout, _strong_enough(graph, epochs), epochs=epochs, curve=self._curve,
+            rate=0.25, seeds=_seeds(np.random.default_rng(0)), watch=lambda *_: False,
+        )  # fmt: skip
+        coordinates: FloatArray = layout.astype(np.float64)
         return coordinates
+
+
+def _strong_enough(graph: scipy.sparse.coo_matrix, epochs: int) -> scipy.sparse.coo_matrix:
+    """Without the edges too weak to be drawn even once."""
+    kept = graph.data >= graph.data.max() / epochs
+    return scipy.sparse.coo_matrix(
+        (graph.data[kept], (graph.row[kept], graph.col[kept])), shape=graph.shape
+    )
+
+
+def _seeds(rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    return rng.integers(-(2**31) + 1, 2**31 - 1, size=3)

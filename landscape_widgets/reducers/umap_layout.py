@@ -1,9 +1,9 @@
-"""umap-learn's layout, epoch by epoch: the one file that touches its inside.
+"""UMAP's layout: attractions along the graph and sampled repulsions, epoch by epoch.
 
-umap-learn 0.5 runs all epochs in one function that nothing can look into or stop. Its documented
-place for subclasses, `_fit_embed_data`, is where the epochs are run here, one by one, with the
-compiled function for a single epoch that umap-learn itself calls. The map is umap-learn's own, bit
-for bit, which a test compares: that test is what fails when umap-learn changes.
+Written after `umap.layouts.optimize_layout_euclidean` of umap-learn 0.5 (BSD-3-Clause), which can
+be neither looked into nor stopped, and is compiled in every process: the same steps in the same
+order, with the same random numbers, so that from the same graph and start comes the same map, bit
+for bit, which a test compares.
 """
 
 from __future__ import annotations
@@ -12,103 +12,128 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import umap
-from sklearn.neighbors import NearestNeighbors
-from umap.layouts import _get_optimize_layout_euclidean_single_epoch_fn
-from umap.umap_ import make_epochs_per_sample, simplicial_set_embedding
+import numpy.typing as npt
+import scipy.sparse
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.reducers.compiled import compiled
 
+NEGATIVES = 5  # repulsions for each attraction
+GAMMA = 1.0  # their strength
+Layout = npt.NDArray[np.float32]
 # Told of each epoch that is done, and the layout as it is then; says whether to stop.
-Watch = Callable[[int, Any], bool]
+Watch = Callable[[int, Layout], bool]
 
 
-class WatchedUMAP(umap.UMAP):  # type: ignore[misc]
-    """`umap.UMAP` that tells `watch` of each epoch, runs `epochs` of them, and can be stopped."""
+def run_epochs(
+    layout: Layout,
+    others: Layout,
+    graph: scipy.sparse.coo_matrix,
+    *,
+    epochs: int,
+    curve: tuple[float, float],
+    rate: float,
+    seeds: npt.NDArray[np.int64],
+    watch: Watch,
+) -> None:
+    """Move a layout in place.
 
-    watch: Watch
-    epochs: int
-
-    def _fit_embed_data(
-        self, X: Any, n_epochs: Any, init: Any, random_state: Any, **_: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        recorded = _Recorded()
-        recorded.set_state(random_state.get_state())
-        graph, total = self.graph_.tocoo(), self.epochs
-        least = graph.data.max() / (total if total > 10 else 500 if len(X) <= 10_000 else 200)
-        graph.data[graph.data < least] = 0.0  # too weak to be drawn even once
-        graph.eliminate_zeros()
-        # No epochs: the layout that all begins with. (A spectral one is umap-learn's own for up to
-        # 500 epochs: for more, it would keep weaker edges.)
-        layout, _aux = simplicial_set_embedding(
-            X,
-            graph.tocsr(),
-            self.n_components,
-            self._initial_alpha,
-            self._a,
-            self._b,
-            self.repulsion_strength,
-            self.negative_sample_rate,
-            0,
-            init,
-            recorded,
-            self._input_distance_func,
-            self._metric_kwds,
-            False,
-            {},
-            False,
-            self._output_distance_func,
-            self._output_metric_kwds,
-            True,
-            False,
-            False,
-        )
-        self._run_epochs(layout, graph, recorded.last)
-        return layout, {}
-
-    def _run_epochs(self, layout: Any, graph: Any, seeds: Any) -> None:
-        """As `umap.layouts.optimize_layout_euclidean`, moving `layout` in place."""
-        total = self.epochs
-        if total == 0:
-            return
-        every = make_epochs_per_sample(graph.data, total)
-        every_negative = every / self.negative_sample_rate
-        next_sample, next_negative = every.copy(), every_negative.copy()
-        states = np.full((len(layout), len(seeds)), seeds.astype(np.int64), dtype=np.int64)
-        states += layout[:, 0].astype(np.float64).view(np.int64).reshape(-1, 1)
-        epoch_of = _get_optimize_layout_euclidean_single_epoch_fn(False)
-        none = np.zeros(1, dtype=np.float32)  # of densMAP
-        rate = self._initial_alpha
-        for epoch in range(total):
-            epoch_of(
-                layout, layout, graph.row, graph.col, len(layout), every, self._a, self._b,
-                states, self.repulsion_strength, layout.shape[1], True, rate, every_negative,
-                next_negative, next_sample, epoch, False, none, none, 0, 0, 0, 0, none, none, 0,
-            )  # fmt: skip
-            rate = self._initial_alpha * (1.0 - epoch / total)
-            if self.watch(epoch + 1, layout):
-                break
+    Parameters
+    ----------
+    layout : float32 array (M, c)
+    others : float32 array (N, c)
+        What it is attracted and repelled by: itself, or another layout, which then stays.
+    graph : scipy.sparse.coo_matrix, (M, N)
+        Strengths of attraction.
+    epochs : int
+        In each, the strongest edge attracts once, others in proportion.
+    curve : tuple of float
+        a and b of the likeness on the map, 1 / (1 + a d^2b).
+    rate : float
+        The first step's; it falls to 0.
+    seeds : int64 array (3,)
+        Of the random numbers.
+    watch : callable
+    """
+    every = epochs / (epochs * (graph.data / graph.data.max())).astype(np.float64)
+    every_negative = every / NEGATIVES
+    next_sample, next_negative = every.copy(), every_negative.copy()
+    states = np.full((len(layout), 3), seeds, dtype=np.int64)
+    states += layout[:, 0].astype(np.float64).view(np.int64).reshape(-1, 1)
+    now = rate
+    heads, tails = graph.row.astype(np.int32), graph.col.astype(np.int32)
+    for epoch in range(epochs):
+        _epoch(
+            layout, others, layout is others, heads, tails, every, every_negative,
+            next_sample, next_negative, states, *curve, GAMMA, now, epoch,
+        )  # fmt: skip
+        now = rate * (1.0 - epoch / epochs)
+        if watch(epoch + 1, layout):
+            break
 
 
-class _Recorded(np.random.RandomState):
-    """Keeps the integers drawn last: from them umap-learn draws all that is random in an epoch."""
+@compiled(fastmath=True)
+def _random(state: Any) -> Any:
+    """L'Ecuyer's combined Tausworthe generator: the next of 32 bits."""
+    state[0] = (((state[0] & 4294967294) << 12) & 0xFFFFFFFF) ^ (
+        (((state[0] << 13) & 0xFFFFFFFF) ^ state[0]) >> 19
+    )
+    state[1] = (((state[1] & 4294967288) << 4) & 0xFFFFFFFF) ^ (
+        (((state[1] << 2) & 0xFFFFFFFF) ^ state[1]) >> 25
+    )
+    state[2] = (((state[2] & 4294967280) << 17) & 0xFFFFFFFF) ^ (
+        (((state[2] << 3) & 0xFFFFFFFF) ^ state[2]) >> 11
+    )
+    return np.int32(state[0] ^ state[1] ^ state[2])
 
-    last: Any
 
-    def randint(self, *args: Any, **keywords: Any) -> Any:
-        self.last = super().randint(*args, **keywords)
-        return self.last
+@compiled(fastmath=True)
+def _squared(x: Any, y: Any) -> Any:
+    total = np.float32(0)
+    for d in range(len(x)):
+        difference = x[d] - y[d]
+        total += difference * difference
+    return total
 
 
-class ExactIndex:
-    """Exact Euclidean neighbours, in the place of umap-learn's approximate index."""
+@compiled(fastmath=True)
+def _epoch(  # type: ignore[no-untyped-def]
+    layout, others, move_other, heads, tails, every, every_negative,
+    next_sample, next_negative, states, a, b, gamma, rate, epoch,
+):  # fmt: skip
+    dimensions = layout.shape[1]
+    for edge in range(len(every)):
+        if next_sample[edge] > epoch:
+            continue
+        j = heads[edge]
+        here, there = layout[j], others[tails[edge]]
+        squared = _squared(here, there)
+        pull = 0.0
+        if squared > 0.0:
+            pull = -2.0 * a * b * pow(squared, b - 1.0)
+            pull /= a * pow(squared, b) + 1.0
+        for d in range(dimensions):
+            step = min(max(pull * (here[d] - there[d]), -4.0), 4.0)
+            here[d] += step * rate
+            if move_other:
+                there[d] += -step * rate
+        next_sample[edge] += every[edge]
+        count = int((epoch - next_negative[edge]) / every_negative[edge])
+        for _ in range(count):
+            k = _random(states[j]) % len(others)
+            there = others[k]
+            squared = _squared(here, there)
+            if squared > 0.0:
+                push = 2.0 * gamma * b
+                push /= (0.001 + squared) * (a * pow(squared, b) + 1)
+                for d in range(dimensions):
+                    here[d] += min(max(push * (here[d] - there[d]), -4.0), 4.0) * rate
+        next_negative[edge] += count * every_negative[edge]
 
-    _angular_trees = False
 
-    def __init__(self, points: FloatArray) -> None:
-        self._search = NearestNeighbors().fit(points)
-
-    def query(self, points: Any, k: int, epsilon: float = 0.0) -> tuple[Any, Any]:
-        """Indices and distances (M, k) of the nearest k; `epsilon` would tolerate errors."""
-        distances, indices = self._search.kneighbors(points, k)
-        return indices.astype(np.int32), distances.astype(np.float32)
+def begin(start: FloatArray, rng: np.random.Generator) -> Layout:
+    """A layout from places of any size: 10 wide in each direction, no two in the same place."""
+    scaled = start * (10 / np.abs(start).max())
+    scaled = scaled + rng.normal(scale=1e-4, size=start.shape)
+    low, high = scaled.min(axis=0), scaled.max(axis=0)
+    return np.ascontiguousarray(10 * (scaled - low) / (high - low), dtype=np.float32)

@@ -29,23 +29,16 @@ def test_tsne_is_as_good_a_map_as_that_of_opentsne(points):
 
 
 def test_tsne_of_more_points_than_have_exact_forces_comes_out_the_same(points, monkeypatch):
-    exact = TSNE(perplexity=20)
+    exact = TSNE(perplexity=20, iterations=100)
     exact.fit(points)
     monkeypatch.setattr(importlib.import_module("landscape_widgets.reducers.tsne"), "EXACT", 0)
     for n_components in (2, 3):
-        near = TSNE(perplexity=20, min_grad_norm=1e-9)
+        near = TSNE(perplexity=20, iterations=100, min_grad_norm=1e-9)
         near.fit(points, n_components=n_components)
         assert near.info["gradient_norm"] < 0.01
         if n_components == 2:
             found = near.info["kl_divergence"]
             assert found == pytest.approx(exact.info["kl_divergence"], rel=0.05)
-
-
-def test_umap_is_the_same_as_calling_umap_learn(points):
-    import umap
-
-    theirs = umap.UMAP(init="pca", random_state=4, n_jobs=1).fit_transform(points)
-    np.testing.assert_array_equal(UMAP().fit(points, seed=4), theirs.astype(np.float64))
 
 
 def test_umap_frames_end_in_the_very_map_and_their_cross_entropy_falls(points):
@@ -54,17 +47,6 @@ def test_umap_frames_end_in_the_very_map_and_their_cross_entropy_falls(points):
     np.testing.assert_array_equal(with_frames, UMAP().fit(points, seed=4))
     np.testing.assert_array_equal(frames[-1].coordinates, with_frames)
     assert frames[-1].objective < frames[0].objective
-
-
-@pytest.mark.parametrize(("components", "init"), [(3, "pca"), (2, "random"), (2, "spectral")])
-def test_watched_umap_is_umap_learns_own_from_every_start(points, components, init):
-    import umap
-
-    theirs = umap.UMAP(
-        init=init, n_components=components, random_state=4, n_jobs=1, n_epochs=30
-    ).fit_transform(points)
-    ours = UMAP(init=init, n_epochs=30).fit(points, n_components=components, seed=4)
-    np.testing.assert_array_equal(ours, theirs.astype(np.float64))
 
 
 def test_umap_frames_come_while_it_is_at_work_and_stopping_keeps_the_last(points):
@@ -78,43 +60,6 @@ def test_umap_frames_come_while_it_is_at_work_and_stopping_keeps_the_last(points
     UMAP().fit(points, on_frame=whole.append)
     np.testing.assert_array_equal(frames[2].coordinates, whole[2].coordinates)
     assert ours.place(points[:2]).shape == (2, 2)
-
-
-def test_the_cross_entropy_of_some_points_stands_for_that_of_all(points):
-    ours = UMAP(n_epochs=50)
-    coordinates = ours.fit(points)
-    graph, near = ours._model.graph_.toarray(), squareform(pdist(coordinates, "sqeuclidean"))
-    near = np.clip(1 / (1 + ours._model._a * near**ours._model._b), 1e-4, 1 - 1e-4)
-    degrees = graph.sum(axis=1)
-    whole = sum(
-        -graph[i, j] * np.log(near[i, j])
-        - 5 * (degrees[i] + degrees[j]) / 400 * np.log(1 - near[i, j])
-        for i in range(200)
-        for j in range(i)
-    )
-    assert ours._cross_entropy(coordinates, np.arange(200)) == pytest.approx(whole, rel=1e-5)
-    half = [ours._cross_entropy(coordinates, np.arange(200)[start::2]) for start in (0, 1)]
-    assert np.mean(half) == pytest.approx(whole, rel=1e-5)
-    assert half[0] == pytest.approx(whole, rel=0.1)
-
-
-def test_umap_with_exact_neighbours_is_as_good_and_places_new_points(points, monkeypatch):
-    umap_file = importlib.import_module("landscape_widgets.reducers.umap")
-    usual = UMAP().fit(points)
-    monkeypatch.setattr(umap_file, "EXACT_ALREADY", 100)
-    ours = UMAP()
-    exact = ours.fit(points)
-    assert trustworthiness(points, exact) > trustworthiness(points, usual) - 0.01
-    off = np.linalg.norm(ours.place(points[:20] + 1e-3) - exact[:20], axis=1)
-    assert np.median(off) < 0.1 * np.ptp(exact)
-
-
-def test_umap_knows_every_metric_that_it_is_offered(points):
-    import umap.distances
-
-    for metric in importlib.import_module("landscape_widgets.reducers.umap").METRICS:
-        assert metric in umap.distances.named_distances
-        assert np.isfinite(UMAP(metric=metric, n_epochs=2).fit(points)).all()
 
 
 def test_tsne_frames_tell_the_divergence_of_opentsne(points):
