@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from landscape_widgets.buffers import Buffers, concatenated
+
 FloatArray = npt.NDArray[np.float64]
 
 # Elements of a (k, p) block that are held in float64 at one time: 32 MiB.
@@ -23,10 +25,13 @@ class Basis(ABC):
     ----------
     k, size : int
         Number of directions, and P.
+    buffers : Buffers or None
+        What of the model's buffers moves along with them.
     """
 
     k: int
     size: int
+    buffers: Buffers | None = None
 
     _gram: tuple[int, FloatArray] | None = None  # with the version that it belongs to
 
@@ -146,6 +151,7 @@ class ConcatenatedBasis(Basis):
         self.parts = tuple(parts)
         self.k = sum(part.k for part in parts)
         self.size = sizes.pop()
+        self.buffers = concatenated([(part.k, part.buffers) for part in parts])
 
     def _places(self) -> Iterator[tuple[int, Basis]]:
         start = 0

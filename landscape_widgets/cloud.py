@@ -79,6 +79,11 @@ class Cloud:
         """θ_i, shape (P,)."""
         return self.anchor + self.displacement(index)
 
+    def buffers(self, index: int) -> dict[str, Tensor]:
+        """The model's buffers at sample i that are not as at θ*, by name."""
+        moving = self.basis.buffers
+        return {} if moving is None else moving.at(self.coefficients[index])
+
     def gram(self) -> FloatArray:
         """Inner products of the directions, shape (k, k), in float64."""
         return self.basis.gram()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from landscape_widgets.batchnorm import Statistics, reestimate
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.inplace import TILE, InPlace
 from landscape_widgets.evaluation.memory import zeros_like
@@ -42,6 +44,10 @@ class Derivatives:
         Whether the model draws random numbers.
     around : callable
         Makes the context that the working copy is run in.
+    forward : callable
+        Lets a tile go through the model, for batch statistics that are re-estimated.
+    tiles_of : callable
+        The tiles that they are estimated on: of a split, or of all training examples.
     """
 
     def __init__(
@@ -52,9 +58,12 @@ class Derivatives:
         *,
         stochastic: bool,
         around: Callable[[], AbstractContextManager[None]],
+        forward: Callable[[nn.Module, Batch], None],
+        tiles_of: Callable[[Split | None], Iterable[Batch]],
     ) -> None:
         self.inplace, self.loss, self.split = inplace, loss, split
         self.stochastic, self.around = stochastic, around
+        self.forward, self._tiles_of = forward, tiles_of
 
     @property
     def _device(self) -> torch.device:
@@ -65,8 +74,11 @@ class Derivatives:
 
         Each tensor's gradient is added where it belongs in the vector as soon as it is known, so
         that no second vector of all of them is held. (With respect to the vector itself, each
-        tensor's slice would pad its gradient to length P.)
+        tensor's slice would pad its gradient to length P.) Batch statistics that are re-estimated,
+        on the same examples, are differentiated too.
         """
+        if self.inplace.prepare is not None:
+            return self._reestimated(theta, split)
         split = self.split if split is None else split
         count = self._count(split)
         total = 0.0
@@ -98,6 +110,52 @@ class Derivatives:
             for tensor in tensors:
                 tensor.grad = None
                 tensor.requires_grad_(False)
+
+    def _reestimated(self, theta: Tensor, split: Split | None) -> tuple[float, Tensor]:
+        """Loss and gradient where batch statistics follow the weights; see `Statistics`."""
+        inplace, assessed = self.inplace, self.split if split is None else split
+        statistics = Statistics(inplace.model)
+
+        def estimate(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+            return reestimate(model, self._tiles_of(split), self.forward)
+
+        count, total = self._count(assessed), 0.0
+        gradient = zeros_like(theta)
+        places = self.inplace.layout.unflatten(gradient).values()
+
+        def add(value: Tensor, further: Sequence[Tensor]) -> Sequence[Tensor]:
+            """Add a gradient to the whole, and return that with respect to `further`."""
+            found = torch.autograd.grad(value, [*inplace.tensors, *further], materialize_grads=True)
+            for place, part in zip(places, found, strict=False):
+                place += part
+            return found[len(inplace.tensors) :]
+
+        with (
+            inplace.preparing(estimate),
+            self._differentiable(twice=False),
+            self._trainable(),
+        ):
+            model = inplace.load(theta)
+            leaves = statistics.leaves()
+            by = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+            for tile in assessed.tiles(TILE):
+                with statistics.normalising_by(leaves):
+                    share = self._share(model, tile, count)
+                total += float(share.detach())
+                if share.requires_grad:
+                    for name, part in zip(by, add(share, list(leaves.values())), strict=True):
+                        by[name] += part
+            inplace.begin()  # they were estimated from the same noise
+            tiles = [tile for tile in self._tiles_of(split) if tile.size > 1]
+            for tile in tiles:
+                found = statistics.of_batch(partial(self.forward, model, tile))
+                times = Counter(name for name, _ in found)
+                product = torch.stack(
+                    [(by[name] * value).sum() / times[name] for name, value in found]
+                ).sum()
+                if product.requires_grad:
+                    add(product / len(tiles), [])
+        return total, gradient
 
     def hessian(self, theta: Tensor, *, keep: bool) -> HessianProduct:
         """Products with the Hessian at θ (P,): v (P,) → H v (P,).

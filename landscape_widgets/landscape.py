@@ -603,9 +603,12 @@ class Landscape:
                 raise IndexError(f"Sample {index} was asked for; there are 0 to {len(cloud) - 1}.")
         if a == b:
             raise ValueError(f"A plane needs two samples; sample {a} was given twice.")
+        basis = DenseBasis(torch.stack([cloud.displacement(a), cloud.displacement(b)]))
+        if cloud.basis.buffers is not None:
+            basis.buffers = cloud.basis.buffers.taken(cloud.coefficients[[a, b]])
         return plane_along(
             self.objective,
-            DenseBasis(torch.stack([cloud.displacement(a), cloud.displacement(b)])),
+            basis,
             extent=extent,
             resolution=resolution,
             tolerance=tolerance,
@@ -814,7 +817,7 @@ class Landscape:
         cloud = self._sampled()
         if not 0 <= index < len(cloud):
             raise IndexError(f"Sample {index} was asked for; there are 0 to {len(cloud) - 1}.")
-        return self.objective.model_at(cloud.vector(index))
+        return self.objective.model_at(cloud.vector(index), cloud.buffers(index))
 
     def to_frame(self) -> pd.DataFrame:
         """One row for each evaluated sample, under its number.

@@ -295,6 +295,28 @@ class Objective:
         """P, the length of a parameter vector."""
         return self.layout.size
 
+    @cached_property
+    def buffers(self) -> dict[str, Tensor]:
+        """The model's buffers at θ*, by name."""
+        with self._alone():
+            self._inplace.begin()
+            return {name: tensor.clone() for name, tensor in self._copy.named_buffers()}
+
+    @property
+    def reestimates(self) -> bool:
+        """Whether batch statistics are estimated anew at each parameter vector."""
+        return self._inplace.prepare is not None
+
+    @property
+    def state_names(self) -> set[str]:
+        """Names in the model's state dict."""
+        return set(self._copy.state_dict())
+
+    def assume(self, sentence: str) -> None:
+        """Add to what whoever reads the numbers must know."""
+        if sentence not in self.assumptions:
+            self.assumptions = (*self.assumptions, sentence)
+
     @property
     def n_examples(self) -> int:
         """Training examples that the loss is taken over."""
@@ -334,11 +356,17 @@ class Objective:
         return self._derivatives.loss_and_gradient(self._take(theta))
 
     def minibatch_gradient(
-        self, theta: Tensor, generator: torch.Generator, batch_size: int = 256
+        self,
+        theta: Tensor,
+        generator: torch.Generator,
+        batch_size: int = 256,
+        buffers: Mapping[str, Tensor] | None = None,
     ) -> tuple[float, Tensor]:
         """Loss and gradient (P,) at θ on random training examples.
 
-        Of data that only make sense in their own batches, one whole batch is taken.
+        Of data that only make sense in their own batches, one whole batch is taken. Statistics
+        that are re-estimated are those of these examples. `buffers` are those, by name, that are
+        not as at θ*.
         """
         whole = self.train.joined if self._tile is not None else None
         if whole is not None:
@@ -349,7 +377,8 @@ class Objective:
             number = int(torch.randint(len(self.train.batches), (), generator=generator))
             batch = self.train.batches[number]
         some = Split(Examples([batch], capped=True), self.device, whole is not None)
-        return self._derivatives.loss_and_gradient(self._take(theta), some)
+        with self._lock, self._inplace.with_buffers(buffers or {}):
+            return self._derivatives.loss_and_gradient(self._take(theta), some)
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
@@ -363,6 +392,20 @@ class Objective:
         """
         return self._derivatives.hessian(self._take(theta).clone(), keep=keep)
 
+    def with_both_statistics(self, basis: Basis, row: FloatArray) -> tuple[float, float]:
+        """Training loss at θ* + Σ_j c_j b_j, `row` (k,), with batch statistics of two kinds.
+
+        With the trained ones (or as the basis moves them), and with re-estimated ones.
+        """
+        found = []
+        for prepare in (None, self._reestimate):
+            with self._alone(), torch.no_grad(), self._inplace.preparing(prepare):
+                accumulator = Accumulator(self.loss_function, {}, None, 1)
+                for model in self._inplace.at(basis, row[None]):
+                    add_losses(model, list(self._tiles("train")), accumulator, 0)
+                found.append(float(accumulator.finish()[0][0]))
+        return found[0], found[1]
+
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
         with self._lock, torch.no_grad(), self._fixed_noise():
@@ -371,12 +414,13 @@ class Objective:
                 [main_output(call_model(model, batch.inputs)) for batch in self._probe]
             )
 
-    def model_at(self, theta: Tensor) -> nn.Module:
+    def model_at(self, theta: Tensor, buffers: Mapping[str, Tensor] | None = None) -> nn.Module:
         """A new model with the weights θ (P,), in evaluation mode and working precision.
 
-        What was trainable in the user's model is so in the new one.
+        What was trainable in the user's model is so in the new one. `buffers` are those, by name,
+        that are not as at θ*.
         """
-        with self._alone(), torch.no_grad():
+        with self._alone(), torch.no_grad(), self._inplace.with_buffers(buffers or {}):
             model = Duplicate(self._inplace.load(self._take(theta))).model
         named = dict(model.named_parameters())
         for name in self.layout.names:
@@ -630,8 +674,12 @@ class Objective:
         return replace(examples, batches=moved)
 
     def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
-        tiles = (tile.to(self.device) for tile in self.train.tiles(self._tile))
-        return reestimate(model, tiles, self._forward)
+        return reestimate(model, self._statistics_tiles(), self._forward)
+
+    def _statistics_tiles(self, split: Split | None = None) -> Iterator[Batch]:
+        """What batch statistics are estimated on: a split, or all training examples."""
+        examples = self.train if split is None else split.examples
+        return (tile.to(self.device) for tile in examples.tiles(self._tile))
 
     def _forward(self, model: nn.Module, tile: Batch) -> None:
         """Let a tile go through the model as the loss lets it."""
@@ -706,6 +754,8 @@ class Objective:
             self._splits["train"],
             stochastic=self.stochastic,
             around=self._alone,
+            forward=self._forward,
+            tiles_of=self._statistics_tiles,
         )
 
     @contextmanager

@@ -47,11 +47,12 @@ _SUMS = {operator.add, operator.iadd, torch.add}
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a parameter along which units lie, `block` entries for each."""
+    """An axis of a parameter, or of a buffer, along which units lie, `block` entries for each."""
 
     parameter: str
     axis: int
     block: int = 1
+    buffer: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ class _Reader:
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.modules = dict(model.named_modules())
         self.names = {id(p): name for name, p in model.named_parameters()}
+        self.buffers = {id(b): name for name, b in model.named_buffers()}
         self.graph = graph
         self.book = _Book()
         self.values: dict[fx.Node, _Units | None] = {}  # None: fixed, nothing in it moves
@@ -215,6 +217,12 @@ class _Reader:
                 self.book.freeze(group)
             else:
                 self.book.axes[group].append(Axis(name, 0, block))
+        for statistic in ("running_mean", "running_var"):
+            buffer = getattr(module, statistic, None)
+            if buffer is not None:
+                block = len(buffer) // self.book.sizes[group]
+                name = self.buffers[id(buffer)]
+                self.book.axes[group].append(Axis(name, 0, block, buffer=True))
         return units
 
     def _function(self, node: fx.Node, inputs: list[_Units | None]) -> tuple[bool, _Units | None]:
@@ -269,10 +277,12 @@ def _permuted(tensor: Tensor, axis: Axis, permutation: Permutation) -> Tensor:
 def apply(
     tensors: Mapping[str, Tensor], groups: list[Group], permutations: list[Permutation]
 ) -> dict[str, Tensor]:
-    """A network's tensors with the units of each group in another order."""
+    """A network's tensors, buffers too if given, with the units of each group in another order."""
     found = dict(tensors)
     for group, permutation in zip(groups, permutations, strict=True):
         for axis in group.axes:
+            if axis.buffer and axis.parameter not in found:
+                continue
             found[axis.parameter] = _permuted(found[axis.parameter], axis, permutation)
     return found
 
@@ -307,6 +317,7 @@ def match(
                 _front(reference[a.parameter], a, group.size)
                 @ _front(current[a.parameter], a, group.size).T
                 for a in group.axes
+                if not a.buffer
             )
             assert isinstance(similarity, Tensor)
             matrix = similarity.cpu().numpy()

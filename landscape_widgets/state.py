@@ -288,6 +288,7 @@ class State:
         skipped = {id(tensor) for tensor in self.moving}
         self._places = list(_Walk(skipped, self.seed).places(self.roots))
         self._count = 0
+        self._declared: set[int] = set()
         self._sort()
 
     def _sort(self) -> None:
@@ -332,6 +333,17 @@ class State:
                 self.check()
                 return
 
+    def declare(self, tensors: Iterable[Tensor]) -> None:
+        """Put these back without asking, and without calling it a change: we write to them."""
+        known = set(map(id, self.changing))
+        places = {id(place.tensor): place for place in self._places if type(place) is _OfTensor}
+        new = [places[id(t)] for t in tensors if id(t) in places]
+        new = [place for place in new if id(place) not in known]
+        self._declared.update(map(id, new))
+        if new:
+            self.changing += new
+            self._sort()
+
     def check(self) -> list[str]:
         """Compare everything by value, put it back, and tell what was found to change."""
         known, found, new = set(map(id, self.changing)), [], False
@@ -339,7 +351,7 @@ class State:
             differs = place.differs()
             if not (differs or place.moved()):
                 continue
-            if differs:
+            if differs and id(place) not in self._declared:
                 found += place.changes()
             if id(place) not in known:
                 self.changing.append(place)

@@ -22,6 +22,7 @@ from torch import Tensor
 import landscape_widgets
 from landscape_widgets import tensor_file
 from landscape_widgets.basis import Basis, ConcatenatedBasis, DenseBasis
+from landscape_widgets.buffers import Buffers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.evaluation.memory import free_memory
 from landscape_widgets.parameters import ParameterLayout
@@ -111,7 +112,13 @@ _DTYPES = {"F64": np.float64, "F32": np.float32, "BOOL": np.bool_, "I64": np.int
 def pack_cloud(cloud: Cloud) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A cloud as tensors and a JSON document."""
     tensors = {"anchor": cloud.anchor, "coefficients": torch.from_numpy(cloud.coefficients)}
+    moving = cloud.basis.buffers
+    if moving is not None:
+        tensors["buffers.anchor"], tensors["buffers.moves"] = moving.anchor, moving.moves
     return tensors, {
+        "buffers": None
+        if moving is None
+        else [[name, list(shape)] for name, shape in zip(moving.names, moving.shapes, strict=True)],
         "space": cloud.space,
         "table": {str(name): cloud.table[name].tolist() for name in cloud.table.columns},
         "basis": _pack_basis(cloud.basis, "basis", tensors),
@@ -148,9 +155,18 @@ def unpack_cloud(file: File, anchor: Tensor, layout: ParameterLayout) -> Cloud:
     """
     document = file.document["cloud"]
     packed = document.get("basis", {"kind": "dense"})  # the first files knew no other
+    basis = _unpack_basis(packed, "basis", file, anchor, layout)
+    moving = document.get("buffers")
+    if moving is not None:
+        basis.buffers = Buffers(
+            tuple(name for name, _ in moving),
+            tuple(torch.Size(shape) for _, shape in moving),
+            file.tensors["buffers.anchor"],
+            file.tensors["buffers.moves"],
+        )
     return Cloud(
         anchor,
-        _unpack_basis(packed, "basis", file, anchor, layout),
+        basis,
         file.tensors["coefficients"].numpy().copy(),
         pd.DataFrame(document["table"]),
         document["space"],

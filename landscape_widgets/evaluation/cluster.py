@@ -120,7 +120,10 @@ def _narrowed(basis: Basis, rows: FloatArray) -> tuple[Basis, FloatArray]:
     if not len(used):
         used = np.zeros(1, dtype=np.int64)
     vectors = torch.stack([basis.row(int(j)) for j in used])
-    return DenseBasis(vectors), rows[:, used]
+    narrowed = DenseBasis(vectors)
+    if basis.buffers is not None:
+        narrowed.buffers = basis.buffers.taken(np.eye(basis.k)[used])
+    return narrowed, rows[:, used]
 
 
 def _evaluate_block(

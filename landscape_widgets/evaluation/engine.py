@@ -220,7 +220,8 @@ class Engine:
 
     def _choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
         """Name of the strategy for these rows of a call, on all of these splits."""
-        if not splits or len(self._strategies) == 1:
+        # The other strategies take the buffers to be those of θ*.
+        if not splits or len(self._strategies) == 1 or call.basis.buffers is not None:
             return "inplace"
         possible = [
             name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain, islice
 from typing import Any
@@ -64,6 +64,8 @@ class InPlace(Strategy):
         self.tile = TILE
         named = dict(model.named_parameters())
         self.tensors = [named[name] for name in layout.names]
+        self._buffers = dict(model.named_buffers())
+        self._moved: Mapping[str, Tensor] = {}
 
     @torch.no_grad()
     def load(self, vector: Tensor) -> nn.Module:
@@ -92,8 +94,33 @@ class InPlace(Strategy):
         """
         if self.state is not None:
             self.state.put_back()
+        for name, value in self._moved.items():
+            self._buffers[name].detach().copy_(_as_kind(value, self._buffers[name]))
         if self.noise is not None:
             self.noise.begin()
+
+    @contextmanager
+    def with_buffers(self, moved: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let these buffers, by name, have other values than at θ*, as long as it lasts."""
+        if self.state is not None and moved:
+            self.state.declare(self._buffers[name] for name in moved)
+        before, self._moved = self._moved, moved
+        try:
+            yield
+        finally:
+            self._moved = before
+            if moved:
+                self.begin()
+
+    @contextmanager
+    def preparing(self, prepare: Prepare | None) -> Iterator[None]:
+        """Let this be called after new weights are in place, as long as it lasts."""
+        before, self.prepare = self.prepare, prepare
+        try:
+            yield
+        finally:
+            self.prepare = before
+            self.begin()
 
     @contextmanager
     def alone(self, *, watched: bool = False) -> Iterator[None]:
@@ -116,6 +143,8 @@ class InPlace(Strategy):
         self.begin()
         if self.prepare is not None:
             statistics = self.prepare(self.model)
+            if self.state is not None:
+                self.state.declare(buffer for buffer, _ in statistics)
             self.begin()  # the forward passes that this took have left their own behind
             for buffer, value in statistics:
                 buffer.copy_(value)
@@ -124,14 +153,24 @@ class InPlace(Strategy):
     @torch.no_grad()
     def at(self, basis: Basis, rows: FloatArray) -> Iterator[nn.Module]:
         """Yield the working copy with the weights θ* + Σ_j c_j b_j for each of `rows` (r, k)."""
+        if basis.buffers is None:
+            for _ in self._moves(basis, rows):
+                yield self._prepared()
+            return
+        for row, _ in zip(rows, self._moves(basis, rows), strict=True):
+            with self.with_buffers(basis.buffers.at(row)):
+                yield self._prepared()
+
+    def _moves(self, basis: Basis, rows: FloatArray) -> Iterator[None]:
+        """Write the weights of one row after the other."""
         if isinstance(basis, DenseBasis) and basis.vectors.device == self.anchor.device:
             for row in rows:
                 self._move_along(basis, row)
-                yield self._prepared()
+                yield
         else:
             for displacement in displacements_at(basis, rows, self.anchor.device):
                 self._move_by(displacement)
-                yield self._prepared()
+                yield
 
     # Tensor by tensor: of a large model a further vector of all of them is a lot.
 
@@ -175,6 +214,13 @@ class InPlace(Strategy):
             tiles = split.tiles(self.tile)
             found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
         return torch.stack(found)
+
+
+def _as_kind(value: Tensor, like: Tensor) -> Tensor:
+    """In the type of a buffer: what is counted is rounded, what is a flag is told at one half."""
+    if like.is_floating_point() or like.is_complex():
+        return value.to(like)
+    return value.round().to(like) if like.dtype != torch.bool else (value >= 0.5).to(like.device)
 
 
 def add_losses(

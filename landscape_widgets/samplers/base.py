@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from landscape_widgets.basis import Basis, FloatArray
+from landscape_widgets.buffers import Buffers
 from landscape_widgets.cloud import Cloud, Space, combine
 from landscape_widgets.controls import Control
 from landscape_widgets.directions import Directions
@@ -239,9 +240,16 @@ def assemble(
     )
 
 
-def assemble_paths(work: Work, sampler: Sampler, found: Directions, **columns: Any) -> Cloud:
+def assemble_paths(
+    work: Work,
+    sampler: Sampler,
+    found: Directions,
+    buffers: Buffers | None = None,
+    **columns: Any,
+) -> Cloud:
     """A cloud of θ* and samples that lie in no common subspace: each is a direction of its own."""
     basis = found.basis()
+    basis.buffers = buffers
     return assemble(work, sampler, basis, np.eye(basis.k), **columns)
 
 

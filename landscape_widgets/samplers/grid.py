@@ -29,7 +29,7 @@ from landscape_widgets.samplers.random_directions import (
     check_random_basis,
     random_basis,
 )
-from landscape_widgets.samplers.weights import Weights, check_weights, displacement
+from landscape_widgets.samplers.weights import Fitted, Weights, check_weights, moving_buffers
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,12 +96,15 @@ class Grid(Sampler):
         kind = self.basis if self.through is None else "dense"
         check_random_basis(self, 2, objective, kind, "directions")
         for number, weights in enumerate(self.through or ()):
-            displacement(weights, objective, f"Model {number + 1} of through")
+            Fitted(weights, objective, f"Model {number + 1} of through")
 
     def _draw(self, work: Work) -> Cloud:
         if self.through is not None:
-            rows = [displacement(weights, work.objective, "A model") for weights in self.through]
+            fitted = [Fitted(weights, work.objective, "A model") for weights in self.through]
+            rows = [each.displacement(work.objective) for each in fitted]
+            beside = [each.moved_buffers(work.objective) for each in fitted]
             basis: Basis = DenseBasis(torch.stack(rows))
+            basis.buffers = moving_buffers(work.objective, beside, "other models")
             along = np.linspace(*self.extent, self.points)
         else:
             radius = radius_or_calibrated(work, self.radius)

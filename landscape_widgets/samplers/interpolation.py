@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape_widgets.basis import DenseBasis
+from landscape_widgets.buffers import Buffers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
-from landscape_widgets.permutations import apply, match, symmetries
+from landscape_widgets.permutations import Group, apply, match, symmetries
 from landscape_widgets.samplers.base import (
     Sampler,
     Work,
@@ -26,9 +28,18 @@ from landscape_widgets.samplers.base import (
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
 from landscape_widgets.samplers.room import check_memory
-from landscape_widgets.samplers.weights import Weights, check_weights, displacement, state_names
+from landscape_widgets.samplers.weights import (
+    Fitted,
+    Weights,
+    check_weights,
+    is_weights,
+    moving_buffers,
+)
+
+logger = logging.getLogger(__name__)
 
 ROUTES = ("linear", "aligned", "curve")
+SAME = 0.1  # relative difference of two losses half-way that is not worth a warning
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -44,12 +55,14 @@ class Interpolation(Sampler):
     way round it exists: `Interpolation.barriers(land.to_frame())`.
 
     Cannot show: that no lower way exists, when it finds none; what lies beside the ways. Batch
-    statistics are θ*'s own on every way: with batch normalisation give ``batchnorm="reestimate"``.
+    statistics are each model's own at its end, and interpolated on the way, where no network would
+    have them: with batch normalisation give ``batchnorm="reestimate"``. The curve is then bent
+    with the statistics of each minibatch, differentiated too.
 
     Parameters
     ----------
-    models : a state dict or model, or a list of them
-        Trained weights of the same architecture.
+    models : a state dict, model or file, or a list of them
+        Trained weights of the same architecture; see `Trajectory` for the forms they may have.
     points : int
         Samples on each way, the end included.
     align, curve : bool
@@ -81,7 +94,7 @@ class Interpolation(Sampler):
 
     def __post_init__(self) -> None:
         given = self.models
-        several = (given,) if isinstance(given, (Mapping, nn.Module)) else given
+        several = (given,) if is_weights(given) else given
         if isinstance(several, str) or not isinstance(several, Sequence) or not several:
             raise TypeError(
                 f"Interpolation was given {type(given).__name__}; a state dict or a list of them, "
@@ -111,9 +124,8 @@ class Interpolation(Sampler):
 
     def check(self, objective: Objective) -> None:
         check_memory(self.name, len(self._models) * 3, objective, "models")
-        known = state_names(objective)
         for number, model in enumerate(self._models):
-            moved = displacement(model, objective, f"Model {number}", known)
+            moved = Fitted(model, objective, f"Model {number}").displacement(objective)
             if not bool(moved.any()):
                 raise ValueError(
                     f"Model {number} has the trained weights θ* themselves: there is no way to go. "
@@ -127,21 +139,26 @@ class Interpolation(Sampler):
 
     def _draw(self, work: Work) -> Cloud:
         objective = work.objective
-        known = state_names(objective)
         t = np.linspace(0, 1, self.points + 1)[1:]
         directions: list[Tensor] = []
+        beside: list[dict[str, Tensor]] = []  # the buffers that each direction's end brings along
         ways: list[tuple[int, str, np.ndarray[Any, Any], tuple[int, ...]]] = []
         for number, model in enumerate(self._models):
             work.report("ways", number, len(self._models))
-            end = displacement(model, objective, f"Model {number}", known)
+            other = Fitted(model, objective, f"Model {number}")
+            end, buffers = other.displacement(objective), other.moved_buffers(objective)
             directions.append(end)
+            beside.append(buffers)
             ways.append((number, "linear", t[:, None], (len(directions) - 1,)))
             if self.align:
-                end = self._aligned(objective, end, work.seed)
+                end, buffers = self._aligned(objective, end, buffers, work.seed)
                 directions.append(end)
+                beside.append(buffers)
                 ways.append((number, "aligned", t[:, None], (len(directions) - 1,)))
             if self.curve:
-                directions.append(self._bend(work, end))
+                directions.append(self._bend(work, end, buffers))
+                # t² of the whole way and 2t(1 − t) of half of it are t of it.
+                beside.append(_half(buffers, objective.buffers))
                 bent = np.stack([t**2, 2 * t * (1 - t)], axis=1)
                 ways.append((number, "curve", bent, (len(directions) - 2, len(directions) - 1)))
         work.report("ways", len(self._models), len(self._models))
@@ -159,23 +176,59 @@ class Interpolation(Sampler):
             columns["model"] += [number] * self.points
             columns["route"] += [route] * self.points
             columns["t"] += t.tolist()
-        return assemble(work, self, DenseBasis(torch.stack(directions)), coefficients, **columns)
+        basis = DenseBasis(torch.stack(directions))
+        basis.buffers = moving_buffers(objective, beside, "other models")
+        self._say_what_statistics_do(objective, basis)
+        return assemble(work, self, basis, coefficients, **columns)
 
     @staticmethod
-    def _aligned(objective: Objective, moved: Tensor, seed: int) -> Tensor:
+    def _say_what_statistics_do(objective: Objective, basis: DenseBasis) -> None:
+        """Half-way to the first model: what trained batch statistics give, and what others would.
+
+        Halfway between two minima the loss may be several times too high with statistics that no
+        network there would have (Izmailov et al. 2018, section 3.2).
+        """
+        if not objective.has_batchnorm or objective.reestimates:
+            return
+        row = np.zeros(basis.k)
+        row[0] = 0.5
+        trained, estimated = objective.with_both_statistics(basis, row)
+        if abs(trained - estimated) > SAME * abs(estimated):
+            sentence = (
+                f"Half-way to the first model the loss is {trained:.3g} with the trained batch "
+                f"statistics, and {estimated:.3g} with statistics estimated there: what looks like "
+                "a barrier may be the statistics. Give batchnorm='reestimate' to see the weights' "
+                "own."
+            )
+            logger.warning(sentence)
+            objective.assume(sentence)
+
+    @staticmethod
+    def _aligned(
+        objective: Objective, moved: Tensor, buffers: Mapping[str, Tensor], seed: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The displacement of the same network with its units in the order of θ*'s."""
         groups = symmetries(objective.model_at(objective.anchor))
         layout = objective.layout
         reference = layout.unflatten(objective.anchor)
         other = layout.unflatten(objective.anchor.double() + moved.double())
-        matched = apply(other, groups, match(reference, other, groups, seed))
-        vector = layout.flatten(matched).to(objective.anchor.device, torch.float64)
-        return (vector - objective.anchor.double()).to(objective.anchor)
+        order = match(reference, other, groups, seed)
+        vector = layout.flatten(apply(other, groups, order)).to(
+            objective.anchor.device, torch.float64
+        )
+        theirs = {name: value.to("cpu", torch.float64) for name, value in objective.buffers.items()}
+        theirs.update(buffers)  # those that are as at θ* move too
+        turned = apply(theirs, [_buffers_only(group) for group in groups], order)
+        found = {
+            name: turned[name] for name in turned if not torch.equal(turned[name], theirs[name])
+        }
+        return (vector - objective.anchor.double()).to(objective.anchor), {**buffers, **found}
 
-    def _bend(self, work: Work, end: Tensor) -> Tensor:
+    def _bend(self, work: Work, end: Tensor, buffers: Mapping[str, Tensor]) -> Tensor:
         """β of the curve θ* + 2t(1 − t)·β + t²·end whose mean loss is least, (P,)."""
         objective, rule = work.objective, Adam()
         bend = end * 0.5  # the straight line
+        moving = Buffers.of(objective.buffers, [buffers])
         rate = self.learning_rate
         if rate is None:
             rate = learning_rate_for(float(end.norm()), objective.size)
@@ -184,7 +237,10 @@ class Interpolation(Sampler):
             t = float(work.rng.uniform())
             share = 2 * t * (1 - t)
             theta = objective.anchor + share * bend + t * t * end
-            loss, gradient = objective.minibatch_gradient(theta, work.generator, self.batch_size)
+            between = moving.at(np.array([t])) if moving is not None else None
+            loss, gradient = objective.minibatch_gradient(
+                theta, work.generator, self.batch_size, between
+            )
             if not (math.isfinite(loss) and bool(gradient.isfinite().all())):
                 break  # the bend as it is: a way is as good as its samples' losses say
             bend = bend + rule.move(share * gradient, rate * cosine(step, self.steps))
@@ -225,3 +281,12 @@ class Interpolation(Sampler):
         table = pd.DataFrame.from_dict(found, orient="index")
         table.index.name = "model"
         return table[[route for route in ROUTES if route in table]]
+
+
+def _half(buffers: Mapping[str, Tensor], anchor: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Buffers half-way from θ*'s."""
+    return {name: (value + anchor[name].to(value)) / 2 for name, value in buffers.items()}
+
+
+def _buffers_only(group: Group) -> Group:
+    return Group(group.size, tuple(axis for axis in group.axes if axis.buffer))

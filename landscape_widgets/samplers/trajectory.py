@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.cloud import Cloud
+from landscape_widgets.duplicate import unwrapped
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.samplers.base import Sampler, Work, assemble_paths
 from landscape_widgets.samplers.room import Room, check_path
 from landscape_widgets.samplers.weights import (
+    COUNTER,
+    Fitted,
     Weights,
-    check_fit,
     check_weights,
-    displacement,
-    state_names,
+    is_weights,
+    moving_buffers,
 )
 
 
@@ -80,18 +82,19 @@ class Recorder:
                 f"Recorder was given {type(model).__name__}; the torch.nn.Module that trains is "
                 "expected."
             )
-        self.model = model
+        self.model = unwrapped(model)
         self.every = every
         self.at_most = at_most
         check_path("Recorder", path)
-        self._layout = ParameterLayout.of(model)
-        dtype = self._layout.dtype(model)
+        self._layout = ParameterLayout.of(self.model)
+        dtype = self._layout.dtype(self.model)
         room = Room(
             "Recorder", at_most, self._layout.size, dtype, torch.device("cpu"), "at_most", path
         )
         room.check()
         self._found = room.open()
         self.steps: list[int] = []
+        self._buffers: list[dict[str, Tensor]] = []
         self._count = 0
         self._keep()
 
@@ -104,18 +107,34 @@ class Recorder:
     def _keep(self) -> None:
         if len(self) >= self.at_most:
             self._found.thin()
-            self.steps = self.steps[::2]
+            self.steps, self._buffers = self.steps[::2], self._buffers[::2]
             self.every *= 2
             if self._count % self.every:
                 return
         tensors = dict(self.model.named_parameters())
         self._found.append(self._layout.flatten(tensors, self._found.dtype, torch.device("cpu")))
+        self._buffers.append(self._present_buffers())
         self.steps.append(self._count)
+
+    def _present_buffers(self) -> dict[str, Tensor]:
+        """Buffers as they are; those that have not changed are those of the checkpoint before."""
+        before = self._buffers[-1] if self._buffers else {}
+        found: dict[str, Tensor] = {}
+        for name, buffer in self.model.named_buffers():
+            if name.endswith(COUNTER):
+                continue
+            now = buffer.detach().to("cpu")
+            same = name in before and torch.equal(before[name], now)
+            found[name] = before[name] if same else now.clone()
+        return found
 
     @property
     def checkpoints(self) -> list[dict[str, Tensor]]:
-        """Trainable weights by name, on the CPU, not copied."""
-        return [self._layout.unflatten(self._found[number]) for number in range(len(self))]
+        """Trainable weights and buffers by name, on the CPU, not copied."""
+        return [
+            {**self._layout.unflatten(self._found[number]), **buffers}
+            for number, buffers in enumerate(self._buffers)
+        ]
 
     def __len__(self) -> int:
         return len(self._found)
@@ -138,8 +157,10 @@ class Trajectory(Sampler):
 
     Parameters
     ----------
-    checkpoints : Recorder, or list of state dicts or models; or a list of several such runs
-        Batch statistics and other buffers in them are not used.
+    checkpoints : Recorder, or list of state dicts, models or files; or a list of several such runs
+        What holds a state dict among other things will do (``{"model_state_dict": ...}``, files of
+        Lightning), and so do NumPy arrays. At a sample that is a checkpoint its own batch
+        statistics and other buffers are used; between it and θ* they are interpolated.
     steps : list of int, optional
         Training step of each checkpoint, for a single run.
     path : path, optional
@@ -158,9 +179,9 @@ class Trajectory(Sampler):
         given = self.checkpoints
         if isinstance(given, Recorder):
             runs: list[Any] = [given]
-        elif isinstance(given, (Mapping, nn.Module)):
+        elif is_weights(given):
             runs = [[given]]
-        elif isinstance(given, Sequence) and not isinstance(given, str):
+        elif isinstance(given, Sequence):
             several = bool(given) and isinstance(given[0], (Recorder, list, tuple))
             runs = list(given) if several else [given]
         else:
@@ -191,19 +212,18 @@ class Trajectory(Sampler):
 
     def check(self, objective: Objective) -> None:
         self._room(objective).check()
-        known = state_names(objective)
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 where = f"Checkpoint {index}" + (f" of run {number}" if len(self.runs) > 1 else "")
-                check_fit(checkpoint, objective, where, known)
+                Fitted(checkpoint, objective, where)
 
     def _room(self, objective: Objective) -> Room:
         rows = sum(map(len, self.runs))
         return Room.around(objective, self.name, rows, "checkpoints", self.path)
 
     def _draw(self, work: Work) -> Cloud:
-        known = state_names(work.objective)
         found = self._room(work.objective).open()
+        buffers: list[dict[str, Tensor]] = []
         paths: list[int] = []
         steps: list[int] = []
         kinds: list[str] = []
@@ -212,13 +232,16 @@ class Trajectory(Sampler):
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 work.report("checkpoints", len(found), total)
-                moved = displacement(checkpoint, work.objective, "A checkpoint", known)
+                fitted = Fitted(checkpoint, work.objective, "A checkpoint")
+                moved = fitted.displacement(work.objective)
+                beside = fitted.moved_buffers(work.objective)
                 ends = index + 1 == len(run)
-                if ends and anchor_place is None and not moved.any():
+                if ends and anchor_place is None and not moved.any() and not beside:
                     # θ* is sample 0 already; it takes this checkpoint's place in the path.
                     anchor_place = (number, self.numbers[number][index])
                     continue
                 found.append(moved)
+                buffers.append(beside)
                 paths.append(number)
                 steps.append(self.numbers[number][index])
                 kinds.append("end" if ends else "sample")
@@ -227,7 +250,8 @@ class Trajectory(Sampler):
                 "The only checkpoint is the trained weights themselves: there is no path. "
                 "Give checkpoints from during the training."
             )
-        cloud = assemble_paths(work, self, found, kind=kinds, path=paths, step=steps)
+        moving = moving_buffers(work.objective, buffers, "checkpoints")
+        cloud = assemble_paths(work, self, found, moving, kind=kinds, path=paths, step=steps)
         if anchor_place is not None:
             cloud.table.loc[0, ["path", "step"]] = anchor_place
         return cloud

@@ -1,100 +1,241 @@
-"""Weights that the user hands over besides θ*: state dicts, models; are they of this model?"""
+"""Weights that the user hands over besides θ*, in all their forms: are they of this model?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape_widgets.buffers import Buffers
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.objective import Objective
 
-Weights = Mapping[str, Tensor] | nn.Module
+Weights = Mapping[str, Any] | nn.Module | Tensor | np.ndarray[Any, Any] | str | os.PathLike[str]
 
-# What wrappers put before the names of the weights they wrap.
-PREFIXES = ("module.", "_orig_mod.")
+FORMS = (
+    "a state dict (model.state_dict()), a model, a vector of all trainable parameters, or the path "
+    "of a file that holds one (.pt, .safetensors, .npz)"
+)
+WRAPPERS = ("module", "_orig_mod")  # what wrappers put into the names of the weights they wrap
+SHOWN = 6  # names in a message
+# Counts the batches that were seen in training; nothing in evaluation hangs on it.
+COUNTER = "num_batches_tracked"
+
+
+def is_weights(item: Any) -> bool:
+    """Whether a thing is of a form that weights may have."""
+    kinds = (Mapping, nn.Module, Tensor, np.ndarray, str, os.PathLike)
+    return isinstance(item, kinds)
 
 
 def check_weights(items: Iterable[Any], where: str) -> None:
-    """Raise a TypeError unless each item is a state dict or a model."""
+    """Raise unless each item is a state dict, a model, a vector or a file that exists."""
     for item in items:
-        if not isinstance(item, (Mapping, nn.Module)):
+        if not is_weights(item):
             raise TypeError(
-                f"{where} was given weights of type {type(item).__name__}; a state dict "
-                "(model.state_dict()) or a model is expected. Load files with torch.load first."
+                f"{where} was given weights of type {type(item).__name__}; expected is {FORMS}."
             )
+        if isinstance(item, (str, os.PathLike)) and not Path(item).exists():
+            raise FileNotFoundError(f"{where}: there is no file {os.fspath(item)!r}. Give {FORMS}.")
 
 
-def named_weights(weights: Weights) -> dict[str, Tensor]:
-    """Tensors by name, without what wrappers put before the names."""
-    given: Mapping[str, Any]
-    given = weights.state_dict() if isinstance(weights, nn.Module) else weights
-    named = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-    for prefix in PREFIXES:
-        if named and all(name.startswith(prefix) for name in named):
-            named = {name.removeprefix(prefix): value for name, value in named.items()}
-    return named
-
-
-def displacement(
-    weights: Weights, objective: Objective, where: str, known: set[str] | None = None
-) -> Tensor:
-    """θ − θ* for weights of the same model, shape (P,).
-
-    Subtracted in float64: neighbouring checkpoints may differ in their last digits only.
+class Fitted:
+    """Weights of the objective's model, under the model's own names.
 
     Parameters
     ----------
-    where, known
-        As for `check_fit`, which sees first whether they are of the same model.
-    """
-    check_fit(weights, objective, where, known)
-    named, anchor = named_weights(weights), objective.anchor
-    moved = torch.empty_like(anchor)
-    for name, place, _ in objective.layout.slices():  # no more than a tensor in float64 at a time
-        theta = named[name].detach().reshape(-1).to(anchor.device, torch.float64)
-        moved[place] = theta - anchor[place].double()
-    return moved
-
-
-def check_fit(
-    weights: Weights, objective: Objective, where: str, known: set[str] | None = None
-) -> None:
-    """Raise unless weights are of the objective's model.
-
-    Parameters
-    ----------
+    weights
+    objective
     where
-        What the message calls these weights.
-    known : set of str, optional
-        Names in the model's state dict, to find them once for many.
+        What a message calls these weights.
+
+    Attributes
+    ----------
+    tensors : dict
+        Each trainable tensor, as it was given.
+    buffers : dict
+        Buffers that they bring along, as they were given.
 
     Raises
     ------
     ValueError
-        Naming all keys and shapes in which they are of another model.
+        Naming the keys and shapes in which they are of another model.
     """
-    named = named_weights(weights)
-    known = known if known is not None else state_names(objective)
-    wrong = []
-    for name, shape in zip(objective.layout.names, objective.layout.shapes, strict=True):
-        if name not in named:
-            wrong.append(f"{name} is missing")
-        elif named[name].shape != shape:
-            wrong.append(f"{name} has shape {tuple(named[name].shape)} for {tuple(shape)}")
-    wrong += [
-        f"{name} is unknown ({did_you_mean(name, known)})" for name in named if name not in known
-    ]
-    if wrong:
-        shown = "; ".join(wrong[:6]) + (f"; and {len(wrong) - 6} more" if len(wrong) > 6 else "")
-        raise ValueError(
-            f"{where} is of another model: {shown}. Give weights of the very model that is "
-            "shown (its state_dict())."
+
+    def __init__(self, weights: Weights, objective: Objective, where: str) -> None:
+        layout, known = objective.layout, objective.state_names
+        given = _read(weights, where)
+        self.buffers: dict[str, Tensor] = {}
+        if isinstance(given, Tensor):
+            if given.shape != (layout.size,):
+                raise ValueError(
+                    f"{where} is a tensor of shape {tuple(given.shape)}; a vector of the "
+                    f"{layout.size} trainable parameters is expected, or a state dict."
+                )
+            self.tensors = layout.unflatten(given)
+            return
+        named = min(
+            (_renamed(part, layout.names, known) for part in _dictionaries(given)),
+            key=lambda part: sum(name not in part for name in layout.names),
         )
+        wrong = []
+        for name, shape in zip(layout.names, layout.shapes, strict=True):
+            if name not in named:
+                wrong.append(f"{name} is missing")
+            elif named[name].shape != shape:
+                wrong.append(f"{name} has shape {tuple(named[name].shape)} for {tuple(shape)}")
+        wrong += [
+            f"{name} is unknown ({did_you_mean(name, known)})"
+            for name in named
+            if name not in known
+        ]
+        if wrong:
+            shown = "; ".join(wrong[:SHOWN])
+            shown += f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+            raise ValueError(
+                f"{where} is of another model: {shown}. Give weights of the very model that is "
+                "shown (its state_dict())."
+            )
+        self.tensors = {name: named[name] for name in layout.names}
+        for name, value in objective.buffers.items():
+            if name in named and not name.endswith(COUNTER) and named[name].shape == value.shape:
+                self.buffers[name] = named[name]
+
+    def displacement(self, objective: Objective) -> Tensor:
+        """θ − θ*, shape (P,).
+
+        Subtracted in float64: neighbouring checkpoints may differ in their last digits only.
+        """
+        anchor = objective.anchor
+        moved = torch.empty_like(anchor)
+        for name, place, _ in objective.layout.slices():  # no more than a tensor in float64 a time
+            theta = self.tensors[name].detach().reshape(-1).to(anchor.device, torch.float64)
+            moved[place] = theta - anchor[place].double()
+        return moved
+
+    def moved_buffers(self, objective: Objective) -> dict[str, Tensor]:
+        """The buffers among them that are not as at θ*, in float64."""
+        at_anchor = objective.buffers
+        found: dict[str, Tensor] = {}
+        for name, value in self.buffers.items():
+            other = value.detach().to("cpu", torch.float64)
+            if not torch.equal(other, at_anchor[name].to("cpu", torch.float64)):
+                found[name] = other
+        return found
 
 
-def state_names(objective: Objective) -> set[str]:
-    """Names in the model's state dict."""
-    return set(objective.model_at(objective.anchor).state_dict())
+def moving_buffers(
+    objective: Objective, ends: Sequence[Mapping[str, Tensor]], whose: str
+) -> Buffers | None:
+    """Of directions to `ends`, the buffers that these bring along; said among the assumptions."""
+    found = Buffers.of(objective.buffers, ends)
+    if found is None:
+        return None
+    statistics = any(name.endswith(("running_mean", "running_var")) for name in found.names)
+    what = "batch statistics" if statistics else f"buffers ({', '.join(found.names[:3])})"
+    if objective.reestimates and statistics:
+        others = [n for n in found.names if not n.endswith(("running_mean", "running_var"))]
+        if not others:
+            return None  # whatever they are, they are estimated anew
+        what = f"buffers ({', '.join(others[:3])})"
+    objective.assume(
+        f"At {whose} the {what} are their own; between them and θ* they are interpolated, and "
+        "beyond they are held."
+    )
+    return found
+
+
+def _read(weights: Weights, where: str) -> Mapping[str, Any] | Tensor:
+    """Weights of any form as a mapping, or as a vector."""
+    if isinstance(weights, nn.Module):
+        return weights.state_dict()
+    if isinstance(weights, (str, os.PathLike)):
+        weights = _loaded(Path(weights), where)
+    if isinstance(weights, nn.Module):
+        return weights.state_dict()
+    if isinstance(weights, np.ndarray):
+        return torch.as_tensor(weights)
+    if isinstance(weights, (Tensor, Mapping)):
+        return weights
+    raise TypeError(f"{where} holds {type(weights).__name__}; expected is {FORMS}.")
+
+
+def _loaded(path: Path, where: str) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix in (".npz", ".npy"):
+            return np.load(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).split("\n")[0][:200]
+        raise ValueError(
+            f"{where}: {os.fspath(path)!r} cannot be read ({type(error).__name__}: {reason}). If "
+            "you trust the file, load it yourself (torch.load(..., weights_only=False)) and give "
+            "the state dict in it."
+        ) from error
+
+
+def _dictionaries(given: Mapping[str, Any], depth: int = 2) -> Iterator[dict[str, Tensor]]:
+    """Every mapping of names to tensors in a checkpoint, which may hold much besides."""
+    own: dict[str, Tensor] = {}
+    for name, value in given.items():
+        if isinstance(value, (Tensor, np.ndarray)):
+            own[str(name)] = torch.as_tensor(value)
+    yield own
+    for value in given.values():
+        if isinstance(value, nn.Module):
+            value = value.state_dict()
+        if isinstance(value, Mapping) and depth:
+            yield from _dictionaries(value, depth - 1)
+
+
+def _renamed(
+    named: Mapping[str, Tensor], wanted: Sequence[str], known: set[str]
+) -> dict[str, Tensor]:
+    """Tensors under the model's names, where they are told apart by what was put around them.
+
+    A prefix before all of them, on either side; what wrappers put into names; the adapter's name,
+    which files of adapters leave out.
+    """
+    if all(name in named for name in wanted):
+        return dict(named)
+    first = wanted[0]
+    plain = {_without(name): value for name, value in named.items()}
+    candidates = [dict(named), plain]
+    for part in (dict(named), plain):
+        for name in part:
+            if name.endswith(f".{first}"):
+                prefix = name.removesuffix(first)
+                inside = {
+                    k.removeprefix(prefix): v for k, v in part.items() if k.startswith(prefix)
+                }
+                candidates.append(inside)
+            elif first.endswith(f".{name}"):
+                prefix = first.removesuffix(name)
+                candidates.append({prefix + k: v for k, v in part.items()})
+    candidates.append(_with_adapter(named, known))
+    return min(candidates, key=lambda part: sum(name not in part for name in wanted))
+
+
+def _without(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def _with_adapter(named: Mapping[str, Tensor], known: set[str]) -> dict[str, Tensor]:
+    """Names as in the model, which has one more part in them: the name of the adapter."""
+    longer: dict[str, str] = {}
+    for name in known:
+        parts = name.split(".")
+        for place in range(1, len(parts)):
+            longer.setdefault(".".join(parts[:place] + parts[place + 1 :]), name)
+    return {
+        name if name in known else longer.get(name, name): value for name, value in named.items()
+    }

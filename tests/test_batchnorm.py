@@ -1,0 +1,141 @@
+"""Batch statistics: of checkpoints and other models their own, and re-estimated ones."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape_widgets.landscape import Landscape
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import Grid, Interpolation, Recorder, Trajectory
+from tests.models import digits
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10), nn.BatchNorm1d(10)
+    )
+
+
+def trained(seed, steps=30, recorder=None):
+    x, y = digits(160)
+    model = network(seed)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.3)
+    history = []
+    recorder = None if recorder is None else Recorder(model, every=10)
+    for step in range(steps):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimiser.step()
+        if recorder is not None:
+            recorder.step()
+        if step % 10 == 9:
+            history.append(copy.deepcopy(model.state_dict()))
+    return model.eval(), history, recorder
+
+
+def plain_loss(state):
+    x, y = digits(160)
+    model = network(0).eval()
+    model.load_state_dict(state)
+    with torch.no_grad():
+        return float(nn.functional.cross_entropy(model(x), y))
+
+
+def test_a_checkpoint_has_the_loss_of_its_own_statistics_and_so_has_the_end_of_its_slice(tmp_path):
+    model, history, _ = trained(0)
+    land = Landscape(model, digits(160)).sample(Trajectory(history))
+    expected = [plain_loss(state) for state in history]
+    found = dict(zip(land.cloud.table["step"], land.losses, strict=True))
+    assert [found[step] for step in range(3)] == pytest.approx(expected, rel=1e-5)
+    sliced = land.slice([1, 2], [0.0, 0.5, 1.0, 1.5])
+    assert sliced.losses[:, 2] == pytest.approx(land.losses[[1, 2]], rel=1e-6)
+    assert sliced.losses[:, 0] == pytest.approx(land.objective.anchor_loss)
+    assert np.isfinite(sliced.losses).all()
+    plane = land.plane(1, 2, resolution=5)
+    assert plane.losses[0].size > 0
+    for index in (1, 2):
+        assert plain_loss(land.model_at(index).state_dict()) == pytest.approx(
+            land.losses[index], rel=1e-5
+        )
+    assert any(
+        "batch statistics are its own" in s or "are their own" in s for s in land.assumptions
+    )
+    land.save(tmp_path / "land.safetensors")
+    loaded = Landscape.load(tmp_path / "land.safetensors", model, digits(160))
+    assert loaded.slice([1], [1.0]).losses[0, 0] == pytest.approx(land.losses[1], rel=1e-6)
+
+
+def test_a_recorder_keeps_statistics_too():
+    model, history, recorder = trained(0, recorder=True)
+    land = Landscape(model, digits(160)).sample(Trajectory(recorder))
+    found = dict(zip(land.cloud.table["step"], land.losses, strict=True))
+    assert found[10] == pytest.approx(plain_loss(history[0]), rel=1e-5)
+    assert found[20] == pytest.approx(plain_loss(history[1]), rel=1e-5)
+
+
+def test_the_ends_of_all_ways_are_the_other_model():
+    (model, _, _), (other, _, _) = trained(0), trained(1)
+    land = Landscape(model, digits(160)).sample(Interpolation(other, points=4, steps=3))
+    frame = land.to_frame()
+    ends = frame[frame["t"] == 1.0]["loss"].to_numpy()
+    assert ends == pytest.approx([plain_loss(other.state_dict())] * 3, rel=1e-4)
+    frame = (
+        Landscape(model, digits(160))
+        .sample(Grid(through=[other, network(2)], points=3, extent=(0, 1)))
+        .to_frame()
+    )
+    at = frame[(frame["column"] == 2) & (frame["row"] == 0)]["loss"]
+    assert float(at.iloc[0]) == pytest.approx(plain_loss(other.state_dict()), rel=1e-4)
+
+
+def test_half_way_trained_statistics_are_warned_of():
+    (model, _, _), (other, _, _) = trained(0), trained(1)
+    land = Landscape(model, digits(160)).sample(
+        Interpolation(other, points=2, steps=1, align=False)
+    )
+    assert any("reestimate" in sentence for sentence in land.assumptions)
+
+
+@pytest.mark.parametrize("batches", ["whole", "several"])
+def test_the_gradient_knows_of_the_re_estimation(batches):
+    x, y = (part.double() if part.is_floating_point() else part for part in digits(90))
+    model, _, _ = trained(0)
+    data = (x, y) if batches == "whole" else [(x[:40], y[:40]), (x[40:], y[40:])]
+    objective = Objective(model.double(), data, batchnorm="reestimate")
+    theta = objective.anchor * 1.1
+    loss, gradient = objective.loss_and_gradient(theta)
+    assert loss == pytest.approx(objective.loss(theta), rel=1e-9)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        v = torch.randn(objective.size, generator=generator, dtype=torch.float64) * 1e-5
+        slope = (objective.loss(theta + v) - objective.loss(theta - v)) / 2
+        assert slope == pytest.approx(float(gradient @ v), rel=1e-5)
+
+
+def test_a_minibatch_gradient_differentiates_the_statistics_of_the_minibatch():
+    x, y = (part.double() if part.is_floating_point() else part for part in digits(90))
+    model, _, _ = trained(0)
+    objective = Objective(model.double(), (x, y), batchnorm="reestimate")
+    theta = objective.anchor * 1.1
+
+    def at(vector):
+        generator = torch.Generator().manual_seed(3)
+        return objective.minibatch_gradient(vector, generator, 32)
+
+    _, gradient = at(theta)
+    v = torch.randn(objective.size, generator=torch.Generator().manual_seed(1)).double() * 1e-5
+    slope = (at(theta + v)[0] - at(theta - v)[0]) / 2
+    assert slope == pytest.approx(float(gradient @ v), rel=1e-5)
+
+
+def test_a_curve_bent_with_re_estimated_statistics_lies_below_the_straight_line():
+    (model, _, _), (other, _, _) = trained(0, 60), trained(1, 60)
+    land = Landscape(model, digits(160), batchnorm="reestimate").sample(
+        Interpolation(other, points=8, steps=80, align=False)
+    )
+    barriers = Interpolation.barriers(land.to_frame()).iloc[0]
+    assert barriers["curve"] < 0.5 * barriers["linear"]
