@@ -25,6 +25,7 @@ WRAPPERS = ("module", "_orig_mod")  # what wrappers put into the names of the we
 SHOWN = 6  # names in a message
 # Counts the batches that were seen in training; nothing in evaluation hangs on it.
 COUNTER = "num_batches_tracked"
+AVERAGED = "n_averaged"  # of torch's averaged models: how many they are an average of
 
 
 def is_weights(item: Any) -> bool:
@@ -207,35 +208,42 @@ def _renamed(
     """
     if all(name in named for name in wanted):
         return dict(named)
-    first = wanted[0]
-    plain = {_without(name): value for name, value in named.items()}
+    firsts = {wanted[0], *_shorter(wanted[0])}
+    plain = {_without(name): value for name, value in named.items() if name != AVERAGED}
     candidates = [dict(named), plain]
     for part in (dict(named), plain):
-        for name in part:
-            if name.endswith(f".{first}"):
-                prefix = name.removesuffix(first)
-                inside = {
-                    k.removeprefix(prefix): v for k, v in part.items() if k.startswith(prefix)
-                }
-                candidates.append(inside)
-            elif first.endswith(f".{name}"):
-                prefix = first.removesuffix(name)
-                candidates.append({prefix + k: v for k, v in part.items()})
-    candidates.append(_with_adapter(named, known))
+        # What stands before the names on either side, as the end of the first one tells.
+        around = {
+            (name.removesuffix(end), first.removesuffix(end))
+            for first in firsts
+            for end in _ends(first)
+            for name in part
+            if name == end or name.endswith(f".{end}")
+        }
+        for theirs, ours in around:
+            inside = [(k, v) for k, v in part.items() if k.startswith(theirs)]
+            candidates.append({ours + k.removeprefix(theirs): v for k, v in inside})
+    longer: dict[str, str] = {}
+    for name in known:
+        for short in _shorter(name):
+            longer.setdefault(short, name)
+    candidates += [
+        {k if k in known else longer.get(k, k): v for k, v in part.items()} for part in candidates
+    ]
     return min(candidates, key=lambda part: sum(name not in part for name in wanted))
+
+
+def _ends(name: str) -> list[str]:
+    """A name without its leading parts, as long as enough is left to tell it by."""
+    parts = name.split(".")
+    return [".".join(parts[place:]) for place in range(max(1, len(parts) - 1))]
+
+
+def _shorter(name: str) -> list[str]:
+    """A name with one part left out, as files leave out the name of the adapter."""
+    parts = name.split(".")
+    return [".".join(parts[:place] + parts[place + 1 :]) for place in range(1, len(parts) - 1)]
 
 
 def _without(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
-
-
-def _with_adapter(named: Mapping[str, Tensor], known: set[str]) -> dict[str, Tensor]:
-    """Names as in the model, which has one more part in them: the name of the adapter."""
-    longer: dict[str, str] = {}
-    for name in known:
-        parts = name.split(".")
-        for place in range(1, len(parts)):
-            longer.setdefault(".".join(parts[:place] + parts[place + 1 :]), name)
-    return {
-        name if name in known else longer.get(name, name): value for name, value in named.items()
-    }

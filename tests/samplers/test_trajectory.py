@@ -102,8 +102,9 @@ def test_checkpoints_of_another_model_are_named_key_by_key(other, message):
     ("given", "error", "message"),
     [
         ([], ValueError, "no checkpoints"),
-        ("run1.pt", TypeError, "Recorder or a list of state dicts"),
-        (["run1.pt"], TypeError, r"torch\.load"),
+        ("run1.pt", FileNotFoundError, "there is no file 'run1.pt'"),
+        (["run1.pt"], FileNotFoundError, "there is no file 'run1.pt'"),
+        ([5], TypeError, "weights of type int"),
         (3, TypeError, "int"),
     ],
 )

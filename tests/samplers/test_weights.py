@@ -1,0 +1,137 @@
+"""Checkpoints come in many forms; all of them are the same weights."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import Trajectory
+from tests.models import digits
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(64, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 10)).eval()
+
+
+class Wrapped(nn.Module):
+    """As a LightningModule holds its network, beside a loss with weights of its own."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.model, self.criterion = net, nn.CrossEntropyLoss(weight=torch.ones(10))
+
+    def forward(self, x):
+        return self.model(x)
+
+
+def prefixed(state, prefix):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def forms(tmp_path):
+    other = network(1)
+    state = other.state_dict()
+    torch.save(state, tmp_path / "a.pt")
+    torch.save(
+        {"epoch": 3, "model_state_dict": state, "optimizer_state_dict": {}}, tmp_path / "b.pt"
+    )
+    save_file(state, tmp_path / "c.safetensors")
+    np.savez(tmp_path / "d.npz", **{name: value.numpy() for name, value in state.items()})
+    lightning = {"state_dict": Wrapped(other).state_dict(), "epoch": 1, "callbacks": {}}
+    torch.save(lightning, tmp_path / "e.ckpt")
+    return {
+        "state dict": state,
+        "model": other,
+        "compiled": torch.compile(other),
+        "parallel": nn.DataParallel(other),
+        "averaged": torch.optim.swa_utils.AveragedModel(other).state_dict(),
+        "file": tmp_path / "a.pt",
+        "name of a file": str(tmp_path / "a.pt"),
+        "model_state_dict": tmp_path / "b.pt",
+        "safetensors": tmp_path / "c.safetensors",
+        "npz": tmp_path / "d.npz",
+        "lightning": tmp_path / "e.ckpt",
+        "arrays": {name: value.numpy() for name, value in state.items()},
+        "module.": prefixed(state, "module."),
+        "_orig_mod.module.": prefixed(state, "_orig_mod.module."),
+        "net.encoder.": prefixed(state, "net.encoder."),
+        "nested": {"model": {"ema": state}},
+        "held model": {"model": other, "epoch": 2},
+        "half": {name: v.half() if v.is_floating_point() else v for name, v in state.items()},
+    }
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_every_form_gives_the_same_sample(tmp_path, wrapped):
+    x, y = digits(40)
+    model = Wrapped(network(0)) if wrapped else network(0)
+    objective = Objective(model, (x, y), loss=nn.functional.cross_entropy)
+    with torch.no_grad():
+        expected = float(nn.functional.cross_entropy(network(1)(x), y))
+    for name, form in forms(tmp_path).items():
+        cloud = Trajectory([form]).draw(objective, seed=0)
+        found = objective.evaluate(cloud.basis, cloud.coefficients[1:]).losses
+        assert found == pytest.approx([expected], rel=1e-5 if name != "half" else 1e-2), name
+
+
+def test_a_vector_of_all_parameters_is_a_checkpoint():
+    model, other = network(0), network(1)
+    objective = Objective(model, digits(40))
+    vector = nn.utils.parameters_to_vector(other.parameters())
+    for form in (vector.detach(), vector.detach().numpy()):
+        cloud = Trajectory([form]).draw(objective, seed=0)
+        torch.testing.assert_close(cloud.vector(1), vector.detach(), rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="a vector of the"):
+        Trajectory([vector.detach()[:-1]]).draw(objective, seed=0)
+
+
+def test_what_cannot_be_read_says_so(tmp_path):
+    (tmp_path / "bad.pt").write_bytes(b"nothing of the kind")
+    objective = Objective(network(0), digits(40))
+    with pytest.raises(ValueError, match=r"bad\.pt' cannot be read"):
+        Trajectory([tmp_path / "bad.pt"]).draw(objective, seed=0)
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        Trajectory([tmp_path / "none.pt"])
+    other = copy.deepcopy(network(0).state_dict())
+    other["1.weight"] = other["1.weight"][:3]
+    with pytest.raises(ValueError, match=r"1\.weight has shape \(3,\) for \(6,\)"):
+        Trajectory([{"state_dict": other}]).draw(objective, seed=0)
+
+
+class Adapter(nn.Module):
+    """Low-rank matrices under an adapter's name, as peft keeps them; its files leave it out."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.base_layer = nn.Linear(64, 10).requires_grad_(False)
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(64, 2, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, 10, bias=False)})
+        nn.init.zeros_(self.lora_B["default"].weight)
+
+    def forward(self, x):
+        return self.base_layer(x) + self.lora_B["default"](self.lora_A["default"](x))
+
+
+def test_an_adapters_file_leaves_the_adapters_name_out():
+    x, y = digits(40)
+    other = Adapter()
+    nn.init.normal_(other.lora_B["default"].weight)
+    file = {
+        f"base_model.model.{name.replace('.default', '')}": value.detach()
+        for name, value in other.named_parameters()
+        if "lora" in name
+    }
+    inside = {name.removeprefix("base_model.model."): value for name, value in file.items()}
+    objective = Objective(Adapter(), (x, y))
+    with torch.no_grad():
+        expected = float(nn.functional.cross_entropy(other(x), y))
+    for form in (file, inside):
+        cloud = Trajectory([form]).draw(objective, seed=0)
+        found = objective.evaluate(cloud.basis, cloud.coefficients[1:]).losses
+        assert found == pytest.approx([expected], rel=1e-5)
