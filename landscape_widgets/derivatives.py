@@ -17,10 +17,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from landscape_widgets.batchnorm import Statistics, reestimate
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.inplace import TILE, InPlace
+from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import zeros_like
 from landscape_widgets.evaluation.precision import widened
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.hessian import GraphProduct, HessianProduct, TwiceDifferentiable, room
+from landscape_widgets.hessian import (
+    GRAPH_BYTES,
+    GraphBytes,
+    GraphProduct,
+    HessianProduct,
+    TwiceDifferentiable,
+    differentiated,
+    room,
+)
+from landscape_widgets.inner_gradients import recorded_of
 from landscape_widgets.losses import Loss, MeanLoss, ModelLoss, call_model, main_output
 from landscape_widgets.r_operator import ChainProduct, Network, read_network
 
@@ -81,12 +91,13 @@ class Derivatives:
             return self._reestimated(theta, split)
         split = self.split if split is None else split
         count = self._count(split)
+        size = self._gradient_tile(split)  # which may load other weights
         total = 0.0
         gradient = zeros_like(theta)
         places = self.inplace.layout.unflatten(gradient).values()
         with self._differentiable(twice=False), self._trainable() as tensors:
             model = self.inplace.load(theta)
-            for tile in split.tiles(TILE):
+            for tile in split.tiles(size):
                 share = self._share(model, tile, count)
                 total += float(share.detach())
                 if not share.requires_grad:
@@ -162,14 +173,60 @@ class Derivatives:
 
         What does not hang on v is kept between them where it fits in memory, if `keep`.
         """
-        space = room(self._device) if keep else 0
+        space = room(self._device)
         network = self._network if keep else None
         if network is not None and network.each * self.split.size <= space:
             return ChainProduct(network, theta)
         # Buffers that calls write to are written to by whatever is evaluated in between.
         if self.inplace.prepare is not None or self.inplace.keeps:
-            space = 0
-        return self._by_graph(theta, self.split, space)
+            keep = False
+        held = self._second_order
+        return self._by_graph(theta, self.split, keep and held.total(self.split.size) <= space)
+
+    def _gradient_tile(self, split: Split) -> int | None:
+        """Examples that a gradient is taken on at a time."""
+        if not split.separable:
+            return None
+        return max(1, min(TILE, GRAPH_BYTES // self._first_order.example))
+
+    @cached_property
+    def _first_order(self) -> GraphBytes:
+        """What the graph of the loss holds."""
+
+        def graphs(part: Split) -> list[object]:
+            with self._trainable():
+                model = self.inplace.load(self.inplace.anchor)
+                return [self._share(model, tile, 1.0) for tile in part.tiles(None)]
+
+        return self._weighed(graphs)
+
+    @cached_property
+    def _second_order(self) -> GraphBytes:
+        """What the graph of the gradient holds."""
+        leaves = [part.requires_grad_() for part in self._views(self.inplace.anchor.clone())]
+
+        def graphs(part: Split) -> list[object]:
+            self._settle(self.inplace.anchor)
+            shares = self._shares(leaves, part, None)
+            return [differentiated(share, leaves) for share in shares if share.requires_grad]
+
+        return self._weighed(graphs)
+
+    def _weighed(self, graphs: Callable[[Split], list[object]]) -> GraphBytes:
+        def weigh(count: int) -> tuple[int, int]:
+            part = self.split.part(count)
+            with self._differentiable(), LiveBytes() as counted:
+                held = graphs(part)
+                live = counted.live
+            del held
+            return live, part.size
+
+        one, size = weigh(1)
+        if not self.split.separable:  # a whole batch, whatever it takes
+            return GraphBytes(0, max(1, -(-one // size)))
+        three, size = weigh(3)
+        each = max(1, (three - one) // max(1, size - 1))
+        return GraphBytes(max(0, one - each), each)
 
     @cached_property
     def _network(self) -> Network | None:
@@ -179,6 +236,7 @@ class Derivatives:
             or self.stochastic
             or self.inplace.prepare is not None
             or self.inplace.keeps
+            or recorded_of(self.inplace.model) is not None
         ):
             return None
         with self.around():
@@ -187,22 +245,16 @@ class Derivatives:
             return None
         # What was read from the model's structure is to be known by its numbers.
         few, anchor = self.split.part(COMPARED), self.inplace.anchor
-        expected = self._by_graph(anchor.clone(), few, 0)(anchor)
+        expected = self._by_graph(anchor.clone(), few, keep=False)(anchor)
         found = ChainProduct(network.part(COMPARED), anchor)(anchor)
         if float((found - expected).norm()) <= AGREEMENT * float(expected.norm()):
             return network
         logger.warning("The R-operator finds another Hessian than double backward; it is not used.")
         return None
 
-    def _by_graph(self, theta: Tensor, split: Split, space: int) -> GraphProduct:
+    def _by_graph(self, theta: Tensor, split: Split, keep: bool) -> GraphProduct:
         """Products with the Hessian of the mean loss on a split; θ is kept, and not copied."""
-        views = self.inplace.layout.unflatten(theta)
-        leaves = {f"inner.{name}": part.requires_grad_() for name, part in views.items()}
-        count, share = self._count(split), _Method(self.inplace.model, self._share)
-
-        def shares(size: int | None) -> Iterator[Tensor]:
-            for tile in split.tiles(size or TILE):
-                yield functional_call(share, leaves, (tile, count))
+        leaves = [part.requires_grad_() for part in self._views(theta)]
 
         @contextmanager
         def around() -> Iterator[None]:
@@ -210,7 +262,23 @@ class Derivatives:
                 self._settle(theta)
                 yield
 
-        return GraphProduct(list(leaves.values()), shares, split.size, around, space)
+        size = self._second_order.examples
+
+        def shares() -> Iterator[Tensor]:
+            return self._shares(leaves, split, size)
+
+        return GraphProduct(leaves, shares, around, keep)
+
+    def _views(self, theta: Tensor) -> list[Tensor]:
+        return list(self.inplace.layout.unflatten(theta).values())
+
+    def _shares(self, leaves: Sequence[Tensor], split: Split, size: int | None) -> Iterator[Tensor]:
+        """Shares of the loss on a split's tiles, as differentiable functions of the leaves."""
+        names = (f"inner.{name}" for name in self.inplace.layout.names)
+        weights = dict(zip(names, leaves, strict=True))
+        count, share = self._count(split), _Method(self.inplace.model, self._share)
+        for tile in split.tiles(size):
+            yield functional_call(share, weights, (tile, count))
 
     def _count(self, split: Split) -> float:
         """What the sum of the losses is divided by."""
@@ -240,6 +308,7 @@ class Derivatives:
     def _differentiable(self, twice: bool = True) -> Iterator[None]:
         # Fused attention kernels have no second derivative, and cuDNN's recurrent ones no
         # derivative at all in evaluation mode.
+        twice = twice or recorded_of(self.inplace.model) is not None
         kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
         exact = TwiceDifferentiable() if twice else nullcontext()
         with (

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,10 +25,11 @@ from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
 if TYPE_CHECKING:
     from landscape_widgets.objective import Objective
 
-PILOT = 32  # examples whose graph is weighed
+PILOT = 32  # examples of a tile, where their graph fits
 TILE_BYTES = 16 << 20  # a pass through more than this leaves the caches
+GRAPH_BYTES = 256 << 20  # that a tile's graph may take at most, but for a single example's
 
-Shares = Callable[[int | None], Iterator[Tensor]]
+Shares = Callable[[], Iterator[Tensor]]
 
 
 class HessianProduct(ABC):
@@ -41,6 +43,30 @@ class HessianProduct(ABC):
         """The gradient (P,) that products are taken from, where it is kept."""
 
 
+@dataclass(frozen=True)
+class GraphBytes:
+    """What the graph of a gradient holds, on so many examples.
+
+    Attributes
+    ----------
+    tile, example : int
+        Bytes for each tile, and for each example in it besides.
+    """
+
+    tile: int
+    example: int
+
+    @property
+    def examples(self) -> int:
+        """Examples of a tile: near a core's caches, or as many as their graph may take."""
+        cached, fitting = TILE_BYTES // self.example, GRAPH_BYTES // self.example
+        return max(1, cached, min(PILOT, fitting))
+
+    def total(self, examples: int) -> int:
+        """Bytes of the graphs of so many examples."""
+        return -(-examples // self.examples) * self.tile + examples * self.example
+
+
 class GraphProduct(HessianProduct):
     """v (P,) → H v (P,) at one θ, H the Hessian of a sum of shares, by double backward.
 
@@ -49,33 +75,25 @@ class GraphProduct(HessianProduct):
     leaves : sequence of Tensors
         θ, tensor by tensor.
     shares : callable
-        Tiles of at most so many examples (None: as many as the model must see at a time) → their
-        shares of the loss, as differentiable functions of the leaves.
-    examples : int
-        How many there are in all.
+        Makes, tile by tile, shares of the loss as differentiable functions of the leaves.
     around : callable
         Makes the context that the loss is differentiated in.
-    room : int
-        Bytes that may be kept between products; with 0 nothing is.
+    keep : bool
+        Whether graphs are kept between products.
     """
 
     def __init__(
         self,
         leaves: Sequence[Tensor],
         shares: Shares,
-        examples: int,
         around: Callable[[], AbstractContextManager[None]],
-        room: int,
+        keep: bool,
     ) -> None:
         self.leaves, self.shares, self.around = leaves, shares, around
-        self.tile: int | None = None
         self.kept: list[Sequence[Tensor]] | None = None
-        if room:
+        if keep:
             with self.around():
-                each = -(-self._weigh() // min(PILOT, examples))
-                self.tile = max(PILOT, TILE_BYTES // max(1, each))
-                if each * examples <= room:
-                    self.kept = list(self._gradients())
+                self.kept = list(self._gradients())
 
     def __call__(self, v: Tensor) -> Tensor:
         parts = self._split(v.to(self.leaves[0]))
@@ -109,29 +127,14 @@ class GraphProduct(HessianProduct):
         return torch.stack(tiles).sum(dim=0)
 
     def _gradients(self) -> Iterator[Sequence[Tensor]]:
-        for share in self.shares(self.tile):
+        for share in self.shares():
             if share.requires_grad:
-                yield self._differentiated(share)
+                yield differentiated(share, self.leaves)
 
-    def _differentiated(self, share: Tensor) -> Sequence[Tensor]:
-        return torch.autograd.grad(share, self.leaves, create_graph=True, materialize_grads=True)
 
-    def _weigh(self) -> int:
-        """Bytes that the graph of the first few examples holds, besides θ."""
-        held: dict[int, int] = {}
-
-        def note(tensor: Tensor) -> Tensor:
-            # Not the whole storage: a tile is a view of all the data.
-            held[tensor.data_ptr()] = max(held.get(tensor.data_ptr(), 0), tensor.nbytes)
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(note, _as_it_is):
-            share = next(iter(self.shares(PILOT)))
-            # Held until all is weighed, so that no two of its tensors lie in the same place.
-            graph = self._differentiated(share) if share.requires_grad else ()
-        known = {leaf.data_ptr() for leaf in self.leaves}
-        del graph
-        return sum(size for place, size in held.items() if place not in known)
+def differentiated(share: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The gradient of a share of the loss, to be differentiated again."""
+    return torch.autograd.grad(share, leaves, create_graph=True, materialize_grads=True)
 
 
 class TwiceDifferentiable(TorchFunctionMode):
@@ -154,10 +157,6 @@ class TwiceDifferentiable(TorchFunctionMode):
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
-
-
-def _as_it_is(saved: Any) -> Any:
-    return saved
 
 
 def room(device: torch.device) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from landscape_widgets.inner_gradients import recorded_of
 from landscape_widgets.structure import fresh
 
 LOG2_E = math.log2(math.e)
@@ -27,6 +28,13 @@ IGNORED = -100  # torch's own default for targets that count for nothing
 
 def call_model(model: Callable[..., Any], inputs: Any) -> Any:
     """Run a model on inputs: a mapping as keywords, a tuple as arguments, else as one argument."""
+    recorded = recorded_of(model)
+    if recorded is None or not isinstance(model, nn.Module):
+        return _call(model, inputs)
+    return recorded.call(lambda given: _call(model, given), model, inputs)
+
+
+def _call(model: Callable[..., Any], inputs: Any) -> Any:
     if isinstance(inputs, Mapping):
         return model(**inputs)
     if isinstance(inputs, (tuple, list)):

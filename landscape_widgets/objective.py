@@ -30,6 +30,7 @@ from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.forms import find_form
 from landscape_widgets.hessian import HessianProduct
+from landscape_widgets.inner_gradients import call_alike
 from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output, own_loss
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.noise import Noise
@@ -241,7 +242,7 @@ class Objective:
                 uses_model=given.uses_model,
             )
         self.loss_function, self.predictions = found.loss, found.predictions
-        self.stochastic = found.stochastic
+        self.stochastic, self._recorded = found.stochastic, found.recorded
         self.assumptions = (*found.assumptions, *said, *self.train.assumptions)
         self._tile = TILE if found.separable else None
         self.task = "custom" if self.predictions is None else self.predictions.task
@@ -256,7 +257,7 @@ class Objective:
             self._inplace,
             self.loss_function,
             self._splits["train"],
-            stochastic=self.stochastic or self._inplace.keeps,
+            stochastic=self.stochastic or self._inplace.keeps or self._recorded is not None,
             strategy=strategy,
             precision=precision,
         )
@@ -287,6 +288,7 @@ class Objective:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
+        call_alike(self._copy, self._recorded)
 
     # What is known of the model and the data
 

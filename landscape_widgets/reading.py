@@ -17,6 +17,7 @@ from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.inner_gradients import Recorded, read_recorded
 from landscape_widgets.losses import (
     BatchLoss,
     Loss,
@@ -48,6 +49,8 @@ class Reading:
         Called on inputs alone, the model gives a tensor.
     assumptions : tuple of str
         What had to be inferred, as sentences for the user.
+    recorded : Recorded or None
+        How model and loss are called, where they differentiate by themselves.
     """
 
     loss: Loss
@@ -56,6 +59,7 @@ class Reading:
     separable: bool
     has_outputs: bool
     assumptions: tuple[str, ...] = ()
+    recorded: Recorded | None = None
 
 
 def read_model(
@@ -84,6 +88,7 @@ def read_model(
     if isinstance(own, BatchLoss) and uses_model:
         own = ModelLoss(OfBoth(own, batch.form))
     model, trial = inplace.model, _Trial(inplace)
+    recorded = read_recorded(inplace, own, batch)
     assumed: list[str] = []
     loss: Loss
     predictions: MeanLoss | None = None
@@ -112,7 +117,9 @@ def read_model(
     check_repeats(inplace, lambda: _value(inplace, loss, few), [model, given])
     separable = _is_separable(inplace, loss, train, val, device, trial.stochastic)
     has_outputs = outputs is not None
-    return Reading(loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed))
+    return Reading(
+        loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed), recorded
+    )
 
 
 class _Trial:
@@ -204,6 +211,7 @@ def _halves_add_up(inplace: InPlace, loss: Loss, train: Examples, device: torch.
     return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9, equal_nan=True))
 
 
+@torch.no_grad()
 def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
     accumulator = Accumulator(loss, {}, None, 1)
     add_losses(inplace.model, few.tiles(None), accumulator, 0)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.objective import Objective
-from tests.live_bytes import LiveBytes
 
 
 class Words(nn.Module):

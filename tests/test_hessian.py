@@ -109,12 +109,14 @@ def test_a_graph_that_does_not_fit_is_built_for_each_product(monkeypatch):
 
 def test_what_a_graph_is_said_to_take_is_what_its_tensors_take():
     torch.manual_seed(0)
-    x = torch.randn(32, 1000)
-    model = nn.Linear(1000, 1, bias=False)
-    objective = Objective(model, (x, torch.zeros(32, 1)))
-    held = objective.hessian(objective.anchor)._weigh()
-    # The data are held, and a few numbers an example; the weights are held anyway.
-    assert x.nbytes <= held < x.nbytes + 32 * 100
+    x = torch.randn(32, 10)
+    model = nn.Sequential(nn.Linear(10, 5000), nn.Tanh(), nn.Linear(5000, 1, bias=False))
+    objective = Objective(model, (x, torch.zeros(32, 1)), loss=nn.functional.smooth_l1_loss)
+    found = objective._derivatives._first_order
+    # The hidden layer's outputs are held; the weights are there anyway.
+    assert 5000 * 4 <= found.example < 2.5 * 5000 * 4
+    # A graph of the gradient holds gradients of all weights besides.
+    assert objective._derivatives._second_order.tile >= 3 * 5000 * 4
 
 
 def test_a_loss_without_curvature_has_products_of_zero():

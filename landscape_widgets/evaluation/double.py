@@ -20,6 +20,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.inner_gradients import call_alike, recorded_of
 from landscape_widgets.losses import Loss
 from landscape_widgets.state import State
 
@@ -90,6 +91,7 @@ class Double:
         single = self.single
         twin = Duplicate(single.load(single.anchor), self.loss)
         model, loss = twin.model.double(), twin.loss
+        call_alike(model, recorded_of(single.model))
         few = next(iter(split.part(64).tiles(None)))
         kept = State([model, loss], ())
         try:

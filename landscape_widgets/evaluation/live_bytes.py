@@ -1,4 +1,4 @@
-"""Counts the bytes of tensors, operation by operation: what a measured resident size only hints."""
+"""Counts the bytes of tensors, operation by operation, on whatever device."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class LiveBytes(TorchDispatchMode):
-    """Within it, what is allocated by operations on the CPU, until it is given up.
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it, what operations allocate is counted, until it is given up.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = self.largest = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
@@ -55,4 +55,5 @@ def _dense(leaf: Any) -> bool:
 
 
 def _place(leaf: torch.Tensor) -> int:
-    return leaf.untyped_storage()._cdata
+    place: int = leaf.untyped_storage()._cdata
+    return place
