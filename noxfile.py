@@ -3,7 +3,8 @@
 nox -s lab      opens JupyterLab on the quickstart notebook
 nox -s tests    runs all checks and tests, the browser's included
 
-Parts of the second: lint, js, unit, browser. And bench, which measures.
+Parts of the second: lint, js, unit, browser. Besides: lowest, which runs the unit tests with the
+lowest versions that pyproject.toml declares, and bench, which measures.
 """
 
 from __future__ import annotations
@@ -37,10 +38,9 @@ Part = Callable[[nox.Session], None]
 
 
 def check_python(session: nox.Session) -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036, as nox may run with a Python of its own
         session.error(
-            f"constraints.txt pins versions that need Python 3.11 or newer; this is {sys.version}. "
-            "Run nox with a newer Python, or install without pins: pip install '.[lab]'."
+            f"Python 3.11 or newer is needed; this is {sys.version}. Run nox with a newer Python."
         )
 
 
@@ -93,8 +93,8 @@ def need_node(session: nox.Session) -> None:
 
 
 def need_browser(session: nox.Session) -> None:
-    """A Chromium that starts; see there for how it is found or installed."""
-    run(session, "python", "-m", "tests.browser.chromium")
+    """A browser that starts; see there for which, and how it is found or installed."""
+    run(session, "python", "-m", "tests.browser.browsers")
 
 
 def check_code(session: nox.Session) -> None:
@@ -182,9 +182,24 @@ def unit(session: nox.Session) -> None:
     run_pytest(session, "--ignore=tests/browser")
 
 
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run the tests that need no browser with the lowest versions that are declared."""
+    declared = nox.project.load_toml("pyproject.toml")
+    project = declared["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    # All that is required directly at its lowest; what that requires is left to pip.
+    pins = [re.sub(r">=([\w.]+).*", r"==\1", requirement) for requirement in requirements]
+    groups = nox.project.dependency_groups(declared, "test")
+    session.install(*pins, *groups, "ipykernel", "-e", ".")
+    env = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONPATH": str(HERE)}
+    what = session.posargs or ["--ignore=tests/browser"]
+    session.run("python", "-m", "pytest", *what, env=env)
+
+
 @nox.session(venv_backend="none")
 def browser(session: nox.Session) -> None:
-    """Run the tests in real JupyterLab and Notebook."""
+    """Run the tests in real JupyterLab and Notebook, in LANDSCAPE_BROWSER (Chromium)."""
     set_up(session)
     need_browser(session)
     run_pytest(session, "tests/browser")

@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser import chromium, jupyter
+from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
 
 REPETITIONS = 3
@@ -83,7 +83,7 @@ def main() -> None:
             jupyter.server("lab", Path(folder)) as url,
             sync_playwright() as playwright,
         ):
-            browser = chromium.launch(playwright)
+            browser = browsers.launch(playwright)
             jupyter.write_notebook(Path(folder) / "a.ipynb", train, show)
             notebook = LandscapeNotebook(browser, url, "lab", "a.ipynb")
             notebook.run_all()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 from landscape_widgets import reducers, samplers
+from landscape_widgets._version import __version__
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.objective import Objective
@@ -15,7 +14,15 @@ from landscape_widgets.objective import Objective
 if TYPE_CHECKING:
     from landscape_widgets.widget import LandscapeWidget
 
-__all__ = ["Cloud", "Landscape", "LandscapeWidget", "Objective", "reducers", "samplers"]
+__all__ = [
+    "Cloud",
+    "Landscape",
+    "LandscapeWidget",
+    "Objective",
+    "__version__",
+    "reducers",
+    "samplers",
+]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser import chromium, jupyter
+from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
 
 
@@ -15,7 +15,7 @@ from tests.browser.landscape import LandscapeNotebook
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = chromium.launch(playwright)
+        browser = browsers.launch(playwright)
         yield browser
         browser.close()
 

@@ -1,6 +1,9 @@
-"""A Chromium for the browser tests: one that is here, or one that is installed.
+"""A browser for the browser tests: one that is here, or one that is installed.
 
-python -m tests.browser.chromium    # makes sure that there is one that works
+python -m tests.browser.browsers    # makes sure that there is one that works
+
+Chromium, or the one that the environment variable LANDSCAPE_BROWSER names: "chromium", "firefox"
+(Playwright's own, since it drives no other), or the path of a Chromium.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VARIABLE = "LANDSCAPE_BROWSER"
+CHROMIUM, FIREFOX = "chromium", "firefox"
 OWN = "Playwright's own"
 ADVICE = (
     "Install Chromium (Debian: apt-get install chromium; macOS: brew install --cask chromium; "
@@ -32,34 +36,38 @@ FLAGS = (
 
 
 def candidates() -> list[str]:
-    """What may be a Chromium: the one that is named, or the system's, then Playwright's."""
-    named = os.environ.get(VARIABLE)
-    if named:
+    """What may be the browser: the one that is named, or the system's, then Playwright's."""
+    named = os.environ.get(VARIABLE, CHROMIUM)
+    if named == FIREFOX:
+        return [OWN]
+    if named != CHROMIUM:
         return [named]
     return [path for path in map(shutil.which, NAMES) if path] + [OWN]
 
 
 def launch(playwright: Playwright) -> Browser:
-    """Start the first Chromium that starts.
+    """Start the first that starts.
 
     Raises
     ------
     RuntimeError
         If none does: with what each said, and what to do.
     """
+    firefox = os.environ.get(VARIABLE) == FIREFOX
+    kind = playwright.firefox if firefox else playwright.chromium
     said = []
     for path in candidates():
         try:
-            return playwright.chromium.launch(
-                executable_path=None if path == OWN else path, args=list(FLAGS)
+            return kind.launch(
+                executable_path=None if path == OWN else path, args=[] if firefox else list(FLAGS)
             )
         except Error as error:
             said.append(f"{path}: {error.message.strip()}")
-    raise RuntimeError("\n".join(["No Chromium starts.", *said, ADVICE]))
+    raise RuntimeError("\n".join(["No browser starts.", *said, ADVICE]))
 
 
 def problem() -> str | None:
-    """Why there is no Chromium that works, or None where there is one."""
+    """Why there is no browser that works, or None where there is one."""
     with sync_playwright() as playwright:
         try:
             launch(playwright).close()
@@ -69,19 +77,20 @@ def problem() -> str | None:
 
 
 def ways_to_install() -> list[list[list[str]]]:
-    """Commands that bring a Chromium, the best way first."""
+    """Commands that bring the browser, the best way first."""
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     own = [sys.executable, "-m", "playwright", "install"]
     ways = []
-    if root and shutil.which("apt-get"):
+    firefox = os.environ.get(VARIABLE) == FIREFOX
+    if root and shutil.which("apt-get") and not firefox:
         # Ubuntu has no such package but a snap, and goes on to the second way.
         ways.append([["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", NAMES[0]]])
         own.append("--with-deps")
-    return [*ways, [[*own, "chromium"]]]
+    return [*ways, [[*own, FIREFOX if firefox else CHROMIUM]]]
 
 
 def ensure() -> None:
-    """Install a Chromium unless there is one that works.
+    """Install a browser unless there is one that works.
 
     Raises
     ------
@@ -89,7 +98,8 @@ def ensure() -> None:
         If that fails, with what to do.
     """
     trouble = problem()
-    ways = [] if trouble is None or os.environ.get(VARIABLE) else ways_to_install()
+    named = os.environ.get(VARIABLE, CHROMIUM)
+    ways = ways_to_install() if trouble and named in (CHROMIUM, FIREFOX) else []
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for way in ways:
         for command in way:
