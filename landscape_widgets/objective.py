@@ -223,12 +223,15 @@ class Objective:
         noise = Noise(self.device, seed, given.generators)
         state = State([self._copy, given.loss], self._inplace.tensors, noise.seed)
         self._inplace.state, self._inplace.noise = state, noise
-        form, said = find_form(self._inplace, source.first(), self.device, batch_axis)
+        form, said = find_form(
+            self._inplace, source.first(progress, cancelled), self.device, batch_axis
+        )
         self.train = self._on_device(source.read(form, progress, cancelled))
         self.val = None
         if val_source is not None:
             with _of_val_data():
                 self.val = self._on_device(val_source.read(form, progress, cancelled))
+        progress(Progress("trying", 0, 1))
         own = None if given.loss is None else own_loss(given.loss)
         self._own = own if isinstance(own, ModelLoss) else None
         self._tile: int | None = None

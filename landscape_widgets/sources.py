@@ -84,7 +84,7 @@ class Source:
         self._pulled: list[Any] = []
         self._bytes = 0
         self._budget = int(free_memory(torch.device("cpu")) * MEMORY)
-        self._watch(ignore, never, max_examples)
+        self._watch(ignore, never)
         self._done = 0
         self._total: int | None = None  # examples, where it is known beforehand
         self._next: Callable[[], Any]
@@ -92,7 +92,7 @@ class Source:
         with self._randomness.in_place():
             self.whole = self._open(data)
 
-    def first(self) -> Any:
+    def first(self, progress: ProgressCallback = ignore, cancelled: CancelCallback = never) -> Any:
         """The first batch as it came, its floating-point tensors in `dtype`.
 
         Raises
@@ -100,6 +100,7 @@ class Source:
         ValueError
             If there is none.
         """
+        self._watch(progress, cancelled)
         if not self._pulled and not self._pull():
             raise ValueError(f"The data is empty. Give at least one example, as {ACCEPTED}.")
         return self._pulled[0]
@@ -119,11 +120,9 @@ class Source:
         Cancelled
             If `cancelled` said yes; reading may be taken up again.
         """
-        first = self.first()
+        first = self.first(progress, cancelled)
         if self.whole:
             return self._cut(Batch.of(first, form))
-        total = self.max_examples if self._total is None else min(self._total, self.max_examples)
-        self._watch(progress, cancelled, total)
         batches: list[Batch] = []
         exhausted = full = False
         while not (exhausted or full):
@@ -212,15 +211,15 @@ class Source:
         tensor: Tensor = leaf.clone() if leaf.is_inference() else leaf.detach()
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
-    def _watch(self, progress: ProgressCallback, cancelled: CancelCallback, total: int) -> None:
-        self._progress, self._cancelled, self._expected = progress, cancelled, total
+    def _watch(self, progress: ProgressCallback, cancelled: CancelCallback) -> None:
+        self._progress, self._cancelled = progress, cancelled
 
     def _step(self, number: int) -> None:
         """`number` examples of the batch under way were read."""
         if self._cancelled():
             raise Cancelled
-        done = min(self._done + number, self._expected)
-        self._progress(Progress("reading", done, self._expected))
+        total = self.max_examples if self._total is None else min(self._total, self.max_examples)
+        self._progress(Progress("reading", min(self._done + number, total), total))
 
     # What kind of data it is
 
@@ -392,6 +391,30 @@ class Source:
             return batch
 
         return following
+
+
+class _Again:
+    """An iterator that can be iterated over again: it keeps what it has given."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+        self._given: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        number = 0
+        while True:
+            if number == len(self._given):
+                try:
+                    self._given.append(next(self._iterator))
+                except StopIteration:
+                    return
+            yield self._given[number]
+            number += 1
+
+
+def replayable(data: Any) -> Any:
+    """Data that may be read again after reading was stopped: iterators give their items once."""
+    return _Again(data) if isinstance(data, Iterator) else data
 
 
 def draw(total: int, count: int, seed: int) -> Tensor:

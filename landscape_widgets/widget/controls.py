@@ -12,8 +12,10 @@ import traitlets
 from landscape_widgets import reducers, samplers
 from landscape_widgets.controls import Control, Refused, Typed, fields, retyped
 from landscape_widgets.landscape import Landscape
+from landscape_widgets.progress import Cancelled
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.worker import Worker
 
 SPACES = ("weights", "outputs")
@@ -37,16 +39,17 @@ class ControlledWidget(anywidget.AnyWidget):
 
     _lock: threading.RLock
     _worker: Worker
+    _preparation: Preparation | None = None
 
     def _begin_controls(
         self,
-        landscape: Landscape,
+        landscape: Landscape | None,
         sampler: Any,
         reducer: Any,
         space: str | None,
         n_components: int,
     ) -> None:
-        """Take over what is chosen at first.
+        """Take over what is chosen at first; without a landscape, its data are still read.
 
         Raises
         ------
@@ -54,29 +57,49 @@ class ControlledWidget(anywidget.AnyWidget):
             For what cannot work, before any work starts.
         """
         self._landscape: Landscape | None = landscape
+        if landscape is not None:
+            self._preparation = None
         self._sampler = samplers.resolve(sampler)
         self._reducer = reducers.resolve(reducer)
         self._space = space
         self._standardise = False
         self._n_components = _checked_components(n_components)
         # What the samples and the map that are there were made with.
-        self._drawn_by = None if landscape.cloud is None else self._sampler
-        self._mapped_by = None if landscape.cloud is None else self._map_settings
+        there = landscape is not None and landscape.cloud is not None
+        self._drawn_by = self._sampler if there else None
+        self._mapped_by = self._map_settings if there else None
         self._sampling = False  # the map's settings are read when that is done
         self._replaced = False  # the running work ends because other work takes its place
-        if landscape.cloud is None:
-            self._check_sampler(self._sampler)
-        self._check_map(self._reducer, space)
+        if landscape is None:
+            _check_space(space)
+            self._check_count(self._reducer, getattr(self._sampler, "n", None))
+        else:
+            if landscape.cloud is None:
+                self._check_sampler(self._sampler)
+            self._check_map(self._reducer, space)
         # What was set before is there again when a sampler or reducer is chosen again.
         self._used_samplers = {_key(self._sampler): self._sampler}
         self._used_reducers = {_key(self._reducer): self._reducer}
 
     @property
     def landscape(self) -> Landscape:
-        """The headless `Landscape` behind the widget."""
-        if self._landscape is None:
+        """The headless `Landscape` behind the widget; waits while its data are read."""
+        preparation = self._preparation
+        if self._landscape is not None:
+            return self._landscape
+        if preparation is None:
             raise RuntimeError("This widget is closed. Make a new one.")
-        return self._landscape
+        try:
+            return preparation.result()
+        except Cancelled:
+            raise RuntimeError(
+                "The work was stopped while the data were read. Start it, and they are read on."
+            ) from None
+
+    @property
+    def _is_prepared(self) -> bool:
+        """Whether the data have been read, so that the landscape is there."""
+        return self._landscape is not None
 
     # From Python
 
@@ -113,7 +136,7 @@ class ControlledWidget(anywidget.AnyWidget):
     @property
     def space(self) -> str:
         """What distances mean, "weights" or "outputs"; set it, and the map is made anew."""
-        cloud = self.landscape.cloud
+        cloud = self.landscape.cloud if self._is_prepared else None
         return self._space or (self._sampler.space if cloud is None else cloud.space)
 
     @space.setter
@@ -146,6 +169,8 @@ class ControlledWidget(anywidget.AnyWidget):
     @property
     def _unfinished(self) -> bool:
         """Whether there is more to do for what is chosen."""
+        if not self._is_prepared:
+            return True
         drawn = self._drawn_by is self._sampler and bool(self.landscape.evaluated.all())
         return not drawn or self._mapped_by != self._map_settings
 
@@ -190,8 +215,7 @@ class ControlledWidget(anywidget.AnyWidget):
         self._check_count(self._reducer, getattr(sampler, "n", None))
 
     def _check_map(self, reducer: Reducer, space: str | None) -> None:
-        if space not in (None, *SPACES):
-            raise ValueError(f"space={space!r}; expected is 'weights' or 'outputs'.")
+        _check_space(space)
         land = self.landscape
         if land.cloud is None or self._drawn_by is not self._sampler:
             return self._check_count(reducer, getattr(self._sampler, "n", None))
@@ -260,10 +284,10 @@ class ControlledWidget(anywidget.AnyWidget):
 
     def _publish_choices(self) -> None:
         """What the bar offers, what is chosen, and the fields for it."""
-        land = self.landscape
+        outputs = not self._is_prepared or self.landscape.objective.outputs_shape is not None
         known_samplers = {name: kind.__name__ for name, kind in samplers.BY_NAME.items()}
         known_reducers = {name: kind().name for name, kind in reducers.BY_NAME.items()}
-        spaces = SPACES if land.objective.outputs_shape is not None else SPACES[:1]
+        spaces = SPACES if outputs else SPACES[:1]
         with self._lock, self.hold_sync():
             self._choices = {
                 "sampler": _offered(known_samplers, self._used_samplers),
@@ -284,6 +308,12 @@ class ControlledWidget(anywidget.AnyWidget):
                     STANDARDISE.field(self._standardise, False),
                 ],
             }
+
+
+def _check_space(space: Any) -> None:
+    """Raise a ValueError unless distances may mean that."""
+    if space not in (None, *SPACES):
+        raise ValueError(f"space={space!r}; expected is 'weights' or 'outputs'.")
 
 
 def _checked_components(value: Any) -> int:

@@ -26,12 +26,14 @@ from landscape_widgets.progress import Cancelled, Progress
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS
+from landscape_widgets.sources import replayable
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
 from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.nulls import Comparison
 from landscape_widgets.widget.planes import Planes
+from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker
 
@@ -54,8 +56,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     >>> w = LandscapeWidget(model, (X, y), val_data=(Xv, yv))  # doctest: +SKIP
 
-    Work starts by itself, on a thread of its own: the cell returns at once. Point at a sample of
-    the map to see the loss on the way to it, click or draw a lasso to select.
+    Work starts by itself, on a thread of its own: the cell returns at once, also where data take
+    long to read; whatever asks for the `landscape` waits for them. Point at a sample of the map to
+    see the loss on the way to it, click or draw a lasso to select.
 
     Parameters
     ----------
@@ -91,7 +94,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
     Raises
     ------
     TypeError, ValueError
-        For a bad model, data, loss, keyword or combination: before any work starts.
+        For a bad model, data, loss, keyword or combination: before any work starts. While data are
+        still being read after a second, the cell returns; what is wrong then is shown in the
+        widget, and raised by `wait` and `landscape`.
     """
 
     _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
@@ -142,26 +147,40 @@ class LandscapeWidget(ControlledWidget, Comparison):
         known = inspect.signature(Landscape.__init__).parameters
         own = inspect.signature(LandscapeWidget.__init__).parameters
         extra = [name for name in known if name not in (*own, "self")]
+        extra = [name for name in extra if name not in ("progress", "cancelled")]
         if any(name not in extra for name in keywords):
             everything = [n for n in (*own, *extra) if n not in ("self", "keywords")]
             reject_unknown(keywords, everything, "LandscapeWidget")
-        landscape = Landscape(
-            model,
-            data,
-            val_data=val_data,
-            loss=loss,
-            metrics=metrics,
-            device=device,
-            seed=seed,
-            client=client,
-            **keywords,
+        data, val_data = replayable(data), replayable(val_data)
+        self._worker = Worker(self._fail)
+        self._preparation = Preparation(
+            lambda progress, cancelled: Landscape(
+                model,
+                data,
+                val_data=val_data,
+                loss=loss,
+                metrics=metrics,
+                device=device,
+                seed=seed,
+                client=client,
+                progress=progress,
+                cancelled=cancelled,
+                **keywords,
+            )
         )
+        self._worker.submit(self._preparation.run)
+        try:
+            landscape = self._preparation.briefly()
+        except BaseException:
+            self._worker.close(0)
+            raise
         self._begin(landscape, sampler, reducer, space, start, n_components)
 
     @classmethod
     def from_landscape(cls, landscape: Landscape) -> LandscapeWidget:
         """Show a landscape that is there already, from a script or a file."""
         widget = cls.__new__(cls)
+        widget._worker = Worker(widget._fail)
         widget._begin(
             landscape,
             landscape.sampler,
@@ -174,7 +193,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     def _begin(
         self,
-        landscape: Landscape,
+        landscape: Landscape | None,
         sampler: Any,
         reducer: Any,
         space: str | None,
@@ -183,7 +202,6 @@ class LandscapeWidget(ControlledWidget, Comparison):
     ) -> None:
         self._begin_controls(landscape, sampler, reducer, space, n_components)
         self._lock = threading.RLock()
-        self._worker = Worker(self._fail)
         self._error: BaseException | None = None
         self._slices = Slices(self._send_traits, self._report, self._report_asked, self._draw_plane)
         self._planes = Planes(self._send_traits, self._slices.serve)
@@ -205,7 +223,13 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._publish_info()
         self._publish_choices()
         self.on_msg(self._receive)
-        if start:
+        if landscape is None and self._preparation is not None:
+            self._preparation.listen(self._report)
+            self._worker.submit(self._prepared)
+            if start:
+                self._sampling = True
+                self._worker.submit(self._run)
+        elif start:
             self.start()
 
     # The user's hand on it, from Python
@@ -226,6 +250,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
             return
         self._error = None
         self._sampling = True
+        if not self._is_prepared and self._preparation is not None:  # stopped while data were read
+            self._worker.submit(self._preparation.run)
+            self._worker.submit(self._prepared)
         self._worker.submit(self._run)
 
     def refine(self, n: int = 100) -> None:
@@ -281,7 +308,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     def close(self) -> None:
         """End the work and let go of the landscape and all figures."""
-        if not hasattr(self, "_worker"):
+        if not hasattr(self, "_film"):
             return  # refused by the constructor: there is nothing to close yet
         self._worker.close()
         for figure in (self._map, self._slice):
@@ -291,7 +318,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
                 figure.close()
         self.on_msg(self._receive, remove=True)
         super().close()
-        self._landscape = None
+        self._landscape = self._preparation = None
         self._slices.end()
 
     @traitlets.validate("selected")
@@ -342,6 +369,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self.start()
         elif kind == "stop":
             self.stop()
+        elif not self._is_prepared:  # the kernel does not wait for the data
+            if kind in ("choose", "set"):
+                self._answer(content["what"], {"": "The data are being read."})
+                self._publish_choices()
         elif kind == "slices":
             self._slices.ask(int(i) for i in content["indices"])
             self._worker.submit(partial(self._at_rest, self._slices.serve))
@@ -365,7 +396,18 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     # The work, on the worker's thread
 
+    def _prepared(self, cancelled: Callable[[], bool]) -> None:
+        """Take over the landscape that is there now, if it can be sampled and mapped as asked."""
+        land = self.landscape
+        self._check_sampler(self._sampler)
+        self._check_map(self._reducer, self._space)
+        self._landscape, self._preparation = land, None
+        self._publish_info()
+        self._publish_choices()
+
     def _run(self, cancelled: Callable[[], bool]) -> None:
+        if not self._is_prepared:
+            return  # what is wrong with it has been told
         land, sampler = self.landscape, self._sampler
         with self._lock:
             self._sampling, self._replaced = True, False
@@ -551,6 +593,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._frame += 1
 
     def _publish_info(self, note: str = "") -> None:
+        if not self._is_prepared:
+            self._info = wire.READING
+            return
         with self._lock:
             standardised = self._mapped_by is not None and self._mapped_by[2]
             self._info = wire.info(self.landscape, standardised, note)

@@ -18,6 +18,8 @@ from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.slices import Slice
 
 PHASES = {
+    "reading": "reading the data",
+    "trying": "trying the model",
     "losses": "evaluating losses",
     "examples": "estimating losses",
     "map": "laying out the map",
@@ -162,6 +164,9 @@ def trust(found: Faithfulness, more: bool = False) -> dict[str, Any]:
 def map_name(reducer: Reducer, space: str, standardised: bool) -> str:
     """What a map is called: "t-SNE of standardised weights"."""
     return f"{reducer.name} of {'standardised ' * standardised}{space}"
+
+
+READING: dict[str, Any] = {"title": "No samples yet", "axes": [], "caption": [], "notes": []}
 
 
 def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
