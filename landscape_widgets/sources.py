@@ -185,7 +185,8 @@ class Source:
                 raw = self._next()
         except StopIteration:
             return False
-        if not (is_array(raw) or isinstance(raw, (tuple, list, Mapping)) or tensors(raw)):
+        known = is_array(raw) or isinstance(raw, (tuple, list, Mapping)) or bool(tensors(raw))
+        if not known or _brings_batches(raw):
             raise TypeError(
                 f"A batch of type {type(raw).__name__} was given; expected is a pair "
                 "(inputs, targets), a mapping, a tensor, or an object that holds tensors."
@@ -255,11 +256,10 @@ class Source:
             return False
         if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
             # A Dataset of another package: Hugging Face's has named columns.
-            if attribute(data, "column_names") is not None or (
-                len(data) and _are_single([data[0]])
-            ):
+            if _brings_batches(data) or (len(data) and _are_single([data[0]])):
                 self._next = self._of_dataset(data)
             else:
+                self._refuse_batch_size(f"{type(data).__name__} (batches by number)")
                 self._next = (data[i] for i in range(len(data))).__next__
             return False
         items = iter(data)
@@ -441,6 +441,11 @@ def _check_lengths(whole: Batch) -> None:
     )
 
 
+def _brings_batches(part: Any) -> bool:
+    """Whether this is data of its own, and no part of a batch."""
+    return isinstance(part, (Dataset, DataLoader)) or attribute(part, "column_names") is not None
+
+
 def _is_read(data: Any) -> bool:
     """Whether data can be iterated over, or looked up by number."""
     return isinstance(data, Iterable) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
@@ -459,6 +464,8 @@ def _given_whole(data: Any) -> Any:
     if is_array(data) or isinstance(data, PackedSequence):
         return data
     if isinstance(data, Mapping):
+        if any(map(_brings_batches, data.values())):
+            return None
         parts = {key: _numbers(value) for key, value in data.items()}
         if any(value is not data[key] for key, value in parts.items()):
             return parts

@@ -1,0 +1,315 @@
+"""Where data come from: each form is read into the batches that the user's own loop would see."""
+
+import collections
+import itertools
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
+
+import landscape_widgets as lw
+from landscape_widgets.data import Form
+from landscape_widgets.objective import Objective
+from landscape_widgets.sources import Source
+from landscape_widgets.structure import tensors
+
+torch.manual_seed(0)
+X, Y = torch.randn(40, 5), torch.randint(0, 3, (40,))
+PARTS = [(X[:16], Y[:16]), (X[16:32], Y[16:32]), (X[32:], Y[32:])]
+
+
+def read(data, **keywords):
+    options = {"max_examples": 10_000, "seed": 0, "dtype": torch.float32, **keywords}
+    return Source(data, **options).read(Form())
+
+
+class HuggingFaceLike:
+    """Of another package: a length, items that are dictionaries, columns of lists."""
+
+    column_names = ("x", "y")
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        return {"x": X[i].tolist(), "y": int(Y[i])}
+
+
+class Loader:
+    """Anything that can be iterated over again and again."""
+
+    def __iter__(self):
+        return iter(PARTS)
+
+
+class Batches:
+    """Anything with a length and batches by number."""
+
+    def __len__(self):
+        return len(PARTS)
+
+    def __getitem__(self, i):
+        return PARTS[i]
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(X, Y, strict=True))
+
+
+FORMS = {
+    "pair": lambda: (X, Y),
+    "lists": lambda: (X.tolist(), Y.tolist()),
+    "pandas": lambda: (pd.DataFrame(X.numpy()), pd.Series(Y.numpy())),
+    "read-only arrays": lambda: (
+        np.frombuffer(X.numpy().tobytes(), "f4").reshape(40, 5),
+        Y.numpy(),
+    ),
+    "big-endian": lambda: (X.numpy().astype(">f8"), Y.numpy().astype(">i8")),
+    "single examples": lambda: [(x, int(y)) for x, y in zip(X, Y, strict=True)],
+    "single arrays": lambda: list(zip(X.numpy(), Y.numpy(), strict=True)),
+    "zip": lambda: zip(X, Y, strict=True),
+    "dataset": lambda: TensorDataset(X, Y),
+    "stream": Stream,
+    "stream in a loader": lambda: DataLoader(Stream(), batch_size=16),
+    "loader of batches": lambda: DataLoader(PARTS, batch_size=None),
+    "batch sampler": lambda: DataLoader(
+        TensorDataset(X, Y), batch_sampler=BatchSampler(SequentialSampler(X), 16, False)
+    ),
+    "workers": lambda: DataLoader(
+        TensorDataset(X, Y), batch_size=16, num_workers=1, worker_init_fn=lambda number: None
+    ),
+    "generator": lambda: (part for part in PARTS),
+    "loader-like": Loader,
+    "by number": Batches,
+    "deque": lambda: collections.deque(PARTS),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_holds_the_same_examples(form):
+    examples = read(FORMS[form]())
+    whole = examples.joined
+    assert not examples.capped
+    torch.testing.assert_close(whole.inputs, X, rtol=0, atol=0)
+    assert torch.equal(whole.targets, Y)
+    brings = form in ("generator", "loader-like", "by number", "deque", "workers", "batch sampler")
+    if brings or form in ("stream in a loader", "loader of batches"):
+        assert [batch.size for batch in examples.batches] == [16, 16, 8]
+        with pytest.raises(ValueError, match="brings its own batches"):
+            read(FORMS[form](), batch_size=4)
+    else:
+        cut = read(FORMS[form](), batch_size=15)
+        assert [batch.size for batch in cut.batches] == [15, 15, 10]
+    assert examples.given_whole == (
+        form in ("pair", "lists", "pandas", "read-only arrays", "big-endian")
+    )
+
+
+def test_columns_of_lists_are_put_together_row_by_row():
+    whole = read(HuggingFaceLike()).joined
+    torch.testing.assert_close(whole.raw["x"], X)
+    assert torch.equal(whole.raw["y"], Y)
+
+
+def test_single_examples_with_targets_of_several_numbers_are_no_batches():
+    y = torch.randn(40, 2)
+    whole = read(list(zip(X, y, strict=True))).joined
+    assert torch.equal(whole.inputs, X)
+    assert torch.equal(whole.targets, y)
+
+
+def test_a_loader_that_shuffles_is_read_in_shuffled_batches_and_stays_as_it_is():
+    generator = torch.Generator().manual_seed(3)
+    loader = DataLoader(TensorDataset(X, Y), batch_size=16, shuffle=True, generator=generator)
+    before, torchs = generator.get_state(), torch.get_rng_state()
+    first, again = read(loader), read(loader)
+    other = read(loader, seed=1)
+    assert torch.equal(generator.get_state(), before)
+    assert torch.equal(torch.get_rng_state(), torchs)
+    assert [batch.size for batch in first.batches] == [16, 16, 8]
+    assert torch.equal(first.joined.inputs, again.joined.inputs)
+    assert not torch.equal(first.joined.inputs, X)
+    assert not torch.equal(first.joined.inputs, other.joined.inputs)
+    assert torch.equal(first.joined.inputs.sort(0).values, X.sort(0).values)
+
+
+def test_a_sampler_and_a_last_batch_that_is_dropped_are_respected():
+    sampler = WeightedRandomSampler([0.0] * 20 + [1.0] * 20, 30)
+    loader = DataLoader(TensorDataset(X, Y), batch_size=8, sampler=sampler, drop_last=True)
+    examples = read(loader)
+    assert [batch.size for batch in examples.batches] == [8, 8, 8]
+    late = {tuple(row) for row in X[20:].tolist()}
+    assert {tuple(row) for row in examples.joined.inputs.tolist()} <= late
+
+
+@pytest.mark.parametrize(
+    ("form", "sizes"),
+    [
+        ("pair", [20]),
+        ("dataset", [20]),
+        ("single examples", [20]),
+        ("deque", [16]),
+        ("batch sampler", [16]),
+        ("generator", [16]),
+        ("stream in a loader", [16]),
+    ],
+)
+def test_too_many_examples_are_drawn_and_batches_stay_whole(form, sizes):
+    examples = read(FORMS[form](), max_examples=20)
+    assert examples.capped
+    assert sum(batch.size for batch in examples.batches) <= 20
+    assert [batch.size for batch in examples.batches] in (sizes, [8], [8, 16], [16, 8][:1])
+    known = {tuple(row) for row in X.tolist()}
+    assert {tuple(row) for row in examples.joined.inputs.tolist()} <= known
+
+
+def test_one_batch_of_too_many_examples_is_drawn_from():
+    examples = read([(X, Y)], max_examples=12)
+    assert examples.capped
+    assert [batch.size for batch in examples.batches] == [12]
+
+
+def test_an_endless_stream_ends_at_the_number_of_examples():
+    def batches():
+        while True:
+            yield PARTS[0]
+
+    class Endless(IterableDataset):
+        def __iter__(self):
+            return ((X[0], 1) for _ in itertools.count())
+
+    assert read(batches(), max_examples=50).size == 48
+    assert read(Endless(), max_examples=50).size == 50
+    assert read(DataLoader(Endless(), batch_size=8), max_examples=50).size == 48
+
+
+def test_data_that_would_fill_the_memory_are_left_out_and_that_is_said(monkeypatch):
+    size = sum(leaf.nbytes for leaf in tensors(PARTS[0]))
+    monkeypatch.setattr("landscape_widgets.sources.free_memory", lambda device: 4 * size)
+    examples = read(iter([PARTS[0]] * 5))
+    assert examples.size == 16
+    assert examples.capped
+    (said,) = examples.assumptions
+    assert "Only the first 16 examples are used" in said
+
+
+class Augmented(Dataset):
+    """Draws from every generator there is, its own besides."""
+
+    def __init__(self):
+        self.own = np.random.default_rng(5)
+        self.state = np.random.RandomState(6)
+        self.torchs = torch.Generator().manual_seed(7)
+        self.pythons = random.Random(8)
+
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        drawn = [
+            torch.randn(()).item(),
+            np.random.rand(),  # noqa: NPY002
+            random.random(),
+            self.own.normal(),
+            self.state.randn(),
+            torch.randn((), generator=self.torchs).item(),
+            self.pythons.gauss(0, 1),
+            GLOBAL.normal(),
+        ]
+        return X[i] + sum(drawn), Y[i], torch.tensor(drawn)
+
+    def states(self):
+        own = [self.own, GLOBAL]
+        return [
+            torch.get_rng_state().tolist(),
+            random.getstate(),
+            repr(np.random.get_state()),  # noqa: NPY002
+            *(repr(generator.bit_generator.state) for generator in own),
+            repr(self.state.get_state()),
+            self.torchs.get_state().tolist(),
+            self.pythons.getstate(),
+        ]
+
+
+GLOBAL = np.random.default_rng(9)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_reading_draws_from_the_seed_and_leaves_every_generator_as_it_was(workers):
+    data = Augmented()
+    init = (lambda number: None) if workers else None
+    loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=workers, worker_init_fn=init)
+    before = data.states()
+    first = read(loader)
+    assert data.states() == before
+    [generator.normal() for generator in (data.own, GLOBAL)]  # somebody goes on with them
+    torch.rand(3), random.random(), data.state.rand(), data.pythons.random()
+    torch.rand(2, generator=data.torchs), np.random.rand()  # noqa: NPY002
+    again, other = read(loader), read(loader, seed=1)
+    drawn = [examples.joined.raw[2] for examples in (first, again, other)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert all((drawn[0][:, k] != drawn[2][:, k]).any() for k in range(drawn[0].shape[1]))
+    assert all(len(drawn[0][:, k].unique()) > 30 for k in range(drawn[0].shape[1]))
+
+
+def test_a_landscape_on_data_that_are_augmented_can_be_loaded(tmp_path):
+    model, path = nn.Linear(5, 3), tmp_path / "land.safetensors"
+
+    def loss(model, batch):
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    data = Augmented()
+    land = lw.Landscape(model, data, loss=loss)
+    land.sample(lw.samplers.Subspace(k=2, n=9)).save(path)
+    assert lw.Landscape.load(path, model, data, loss=loss).evaluated.all()
+    with pytest.raises(ValueError, match="training data"):
+        lw.Landscape.load(path, model, data, loss=loss, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("digits.csv", "Data of type str"),
+        (nn.Sequential(nn.Linear(5, 3)), "Data of type Sequential"),
+        (len, "Data of type builtin_function_or_method"),
+        (
+            {"train": TensorDataset(X, Y), "test": TensorDataset(X, Y)},
+            r"choose one .*data\['train'\]",
+        ),
+        ((TensorDataset(X, Y), TensorDataset(X, Y)), "A batch of type TensorDataset"),
+        ([], "data is empty"),
+        (iter(()), "data is empty"),
+        ((X[:0], Y[:0]), "data is empty"),
+        ((X, Y[:30]), "inputs of length 40 and targets of length 30"),
+        (([[1.0, 2.0], [1.0]], [0, 1]), "not of one length"),
+        ([(np.array(["a", "b"], dtype=object), Y[:2])], "Python objects or text"),
+        ([([torch.ones(3)], 0), ([torch.ones(2)], 1)], "could not be put together"),
+        ([object()], "A batch of type object"),
+        (([[1.0] * 1000] * 500 + [[2.0]], [0] * 501), "not of one length"),
+    ],
+)
+def test_what_is_no_data_is_refused_in_a_few_words(data, said):
+    with pytest.raises((TypeError, ValueError), match=said) as refused:
+        Objective(nn.Linear(5, 3), data)
+    assert len(str(refused.value)) < 1000
+
+
+def test_messages_about_lists_of_many_numbers_are_short():
+    rows = [[float(i)] * 7 for i in range(5_000)]
+    with pytest.raises(ValueError, match="could not be run") as refused:
+        Objective(nn.Linear(5, 3), [(rows, [0] * 5_000)])
+    assert len(str(refused.value)) < 1500
