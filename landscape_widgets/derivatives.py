@@ -90,7 +90,7 @@ class Derivatives:
         if self.inplace.prepare is not None:
             return self._reestimated(theta, split)
         split = self.split if split is None else split
-        count = self._count(split)
+        count = self._scaled(split)
         size = self._gradient_tile(split)  # which may load other weights
         total = 0.0
         gradient = zeros_like(theta)
@@ -130,7 +130,7 @@ class Derivatives:
         def estimate(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
             return reestimate(model, self._tiles_of(split), self.forward)
 
-        count, total = self._count(assessed), 0.0
+        count, total = self._scaled(assessed), 0.0
         gradient = zeros_like(theta)
         places = self.inplace.layout.unflatten(gradient).values()
 
@@ -280,10 +280,23 @@ class Derivatives:
         for tile in split.tiles(size):
             yield functional_call(share, weights, (tile, count))
 
+    def _scaled(self, part: Split) -> float:
+        """What the sum of the losses of a part of the examples is divided by, for a gradient.
+
+        What counts of it is set against what counts of all, so that the mean over such parts is the
+        loss, and a part in which nothing counts adds nothing.
+        """
+        return self._whole * part.size / self.split.size
+
+    @cached_property
+    def _whole(self) -> float:
+        return self._count(self.split)
+
     def _count(self, split: Split) -> float:
         """What the sum of the losses is divided by."""
         if isinstance(self.loss, MeanLoss):
-            return sum(self.loss.count(batch.targets) for batch in split.examples.batches)
+            counts = (self.loss.count(batch.targets) for batch in split.examples.batches)
+            return float(self.loss.denominator(sum(counts)))
         return split.size
 
     def _share(self, model: nn.Module, tile: Batch, count: float) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.errors import did_you_mean
-from landscape_widgets.losses import IGNORED, CrossEntropy, MeanLoss
+from landscape_widgets.losses import BinaryCrossEntropy, CrossEntropy, MeanLoss
 
 Metric = Callable[[Tensor, Tensor], float]
 
@@ -22,7 +22,10 @@ DEFAULT = {"classification": ("accuracy",), "binary": ("accuracy",), "regression
 
 
 def resolve_metrics(
-    metrics: Sequence[str | Metric] | Mapping[str, Metric] | str | None, task: str
+    metrics: Sequence[str | Metric] | Mapping[str, Metric] | str | None,
+    task: str,
+    *,
+    sure: bool = True,
 ) -> dict[str, str | Metric]:
     """Metrics by the name of their column.
 
@@ -32,7 +35,9 @@ def resolve_metrics(
         Names, functions ``metric(outputs, targets) -> float``, or a mapping of names to functions.
         None takes accuracy for classes and R² for numbers.
     task
-        "classification", "binary", "regression" or "custom".
+        What outputs are read as: "classification", "binary", "regression" or "custom".
+    sure
+        Whether that is known: else no metric is taken that was not asked for.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def resolve_metrics(
         If a name is unknown, or is of another task.
     """
     if metrics is None:
-        return {name: name for name in DEFAULT.get(task, ())}
+        return {name: name for name in DEFAULT.get(task, ())} if sure else {}
     if isinstance(metrics, str):
         metrics = [metrics]
     if isinstance(metrics, Mapping):
@@ -168,11 +173,13 @@ class MetricSums:
             return squared_sums(outputs.flatten(1), flat)
         flat = flat.long()
         if isinstance(reading, CrossEntropy):
-            logits = reading.classes_last(outputs, targets)
+            logits = reading.classes_last(outputs)
             predicted, classes = logits.argmax(-1), logits.shape[-1]
+            kept = flat != reading.ignored
         else:
-            predicted, classes = (outputs.flatten(1) > 0).long(), 2
-        kept = flat != IGNORED
+            assert isinstance(reading, BinaryCrossEntropy)
+            predicted, classes = (outputs.flatten(1) > reading.threshold).long(), 2
+            kept = flat >= 0
         return class_counts(predicted[..., kept], flat[kept], classes)
 
     def finish(self) -> dict[str, Tensor]:

@@ -31,7 +31,14 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.forms import find_form
 from landscape_widgets.hessian import HessianProduct
 from landscape_widgets.inner_gradients import call_alike
-from landscape_widgets.losses import MeanLoss, ModelLoss, call_model, main_output, own_loss
+from landscape_widgets.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    MeanLoss,
+    ModelLoss,
+    call_model,
+    main_output,
+)
 from landscape_widgets.metrics import Metric, resolve_metrics
 from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
@@ -232,29 +239,22 @@ class Objective:
             with _of_val_data():
                 self.val = self._on_device(val_source.read(form, progress, cancelled))
         progress(Progress("trying", 0, 1))
-        own = None if given.loss is None else own_loss(given.loss)
-        self._own = own if isinstance(own, ModelLoss) else None
-        self._tile: int | None = None
+        # On the trained statistics: what a loss is does not hang on them.
+        plain = InPlace(self._copy, self.layout, self.anchor, state=state, noise=noise)
         with refused(model):
-            found = read_model(
-                self._inplace,
-                given.loss,
-                self.train,
-                self.val,
-                self.device,
-                uses_model=given.uses_model,
-            )
+            found = read_model(plain, given.loss, self.train, self.val, uses_model=given.uses_model)
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic, self._recorded = found.stochastic, found.recorded
         self.assumptions = (*found.assumptions, *said, *self.train.assumptions)
-        self._tile = TILE if found.separable else None
-        self.task = "custom" if self.predictions is None else self.predictions.task
-        self._metrics = resolve_metrics(metrics, self.task)
+        self._tile: int | None = TILE if found.separable else None
+        self.task = found.task
+        read_as = "custom" if self.predictions is None else self.predictions.task
+        self._metrics = resolve_metrics(metrics, read_as, sure=found.sure)
         self.metric_names = tuple(self._metrics)
         self._probe = self._draw_probe(probe_examples)
         if found.has_outputs:
             self._probe = self._of_one_shape(self._probe)
-        self._splits = self._make_splits(found.separable)
+        self._splits = self._make_splits(found.separable, found.val_separable)
         self._pace = Pace()
         self.engine = Engine(
             self._inplace,
@@ -349,7 +349,7 @@ class Objective:
         with self._lock, torch.no_grad(), self._fixed_noise():
             accumulator = Accumulator(self.loss_function, {}, None, 1)
             model = self._inplace.load(self._take(theta))
-            add_losses(model, list(self._tiles(split)), accumulator, 0)
+            add_losses(model, self._split(split).tiles(TILE), accumulator, 0)
             return float(accumulator.finish()[0][0])
 
     def gradient(self, theta: Tensor) -> Tensor:
@@ -407,7 +407,7 @@ class Objective:
             with self._alone(), torch.no_grad(), self._inplace.preparing(prepare):
                 accumulator = Accumulator(self.loss_function, {}, None, 1)
                 for model in self._inplace.at(basis, row[None]):
-                    add_losses(model, list(self._tiles("train")), accumulator, 0)
+                    add_losses(model, self._split("train").tiles(TILE), accumulator, 0)
                 found.append(float(accumulator.finish()[0][0]))
         return found[0], found[1]
 
@@ -521,17 +521,15 @@ class Objective:
         why_not = self.why_no_example_losses()
         if why_not is not None:
             raise ValueError(why_not)
-        data = self.train if split == "train" else self.val
-        if data is None:
-            raise ValueError("There is no validation data. Give val_data to see its loss.")
-        loss, batch, chosen = self.loss_function, data.joined, self._splits[split]
+        chosen, loss = self._split(split), self.loss_function
+        data, batch = chosen.examples, chosen.examples.joined
         assert isinstance(loss, MeanLoss)
         assert batch is not None
         if examples is not None:
             part = take(batch, torch.as_tensor(examples, device=_where(batch)))
             chosen = Split(Examples([part], capped=True), self.device, separable=True)
         # Of an example with several targets, or none that counts, the weight is theirs.
-        scale = data.size / loss.count(batch.targets)
+        scale = data.size / loss.denominator(loss.count(batch.targets))
         call, start = Call.of(basis, coefficients), 0
         most = max(1, EACH_ELEMENTS // max(1, chosen.size))
         while start < len(coefficients) and not cancelled():
@@ -550,10 +548,11 @@ class Objective:
         if not isinstance(self.loss_function, MeanLoss):
             return (
                 f"The loss {self.loss_function.name} gives one number for a batch; the loss of "
-                "each example by itself is needed. Leave the loss to be inferred from the targets, "
-                "where it is cross-entropy or mean squared error; else take all of the data."
+                "each example by itself is needed, which torch's own losses have "
+                "(nn.CrossEntropyLoss and the like, with their options, given as they are). "
+                "Else take all of the data."
             )
-        if not self._splits["train"].separable:
+        if not all(split.separable for name, split in self._splits.items() if name != "probe"):
             return (
                 "The loss of each example by itself is needed; this model must see its batches "
                 "whole (batch statistics, random numbers, or batches of different shapes). "
@@ -632,19 +631,13 @@ class Objective:
         """
         n, m = outputs.shape[:2]
         z = torch.as_tensor(np.ascontiguousarray(outputs), dtype=torch.float64)
-        if self.task == "binary":
-            z = torch.stack([torch.zeros_like(z.reshape(n, -1)), z.reshape(n, -1)], dim=-1)
-            probabilities = z.softmax(-1)
-        elif self.task == "classification":
-            axis = getattr(self.predictions, "class_axis", 1)
-            z = z.movedim(axis + 1 if axis > 0 else -1, -1)
-            probabilities = z.softmax(-1)
-        else:
+        read = self.predictions
+        if self.task == "custom" or not isinstance(read, (BinaryCrossEntropy, CrossEntropy)):
             spread = float(self.outputs(self.anchor).double().std()) or 1.0
             result: FloatArray = (z.reshape(n, -1) / (spread * m**0.5)).numpy()
             return result
-        positions = probabilities[0].numel() // probabilities.shape[-1]
-        result = (probabilities.sqrt().reshape(n, -1) / positions**0.5).numpy()
+        probabilities = read.probabilities(z)
+        result = (probabilities.sqrt().reshape(n, -1) / probabilities.shape[1] ** 0.5).numpy()
         return result
 
     # Set-up
@@ -688,8 +681,8 @@ class Objective:
 
     def _forward(self, model: nn.Module, tile: Batch) -> None:
         """Let a tile go through the model as the loss lets it."""
-        if self._own is not None:
-            self._own(model, tile.raw)
+        if isinstance(self.loss_function, ModelLoss):
+            self.loss_function(model, tile.raw)
         else:
             call_model(model, tile.inputs)
 
@@ -701,13 +694,13 @@ class Objective:
         needed = sum(leaf.nbytes for leaf in held if leaf.layout == torch.strided)
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
 
-    def _make_splits(self, separable: bool) -> dict[str, Split]:
+    def _make_splits(self, separable: bool, val_separable: bool) -> dict[str, Split]:
         splits = {
             "train": Split(self.train, self.device, separable),
             "probe": Split(Examples(self._probe, capped=True), self.device, separable=False),
         }
         if self.val is not None:
-            splits["val"] = Split(self.val, self.device, separable)
+            splits["val"] = Split(self.val, self.device, val_separable)
         return splits
 
     def _draw_probe(self, count: int) -> list[Batch]:
@@ -744,12 +737,10 @@ class Objective:
             )
         return theta.detach().to(self.device, self.dtype)
 
-    def _tiles(self, split: str, size: int | None = None) -> Iterator[Batch]:
-        examples = self.train if split == "train" else self.val
-        if examples is None:
+    def _split(self, name: str) -> Split:
+        if name not in self._splits:
             raise ValueError("There is no validation data. Give val_data to see its loss.")
-        for tile in examples.tiles(self._tile and (size or self._tile)):
-            yield tile.to(self.device)
+        return self._splits[name]
 
     @cached_property
     def _derivatives(self) -> Derivatives:

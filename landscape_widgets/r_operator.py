@@ -63,7 +63,7 @@ class Network:
     @property
     def count(self) -> float:
         """What the sum of losses is divided by."""
-        return self.loss.count(self.targets)
+        return float(self.loss.denominator(self.loss.count(self.targets)))
 
     @property
     def each(self) -> int:

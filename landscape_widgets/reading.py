@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,43 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import Recorded, read_recorded
 from landscape_widgets.losses import (
     BatchLoss,
+    BinaryCrossEntropy,
+    CrossEntropy,
     Loss,
     MeanLoss,
     ModelLoss,
+    SquaredError,
     call_model,
     infer_loss,
-    is_plain,
     main_output,
-    own_loss,
 )
-from landscape_widgets.structure import describe
+from landscape_widgets.losses.binary import BinaryCrossEntropyOfProbabilities
+from landscape_widgets.losses.inference import (
+    are_log_probabilities,
+    are_probabilities,
+    are_shares,
+    infer,
+)
+from landscape_widgets.losses.of_torch import (
+    Kind,
+    TorchLoss,
+    loss_of_torch,
+    recognise,
+    value_of_torch,
+)
+from landscape_widgets.losses.own import (
+    NotScalar,
+    check_arguments,
+    looks_like_model_loss,
+)
+from landscape_widgets.separability import adds_up, moved_vectors
+from landscape_widgets.structure import describe, tensors
+
+logger = logging.getLogger(__name__)
+
+FEW = 4  # examples of data given whole that are tried first
+SAMPLE = 256  # examples that are asked whether they add up, and what they are
+SAMPLE_BYTES = 16 << 20  # that these may take, going in and coming out
 
 
 @dataclass(frozen=True)
@@ -41,10 +69,14 @@ class Reading:
     loss : Loss
     predictions : MeanLoss or None
         How outputs are read as predictions, whatever the loss; None if they are not.
+    task : {"classification", "binary", "regression", "custom"}
+        What the outputs are known to be.
+    sure : bool
+        Metrics of the predictions have a meaning that nobody need ask for.
     stochastic : bool
         The model draws random numbers even in evaluation mode.
-    separable : bool
-        Examples do not see each other: batches may be cut at will.
+    separable, val_separable : bool
+        Batches of the training, of the validation data may be cut at will.
     has_outputs : bool
         Called on inputs alone, the model gives a tensor.
     assumptions : tuple of str
@@ -55,8 +87,11 @@ class Reading:
 
     loss: Loss
     predictions: MeanLoss | None
+    task: str
+    sure: bool
     stochastic: bool
     separable: bool
+    val_separable: bool
     has_outputs: bool
     assumptions: tuple[str, ...] = ()
     recorded: Recorded | None = None
@@ -67,81 +102,247 @@ def read_model(
     given: Callable[..., Any] | None,
     train: Examples,
     val: Examples | None,
-    device: torch.device,
     *,
     uses_model: bool = False,
 ) -> Reading:
     """Run the working copy and its loss on a few examples and see what they are.
 
-    `uses_model` says that the loss reaches the working copy by other ways than its arguments.
+    Parameters
+    ----------
+    inplace
+        The working copy, and how it is brought to a parameter vector.
+    given
+        The user's loss; None to infer it.
+    train, val
+    uses_model
+        The loss reaches the working copy by other ways than its arguments.
 
     Raises
     ------
     TypeError, ValueError
         If the model cannot take the data, or the loss is no scalar or does not fit the targets.
     """
-    whole = train.joined
-    batch = (train.batches[0] if whole is None else take(whole, slice(0, 32))).to(device)
-    own = None if given is None else own_loss(given)
-    if own is None and isinstance(batch.raw, Mapping):
-        own = ModelLoss(OfOutputs(batch.form))
-    if isinstance(own, BatchLoss) and uses_model:
-        own = ModelLoss(OfBoth(own, batch.form))
-    model, trial = inplace.model, _Trial(inplace)
-    recorded = read_recorded(inplace, own, batch)
-    assumed: list[str] = []
+    trial = _Trial(inplace, train, val, uses_model)
+    found = trial.find(given)
+    trial.check_repeats(found.loss, given)
+    separable, val_separable = trial.separable(found.loss)
+    return Reading(
+        found.loss,
+        found.predictions,
+        found.task,
+        found.sure,
+        trial.stochastic,
+        separable,
+        val_separable,
+        found.has_outputs,
+        tuple(found.assumptions + trial.about_batches(found.loss, separable)),
+        trial.recorded,
+    )
+
+
+@dataclass
+class _Found:
+    """A loss, and what the outputs are."""
+
     loss: Loss
     predictions: MeanLoss | None = None
-    outputs: Any = None
-    if isinstance(own, ModelLoss):
-        loss = own
-        trial.run(lambda: own(model, batch.raw), batch)
-        outputs = trial.outputs_or_none(batch)
-        if outputs is not None:
-            predictions = _predictions_or_none(outputs, batch.targets)
-    else:
-        outputs = trial.run(lambda: call_model(model, batch.inputs), batch)
-        if isinstance(own, BatchLoss) and not is_plain(given, batch.targets):
-            loss = own
-            trial.run(lambda: own(outputs, batch.targets), batch)
-            predictions = _predictions_or_none(outputs, batch.targets)
-            outputs = _tensor_or_none(outputs)
-        else:
-            loss = predictions = infer_loss(main_output(outputs), batch.targets)
-            if own is None:
-                assumed.append(f"The loss is {loss.name}, inferred from the targets.")
-            for examples in (train, val):
-                for part in examples.batches if examples is not None else ():
-                    predictions.check(main_output(outputs), part.targets)
-    few = Split(Examples([batch], capped=True), device, separable=False)
-    check_repeats(inplace, lambda: _value(inplace, loss, few), [model, given])
-    separable = _is_separable(inplace, loss, train, val, device, trial.stochastic)
-    has_outputs = outputs is not None
-    return Reading(
-        loss, predictions, trial.stochastic, separable, has_outputs, tuple(assumed), recorded
-    )
+    task: str = "custom"
+    sure: bool = False
+    has_outputs: bool = True
+    assumptions: list[str] = field(default_factory=list)
 
 
 class _Trial:
     """Runs the user's code for the first time, explains what goes wrong, and watches for noise."""
 
-    def __init__(self, inplace: InPlace) -> None:
-        self.inplace, self.model = inplace, inplace.model
+    def __init__(
+        self, inplace: InPlace, train: Examples, val: Examples | None, uses_model: bool
+    ) -> None:
+        self.inplace, self.model, self.uses_model = inplace, inplace.model, uses_model
+        self.device = inplace.anchor.device
+        self.train, self.val = train, val
+        self.recorded: Recorded | None = None
+        first = train.batches[0]
+        self.first = (_spread(first, FEW) if train.given_whole else first).to(self.device)
+        self.said = f"inputs {describe(first.inputs)} and targets {describe(first.targets)}"
 
     @property
     def stochastic(self) -> bool:
         return self.inplace.draws
 
-    def run(self, function: Callable[[], Any], batch: Batch) -> Any:
+    def check_repeats(self, loss: Loss, given: Any) -> None:
+        few = Split(Examples([self.first], capped=True), self.device, separable=False)
+        roots = [self.model, given]
+        check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+
+    # Which loss it is
+
+    def find(self, given: Callable[..., Any] | None) -> _Found:
+        if given is None:
+            if isinstance(self.first.raw, Mapping):
+                return self._of_model(ModelLoss(OfOutputs(self.first.form)))
+            return self._inferred()
+        known = None if self.uses_model else recognise(given)
+        if known is not None:
+            found = self._of_torch(given, *known)
+            if found is not None:
+                return found
+        else:
+            check_arguments(given)
+        return self._own(given)
+
+    def _inferred(self) -> _Found:
+        self.recorded = read_recorded(self.inplace, None, self.first)
+        outputs = main_output(self.outputs())
+        infer_loss(outputs, self.first.targets)
+        sample = self.sample(outputs)
+        found = infer(
+            self.outputs_on(sample),
+            sample.targets,
+            lambda: self._moved_outputs(sample),
+            [batch.targets for batch in self._all()],
+        )
+        self._check(found.loss, outputs)
+        return _Found(
+            found.loss, found.loss, found.loss.task, found.sure and _one_each(found.loss, outputs),
+            assumptions=found.assumptions,
+        )  # fmt: skip
+
+    def _of_torch(self, given: Any, kind: Kind, options: dict[str, Any]) -> _Found | None:
+        self.recorded = read_recorded(self.inplace, None, self.first)
+        outputs, batch = self.outputs(), self.first
+        if batch.targets is None:
+            raise ValueError(
+                f"loss={kind.module.__name__} wants targets, and a batch "
+                f"{describe(batch.raw)} is no pair (inputs, targets). "
+                "Give loss=function(model, batch), which takes from it what it needs."
+            )
+        main = main_output(outputs)
+        loss = None
+        if options["reduction"] != "none":
+            loss = loss_of_torch(kind, options, main, batch.targets, self.device)
+        if loss is None:
+            found = self._own(given)
+            found.assumptions += _broadcast(main, batch.targets, kind)
+            return found
+        if getattr(loss, "class_axis", 1) == 1:  # the other way torch does not know
+            value = self.run(lambda: value_of_torch(kind, options, main, batch.targets))
+            total = float(loss.total(main, batch.targets))
+            count = loss.denominator(loss.count(batch.targets))
+            if not np.isclose(total / count if count else np.nan, float(value), rtol=1e-4,
+                              atol=1e-6, equal_nan=True):  # fmt: skip
+                logger.warning("%s adds up otherwise than known; it is taken whole.", loss.name)
+                return None
+        self._check(loss, main)
+        predictions = _read_as(kind, loss, main, self._all_targets())
+        found = _Found(loss, predictions, has_outputs=loss.examples_first)
+        if predictions is not None:
+            found.task = predictions.task
+            found.sure = _one_each(predictions, main)
+        found.assumptions += self._about(kind, loss, main)
+        return found
+
+    def _about(self, kind: Kind, loss: MeanLoss, outputs: Tensor) -> list[str]:
+        """What the user may not know of a torch loss that they gave."""
+        said = []
+        if loss.summed:
+            said.append(
+                f"The loss is a sum, as reduction='sum' says: over all {self.train.size} examples, "
+                "whatever batches they come in."
+            )
+        sample = self.sample(outputs)
+        if kind.function is torch.nn.functional.cross_entropy:
+            axis = getattr(loss, "class_axis", 1)
+            if are_probabilities(outputs, axis, lambda: self._moved_outputs(sample)):
+                said.append(
+                    "The model ends in a softmax, and CrossEntropyLoss takes a softmax of its "
+                    "outputs once more: the loss is what it says, and cannot go to 0. For −log of "
+                    "the probabilities themselves give loss=nn.NLLLoss() of their logarithms."
+                )
+        elif kind.function is torch.nn.functional.binary_cross_entropy_with_logits:
+            if are_shares(outputs, lambda: self._moved_outputs(sample)):
+                said.append(
+                    "The model ends in a sigmoid, and BCEWithLogitsLoss takes a sigmoid of its "
+                    "outputs once more. For cross-entropy of the probabilities themselves give "
+                    "loss=nn.BCELoss()."
+                )
+        elif kind.function is torch.nn.functional.nll_loss and not are_log_probabilities(outputs):
+            said.append(
+                "NLLLoss expects logarithms of probabilities, as a LogSoftmax makes them; the "
+                "model's outputs are none: the loss is −output of the target, without a lower "
+                "bound. For logits give loss=nn.CrossEntropyLoss()."
+            )
+        return said
+
+    def _own(self, given: Callable[..., Any]) -> _Found:
+        """Of a function of outputs and targets, or of model and batch: tried, if names say nothing.
+
+        Names are a hint to what is tried first.
+        """
+        function = given
+        hint = looks_like_model_loss(given)
+        errors: dict[str, Exception] = {}
+        for of_model in (True, False) if hint else (False, True):
+            try:
+                return (
+                    self._of_model(ModelLoss(function)) if of_model else self._of_outputs(function)
+                )
+            except Exception as error:  # whatever the user's code does: it is told below
+                errors["loss(model, batch)" if of_model else "loss(outputs, targets)"] = error
+        if self.train.given_whole and self.first.size < self.train.size:
+            self.first = self.train.batches[0].to(self.device)  # it may want all of them
+            return self._own(given)
+        for failure in errors.values():
+            if isinstance(failure, NotScalar):
+                raise failure
+        if hint is not None:
+            raise next(iter(errors.values()))
+        causes = [failure.__cause__ or failure for failure in errors.values()]
+        tried = [
+            f"As {form}: {type(cause).__name__}: {brief(str(cause), 400)}."
+            for form, cause in zip(errors, causes, strict=True)
+        ]
+        raise ValueError(
+            f"The loss {BatchLoss(given).name} could not be called on {type(self.model).__name__} "
+            f"and a batch with {self.said}. {' '.join(tried)} "
+            "Give data in the form and type that the model was trained on."
+        ) from causes[0]
+
+    def _of_outputs(self, function: Callable[..., Any]) -> _Found:
+        loss = BatchLoss(function)
+        if self.uses_model:
+            return self._of_model(ModelLoss(OfBoth(loss, self.first.form)))
+        self.recorded = read_recorded(self.inplace, loss, self.first)
+        outputs = self.outputs()
+        self.run(lambda: loss(outputs, self.first.targets))
+        main = _tensor_or_none(outputs)
+        return _Found(loss, _readable(main, self.first.targets), has_outputs=main is not None)
+
+    def _of_model(self, loss: ModelLoss) -> _Found:
+        self.recorded = read_recorded(self.inplace, loss, self.first)
+        self.run(lambda: loss(self.model, self.first.raw))
+        outputs = self.outputs_or_none(self.first)
+        return _Found(loss, _readable(outputs, self.first.targets), has_outputs=outputs is not None)
+
+    def _check(self, loss: MeanLoss, outputs: Tensor) -> None:
+        for targets in self._all_targets():
+            loss.check(outputs, targets)
+
+    # Running the model
+
+    def run(self, function: Callable[[], Any]) -> Any:
         try:
             return self._watched(function)
         except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
-                f"inputs {describe(batch.inputs)} and targets {describe(batch.targets)}: "
-                f"{type(error).__name__}: {brief(str(error), 600)}. Give data in the form and "
-                "type that the model was trained on."
+                f"{self.said}: {type(error).__name__}: {brief(str(error), 1000)}. "
+                "Give data in the form and type that the model was trained on."
             ) from error
+
+    def outputs(self) -> Any:
+        """What the model returns for the first examples."""
+        return self.run(lambda: call_model(self.model, self.first.inputs))
 
     def outputs_or_none(self, batch: Batch) -> Tensor | None:
         """Predictions, where a model whose loss is `loss(model, batch)` gives any by itself."""
@@ -151,16 +352,143 @@ class _Trial:
             # Whatever the model does when called alone: its loss does not need that call.
             return None
 
+    def outputs_on(self, batch: Batch) -> Tensor:
+        return main_output(self.run(lambda: call_model(self.model, batch.inputs)))
+
+    def _moved_outputs(self, batch: Batch) -> list[Tensor]:
+        """Outputs at other parameter vectors."""
+        found = []
+        try:
+            for vector in moved_vectors(self.inplace):
+                self.inplace.load(vector)
+                found.append(self.outputs_on(batch))
+        finally:
+            self.inplace.load(self.inplace.anchor)
+        return found
+
     def _watched(self, function: Callable[[], Any]) -> Any:
         with torch.no_grad(), self.inplace.alone(watched=True):
             return function()
 
+    # The examples
 
-def _predictions_or_none(outputs: Any, targets: Any) -> MeanLoss | None:
+    def _all(self) -> Iterator[Batch]:
+        yield from self.train.batches
+        if self.val is not None:
+            yield from self.val.batches
+
+    def _all_targets(self) -> list[Any]:
+        return [batch.targets for batch in self._all()]
+
+    def sample(self, outputs: Tensor | None, *, whole: bool = False) -> Batch:
+        """Examples from all of the data, as many as take little memory.
+
+        `whole` says that batches must not be cut, unless the data were given whole.
+        """
+        if self.train.given_whole:
+            source: Batch | None = self.train.batches[0]
+        else:
+            source = None if whole else self.train.joined
+        if source is None:
+            return self.first
+        each = sum(x.nbytes for x in tensors(self.first.raw)) / self.first.size
+        if outputs is not None:
+            each = max(each, outputs.nbytes / self.first.size)
+        count = max(FEW, min(SAMPLE, int(SAMPLE_BYTES // max(each, 1))))
+        return _spread(source, count).to(self.device)
+
+    # What may be cut
+
+    def separable(self, loss: Loss) -> tuple[bool, bool]:
+        """Whether batches of the training and the validation data may be cut at will."""
+        along = self.train.batches[0].form.axes
+        if self.stochastic or has_batch_statistics(self.model) or along != (0, 0):
+            return False, False
+        if isinstance(loss, MeanLoss):
+            if self.train.joined is None:
+                return False, False
+            found = adds_up(self.inplace, loss, self.sample(self.outputs_on(self.first)))
+            return found, found and self.val is not None and self.val.joined is not None
+        if not self.train.given_whole:
+            return False, False
+        found = adds_up(self.inplace, loss, self.sample(self.outputs_or_none(self.first)))
+        return found, found and self.val is not None and self.val.given_whole
+
+    def about_batches(self, loss: Loss, separable: bool) -> list[str]:
+        """How the examples are evaluated, where it is the user's batches that decide."""
+        if separable:
+            return []
+        if self.train.given_whole and self.train.size > 1:
+            return [
+                f"All {self.train.size} examples go through the model at once, as they were given: "
+                f"the loss ({loss.name}) of parts of them does not add up to that of all. This "
+                "takes the memory and the time of one such pass for each gradient and each loss. "
+                "If the model was trained on batches, give batch_size=."
+            ]
+        if not isinstance(loss, MeanLoss) and len(self.train.batches) > 1:
+            return [
+                f"The loss ({loss.name}) is the mean over your {len(self.train.batches)} batches, "
+                "each evaluated whole and counted by its examples."
+            ]
+        return []
+
+
+def _spread(batch: Batch, count: int) -> Batch:
+    """Examples from all of a batch, in order, always the same ones."""
+    if batch.size <= count or not batch.cuttable:
+        return batch
+    generator = torch.Generator().manual_seed(0)
+    picked = torch.randperm(batch.size, generator=generator)[:count].sort().values
+    return take(batch, picked.to(tensors(batch.raw)[0].device))
+
+
+def _broadcast(outputs: Tensor, targets: Any, kind: Kind) -> list[str]:
+    """What there is to say of outputs and targets of different shapes."""
+    if not isinstance(targets, Tensor) or kind.task != "regression":
+        return []
+    if outputs.shape == targets.shape:
+        return []
+    return [
+        f"{kind.module.__name__} pairs every output with every target, since outputs of shape "
+        f"{tuple(outputs.shape)} are broadcast against targets of shape {tuple(targets.shape)}. "
+        "Give both the same shape, if this is not meant."
+    ]
+
+
+def _read_as(
+    kind: Kind, loss: MeanLoss, outputs: Tensor, all_targets: Sequence[Any]
+) -> MeanLoss | None:
+    """How the outputs that one of torch's losses takes are read as predictions."""
+    axes = outputs.ndim
+    if kind.task == "regression":
+        return SquaredError(axes)
+    integers = all(isinstance(t, Tensor) and not t.is_floating_point() for t in all_targets)
+    if kind.task == "classification" and integers:
+        if isinstance(loss, CrossEntropy):
+            return loss
+        assert isinstance(loss, TorchLoss)
+        ignored = loss.options.get("ignore_index", -100)
+        return CrossEntropy(axes, loss.class_axis, ignored=ignored)
+    if kind.task == "binary" and all(bool(((t == 0) | (t == 1)).all()) for t in all_targets):
+        if kind.function is torch.nn.functional.binary_cross_entropy:
+            return BinaryCrossEntropyOfProbabilities(axes)
+        return BinaryCrossEntropy(axes)
+    return None
+
+
+def _one_each(predictions: MeanLoss, outputs: Tensor) -> bool:
+    """Whether it is clear what is counted: not of several labels that an example has at once."""
+    several = outputs.ndim == 2 and outputs.shape[1] > 1
+    return not (isinstance(predictions, BinaryCrossEntropy) and several)
+
+
+def _readable(outputs: Tensor | None, targets: Any) -> MeanLoss | None:
     """With a loss of the user's own, outputs need not be readable as predictions at all."""
+    if outputs is None:
+        return None
     try:
-        reading = infer_loss(main_output(outputs), targets)
-        reading.check(main_output(outputs), targets)
+        reading = infer_loss(outputs, targets)
+        reading.check(outputs, targets)
     except (TypeError, ValueError):
         return None
     return reading
@@ -172,43 +500,6 @@ def _tensor_or_none(outputs: Any) -> Tensor | None:
         return main_output(outputs)
     except TypeError:
         return None
-
-
-def _is_separable(
-    inplace: InPlace,
-    loss: Loss,
-    train: Examples,
-    val: Examples | None,
-    device: torch.device,
-    stochastic: bool,
-) -> bool:
-    if train.joined is None or (val is not None and val.joined is None):
-        return False
-    if train.joined.form.axes != (0, 0):
-        return False
-    if stochastic or has_batch_statistics(inplace.model):
-        return False
-    return _halves_add_up(inplace, loss, train, device)
-
-
-@torch.no_grad()
-def _halves_add_up(inplace: InPlace, loss: Loss, train: Examples, device: torch.device) -> bool:
-    assert train.joined is not None
-    whole = take(train.joined, slice(0, 64)).to(device)
-    if whole.size < 2:
-        return True
-    middle = (whole.size + 1) // 2
-    halves = [take(whole, slice(0, middle)), take(whole, slice(middle, None))]
-    values = []
-    for tiles in ([whole], halves):
-        accumulator = Accumulator(loss, {}, None, 1)
-        try:
-            with inplace.alone(watched=True):
-                add_losses(inplace.model, tiles, accumulator, 0)
-        except (RuntimeError, ValueError, IndexError):
-            return False  # a loss or a model that wants its batches whole
-        values.append(float(accumulator.finish()[0][0]))
-    return bool(np.isclose(values[0], values[1], rtol=1e-4, atol=1e-9, equal_nan=True))
 
 
 @torch.no_grad()

@@ -65,7 +65,10 @@ class Accumulator:
     def finish(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Losses (n,) and metrics {name: (n,)}, float64."""
         named = self.metrics.finish() if self.metrics is not None else {}
-        return self._totals / self._counts, named
+        counts = self._counts
+        if isinstance(self.loss, MeanLoss):
+            counts = self.loss.denominator(counts)
+        return self._totals / counts, named
 
 
 class EachExample(Accumulator):

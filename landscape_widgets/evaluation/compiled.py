@@ -24,7 +24,7 @@ from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_o
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
-from landscape_widgets.losses import IGNORED, CrossEntropy
+from landscape_widgets.losses import CrossEntropy
 
 SOON = 2.0  # seconds in which a kernel that cannot be loaded is found out
 
@@ -254,14 +254,14 @@ class Compiled(SharedStacked):
             return products.numpy(), np.empty((0, 0, size), np.float32)
         return np.empty((0, 0, 0, size), np.float32), self._block(split).numpy()
 
-    def _aims(self, split: Split) -> npt.NDArray[np.int32]:
+    def _aims(self, split: Split, ignored: int) -> npt.NDArray[np.int32]:
         """Classes of the examples (tiles, m), −1 where there is none or it does not count."""
         if split not in self._targets:
             (batch,) = split.tiles(split.size)
             targets = batch.targets.reshape(-1)
             size = _kernel().TILE
             aims = np.full(-(-split.size // size) * size, -1, np.int32)
-            aims[: split.size] = targets.where(targets != IGNORED, -1).numpy()
+            aims[: split.size] = targets.where(targets != ignored, -1).numpy()
             self._targets[split] = aims.reshape(-1, size)
         return self._targets[split]
 
@@ -269,14 +269,14 @@ class Compiled(SharedStacked):
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
         loss = accumulator.loss
         (batch,) = split.tiles(split.size)
-        plain = isinstance(loss, CrossEntropy) and loss.output_axes == 2
+        plain = type(loss) is CrossEntropy and loss.output_axes == 2 and loss.weight is None
         inside = plain and not accumulator.needs_outputs
         few = max(1, OUTPUTS // (self.chain.outputs * split.size))
         for first, work in self._work(call, rows, split):
             if inside:
-                totals = work.cross_entropies(self._aims(split))
-                # What is not finite is taken again by the loss itself, which knows what to do.
                 assert isinstance(loss, CrossEntropy)
+                totals = work.cross_entropies(self._aims(split, loss.ignored))
+                # What is not finite is taken again by the loss itself, which knows what to do.
                 for row in np.flatnonzero(~np.isfinite(totals)):
                     outputs = self._as_given(work, slice(row, row + 1), split)
                     totals[row] = float(loss.total(outputs, batch.targets))

@@ -27,7 +27,7 @@ from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.evaluation.trial import Failed, losses_at, race
-from landscape_widgets.losses import Loss, ModelLoss
+from landscape_widgets.losses import Loss, MeanLoss, ModelLoss
 
 logger = logging.getLogger(__name__)
 
@@ -318,6 +318,8 @@ def _why_only_inplace(inplace: InPlace, loss: Loss, split: Split, stochastic: bo
     """
     if isinstance(loss, ModelLoss):
         return f"the loss {loss.name} calls the model itself"
+    if isinstance(loss, MeanLoss) and not loss.examples_first:
+        return f"the loss {loss.name} takes outputs whose first axis is not that of examples"
     if stochastic:
         return "the model draws random numbers, or keeps something from call to call"
     if inplace.prepare is not None:

@@ -249,7 +249,9 @@ def add_found(
 
     Losses of several tiles are taken at once where they may be.
     """
-    if not (isinstance(accumulator.loss, MeanLoss) and split.separable and split.on_device):
+    loss = accumulator.loss
+    adds_up = isinstance(loss, MeanLoss) and loss.examples_first
+    if not (adds_up and split.separable and split.on_device):
         for each, tile in found:
             add_outputs(each, tile, accumulator, row)
         return

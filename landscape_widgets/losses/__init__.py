@@ -1,0 +1,27 @@
+"""Losses: torch's own and those inferred, as sums over examples, and the user's own as they are."""
+
+from landscape_widgets.losses.binary import BinaryCrossEntropy
+from landscape_widgets.losses.calling import call_model, call_watched, main_output
+from landscape_widgets.losses.cross_entropy import IGNORED, CrossEntropy
+from landscape_widgets.losses.inference import infer_loss
+from landscape_widgets.losses.mean import MeanLoss
+from landscape_widgets.losses.own import BatchLoss, ModelLoss, scalar
+from landscape_widgets.losses.squared_error import SquaredError
+
+Loss = MeanLoss | BatchLoss | ModelLoss
+
+__all__ = [
+    "IGNORED",
+    "BatchLoss",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Loss",
+    "MeanLoss",
+    "ModelLoss",
+    "SquaredError",
+    "call_model",
+    "call_watched",
+    "infer_loss",
+    "main_output",
+    "scalar",
+]

@@ -1,0 +1,32 @@
+"""Mean squared error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.losses.mean import MeanLoss
+
+
+class SquaredError(MeanLoss):
+    """Mean squared error over all elements of the targets."""
+
+    name = "mean squared error"
+    task = "regression"
+
+    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        # Flattened on both sides: (m, 1) against (m,) must not broadcast to (m, m).
+        lead = outputs.ndim - self.output_axes
+        errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
+        return errors.square().sum(-1, dtype=torch.float64) * (len(targets) / targets.numel())
+
+    def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        lead = outputs.ndim - self.output_axes
+        errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
+        return errors.square().double().reshape(*errors.shape[:-1], len(targets), -1).mean(-1)
+
+    def curvature(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor] | None:
+        scale = 2.0 * len(targets) / targets.numel()
+        return lambda u: u * scale

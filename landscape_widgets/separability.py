@@ -1,0 +1,90 @@
+"""Whether examples may be cut into tiles: asked of the model and its loss, not guessed.
+
+The loss of some examples, drawn from all of the data, is taken of them together and of parts of
+them: halves, a quarter and the rest in another order, and halves sorted by target; at the trained
+weights, where all losses may be alike and small, and at moved ones. A loss with weights of classes,
+of tokens or of pairs of examples differs in one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.data import Batch, take
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.losses import Loss, MeanLoss
+from landscape_widgets.structure import tensors
+
+MOVES = (0.1, 0.5)  # root mean square of a move, as a share of that of each tensor
+AGREEMENT = 2e-5  # relative difference of losses in float32 that rounding explains
+SMALL = 1e-2  # share of the largest loss below which rounding is measured against that share
+
+
+def moved_vectors(inplace: InPlace, shares: Sequence[float] = MOVES) -> Iterator[Tensor]:
+    """Parameter vectors (P,) at random around the trained weights, always the same ones."""
+    generator = torch.Generator().manual_seed(0)
+    anchor = inplace.anchor
+    overall = anchor.square().mean().sqrt()
+    for share in shares:
+        noise = torch.randn(anchor.numel(), generator=generator, dtype=torch.float32).to(anchor)
+        for _, place, _ in inplace.layout.slices():
+            size = anchor[place].square().mean().sqrt()
+            noise[place] *= share * (size if size > 0 else overall)
+        yield anchor + noise
+
+
+@torch.no_grad()
+def adds_up(inplace: InPlace, loss: Loss, examples: Batch) -> bool:
+    """Whether the loss of `examples` is the mean of its parts' losses, however they are cut."""
+    if examples.size < 2:
+        return True
+    if not examples.cuttable:
+        return False
+    cuts = list(_cuts(examples))
+    if isinstance(loss, MeanLoss):
+        cuts = cuts[:2]  # only the model can join what the loss keeps apart
+    found: list[list[float]] = []
+    try:
+        for vector in (inplace.anchor, *moved_vectors(inplace)):
+            found.append([])
+            for tiles in ([examples], *cuts):
+                with inplace.alone(watched=True):
+                    model = inplace.load(vector)
+                    accumulator = Accumulator(loss, {}, None, 1)
+                    add_losses(model, tiles, accumulator, 0)
+                found[-1].append(float(accumulator.finish()[0][0]))
+    except (RuntimeError, ValueError, IndexError):
+        return False  # a loss or a model that wants its batches whole
+    finally:
+        inplace.load(inplace.anchor)
+    values = torch.tensor(found, dtype=torch.float64)
+    finite = values.isfinite()
+    if bool((finite != finite[:, :1]).any()):
+        return False
+    values = values.where(finite, 0.0)
+    size = values[:, :1].abs()
+    scale = torch.maximum(size, SMALL * size.max())
+    return bool(((values - values[:, :1]).abs() <= AGREEMENT * scale + 1e-12).all())
+
+
+def _cuts(examples: Batch) -> Iterator[list[Batch]]:
+    """The examples in parts, in several ways."""
+    n = examples.size
+    generator = torch.Generator().manual_seed(0)
+    middle, quarter = (n + 1) // 2, (n + 3) // 4
+    yield _parts(examples, torch.arange(n), middle)
+    yield _parts(examples, torch.randperm(n, generator=generator), quarter)
+    last = tensors(examples.raw)[-1]
+    if len(last) == n:
+        by_target = last.reshape(n, -1).double().sum(1).cpu().argsort(stable=True)
+        yield _parts(examples, by_target, middle)
+
+
+def _parts(examples: Batch, order: Tensor, cut: int) -> list[Batch]:
+    where = tensors(examples.raw)[0].device
+    parts = (order[:cut].to(where), order[cut:].to(where))
+    return [take(examples, part) for part in parts if len(part)]
