@@ -51,7 +51,11 @@ def test_a_torchscript_module_stays_in_its_own_precision():
 def test_a_loss_with_weights_of_its_own_in_float32_stays_in_float32():
     data = digits(100)
     model = train(mlp(), data, 50)
-    loss = nn.CrossEntropyLoss(weight=torch.linspace(0.5, 1.5, 10))
+    weight = torch.linspace(0.5, 1.5, 10)
+
+    def loss(outputs, targets):
+        return nn.functional.cross_entropy(outputs, targets, weight=weight)
+
     objective = Objective(model, data, loss=loss)
     vectors = torch.randn(1, objective.size, generator=torch.Generator().manual_seed(0))
     losses = objective.evaluate(DenseBasis(vectors), RADII).losses
