@@ -12,9 +12,20 @@ from landscape_widgets.reducers.transformer import Transformer
 from landscape_widgets.reducers.tsne import TSNE
 from landscape_widgets.reducers.umap import UMAP
 
-__all__ = ["MDS", "PCA", "TSNE", "UMAP", "Frame", "Reducer", "Transformer", "resolve"]
+__all__ = ["MDS", "PCA", "TSNE", "UMAP", "Frame", "Reducer", "Transformer", "default", "resolve"]
+
+FLAT = 2  # dimensions of a cloud that a map shows as they are
 
 BY_NAME: dict[str, type[Reducer]] = {"tsne": TSNE, "umap": UMAP, "pca": PCA, "mds": MDS}
+
+
+def default(dimensions: int) -> Reducer:
+    """What samples of so many dimensions are laid out by where nobody chooses.
+
+    One or two are shown as they are, by principal components, which keep all distances; of more,
+    t-SNE keeps the neighbourhoods.
+    """
+    return PCA() if dimensions <= FLAT else TSNE()
 
 
 def resolve(reducer: Any = None) -> Reducer:

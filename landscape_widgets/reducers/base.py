@@ -11,7 +11,8 @@ import numpy as np
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
+from landscape_widgets.reducers.distinct import Distinct, Projection
 
 
 class Frame(NamedTuple):
@@ -33,10 +34,17 @@ FrameCallback = Callable[[Frame], None]
 class Reducer(ABC):
     """Lays points out in 2 or 3 dimensions.
 
+    Points that are the same lie in one place of the map, and count once while it is made. Three
+    points (or four, in three dimensions) are laid out by every reducer as they lie: what tells
+    them apart needs more.
+
     Attributes
     ----------
     info : dict
         What the last fit has to tell (final KL divergence, explained variances, ...).
+    assumptions : tuple of str
+        Sentences on what the last fit took in place of what was asked for, as fewer neighbours
+        where there are not as many samples.
     objective : str
         What is minimised, where frames tell of it.
     controls : tuple of Control
@@ -44,8 +52,13 @@ class Reducer(ABC):
     """
 
     info: dict[str, Any]
+    assumptions: tuple[str, ...] = ()
     objective: ClassVar[str] = ""
     controls: ClassVar[tuple[Control, ...]] = ()
+
+    _counts_copies: ClassVar[bool] = False  # whether points that are the same weigh more than one
+    _plain: Projection | None = None  # of points too few for anything else
+    _width = 1  # columns of the points, at least as many as the map has
 
     @property
     def name(self) -> str:
@@ -69,13 +82,9 @@ class Reducer(ABC):
             if control.name not in unset:
                 control.check(type(self).__name__, getattr(self, control.name))
 
-    def check(self, n: int, d: int) -> None:  # noqa: B027
-        """Raise a ValueError where n points in d dimensions are too few."""
-
     def warm_up(self) -> None:  # noqa: B027
         """Load and compile what the first fit would wait for; may run beside other work."""
 
-    @abstractmethod
     def fit(
         self,
         points: FloatArray,
@@ -103,10 +112,31 @@ class Reducer(ABC):
         Raises
         ------
         ValueError
-            If there are too few points, or some are not finite, huge, or all the same.
+            If there are no points, or some are not finite or huge.
         """
+        distinct = self._take(points, n_components)
+        if self._plain is not None:
+            coordinates = self._plain.place(distinct.points)
+            self.info = {}
+            progress(Progress("map", 1, 1))
+            if on_frame is not None:
+                on_frame(Frame(1, 1, distinct.spread(coordinates), None, "map"))
+            return distinct.spread(coordinates)
 
-    @abstractmethod
+        def frame(part: Frame) -> None:
+            if on_frame is not None:
+                on_frame(part._replace(coordinates=distinct.spread(part.coordinates)))
+
+        coordinates = self._fit(
+            distinct.points,
+            n_components,
+            seed,
+            progress,
+            cancelled,
+            frame if on_frame is not None else None,
+        )
+        return distinct.spread(coordinates)
+
     def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
         """Take up a map (N, c) of points (N, d) that was made before, to place more points on it.
 
@@ -122,34 +152,90 @@ class Reducer(ABC):
         ValueError
             If that cannot be done.
         """
+        distinct = self._take(points, coordinates.shape[1])
+        first = coordinates[distinct.first]
+        if self._plain is not None:
+            self._plain = Projection.from_map(distinct.points, first)
+        else:
+            self._resume(distinct.points, first, seed)
 
-    @abstractmethod
     def place(self, points: FloatArray) -> FloatArray:
         """Coordinates (M, n_components) of further points (M, d) on the fitted map.
 
         The points that the map was made of stay where they are.
         """
+        points = _widened(points, self._width)
+        if self._plain is not None:
+            return self._plain.place(points)
+        return self._place(points)
+
+    def _take(self, points: FloatArray, n_components: int) -> Distinct:
+        """The points that differ, which are looked at from here on."""
+        check_points(points)
+        self._width = n_components
+        points = _widened(points, n_components)
+        distinct = Distinct.of(points)
+        n = len(distinct.points)
+        if self._counts_copies:
+            distinct = Distinct.every(points)
+        few = n <= n_components + 1
+        self._plain = Projection.of(distinct.points, n_components) if few else None
+        self.assumptions = () if few else self._lower(n, n_components)
+        return distinct
+
+    def _lower(self, n: int, n_components: int) -> tuple[str, ...]:
+        """Settle for what n points allow, where more is asked for; say what was lowered."""
+        return ()
+
+    @abstractmethod
+    def _fit(
+        self,
+        points: FloatArray,
+        n_components: int,
+        seed: int,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
+    ) -> FloatArray:
+        """`fit`, of points (n, d) that all differ and are more than `n_components` + 1."""
+
+    @abstractmethod
+    def _resume(self, points: FloatArray, coordinates: FloatArray, seed: int) -> None:
+        """`resume`, of such points."""
+
+    @abstractmethod
+    def _place(self, points: FloatArray) -> FloatArray:
+        """`place`, on a map of such points."""
+
+
+def lowered(what: str, asked: float, to: float, n: int) -> str:
+    """How it is said that a reducer takes less than was asked for."""
+    return (
+        f"{what} {asked:g} is lowered to {to:.3g}, as there are only {n} samples that differ from "
+        "each other."
+    )
+
+
+def _widened(points: FloatArray, width: int) -> FloatArray:
+    """Points (n, d) of d < `width` dimensions, with zeros for those that are missing."""
+    missing = max(0, width - points.shape[1])
+    return np.pad(points, ((0, 0), (0, missing))) if missing else points
 
 
 def check_points(points: FloatArray) -> None:
     """Raise a ValueError where no map can be made: t-SNE would return NaN without a word."""
-    if points.ndim != 2 or len(points) < 3:
+    if points.ndim != 2 or len(points) < 1:
         raise ValueError(
-            f"Points of shape {points.shape} were given; at least 3 points (N, d) are expected. "
-            "Sample more."
+            f"Points of shape {points.shape} were given; at least one point (N, d) is expected. "
+            "Where all samples were left out of the map, none of them has finite coordinates in "
+            'this space: take another space ("weights"), or sample with a smaller radius.'
         )
     if not np.isfinite(points).all():
         rows = int((~np.isfinite(points).all(axis=1)).sum())
         raise ValueError(
             f"{rows} of {len(points)} points are not finite. Leave them out of the map."
         )
-    spread = np.ptp(points, axis=0).max(initial=0.0)
-    if spread == 0:
-        raise ValueError(
-            f"All {len(points)} points are the same, so there is nothing to map. "
-            "Sample with a larger radius."
-        )
-    if np.abs(points).max() > 1e15:
+    if np.abs(points).max(initial=0.0) > 1e15:
         raise ValueError(
             f"Points reach {np.abs(points).max():.1e}; beyond 1e15 distances lose their meaning. "
             "Sample with a smaller radius, or rescale."

@@ -7,9 +7,9 @@ from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
-from landscape_widgets.reducers.pca import PCA
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer
+from landscape_widgets.reducers.distinct import Projection
 
 
 class MDS(Reducer):
@@ -26,6 +26,7 @@ class MDS(Reducer):
     """
 
     objective = "stress"
+    _counts_copies = True
     controls = (
         Control("max_iterations", "iterations", "at most", "whole", least=1),
         Control("tolerance", "tolerance", "stop where stress falls by a smaller share", least=0),
@@ -36,19 +37,17 @@ class MDS(Reducer):
         self.tolerance = tolerance
         self._check_controls()
 
-    def fit(
+    def _fit(
         self,
         points: FloatArray,
-        *,
-        n_components: int = 2,
-        seed: int = 0,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-        on_frame: FrameCallback | None = None,
+        n_components: int,
+        seed: int,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
     ) -> FloatArray:
-        check_points(points)
         target = cdist(points, points)
-        current = PCA().fit(points, n_components=n_components)
+        current = Projection.of(points, n_components).place(points)
         n, stress = len(points), np.inf
         for iteration in range(1, self.max_iterations + 1):
             distances = cdist(current, current)
@@ -68,11 +67,10 @@ class MDS(Reducer):
         progress(Progress("map", self.max_iterations, self.max_iterations))
         return current
 
-    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
-        check_points(points)
+    def _resume(self, points: FloatArray, coordinates: FloatArray, seed: int) -> None:
         self._points, self._coordinates = points, coordinates
 
-    def place(self, points: FloatArray) -> FloatArray:
+    def _place(self, points: FloatArray) -> FloatArray:
         target = cdist(points, self._points)
         fixed, n = self._coordinates, len(self._coordinates)
         nearest = target.argmin(axis=1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 
 from landscape_widgets.basis import FloatArray
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 
 
 class Transformer(Reducer):
@@ -30,28 +31,29 @@ class Transformer(Reducer):
     def __repr__(self) -> str:
         return " ".join(repr(self.transformer).split())
 
-    def check(self, n: int, d: int) -> None:
-        neighbours = getattr(self.transformer, "n_neighbors", None)
-        if isinstance(neighbours, int) and n <= neighbours:
-            raise ValueError(
-                f"{self.name} with n_neighbors {neighbours} needs more samples than that; there "
-                f"are {n}. Sample more, or give fewer neighbours."
-            )
+    def _lower(self, n: int, n_components: int) -> tuple[str, ...]:
+        self._fitted, said = self.transformer, []
+        for name in ("n_neighbors", "perplexity"):
+            asked = getattr(self.transformer, name, None)
+            # As many as there are others; a perplexity has to stay below that.
+            most = n - 1 if name == "n_neighbors" else (n - 1) / 2
+            if isinstance(asked, (int, float)) and asked > most:
+                self._fitted = copy.deepcopy(self._fitted)  # the user's own stays as it was given
+                setattr(self._fitted, name, most)
+                said.append(lowered(name, asked, most, n))
+        return tuple(said)
 
-    def fit(
+    def _fit(
         self,
         points: FloatArray,
-        *,
-        n_components: int = 2,
-        seed: int = 0,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-        on_frame: FrameCallback | None = None,
+        n_components: int,
+        seed: int,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
     ) -> FloatArray:
-        self.check(*points.shape)
-        check_points(points)
         progress(Progress("map", 0, 1))
-        coordinates = np.asarray(self.transformer.fit_transform(points), dtype=np.float64)
+        coordinates = np.asarray(self._fitted.fit_transform(points), dtype=np.float64)
         if coordinates.shape != (len(points), n_components):
             raise ValueError(
                 f"{self.name} gave coordinates of shape {coordinates.shape}; expected is "
@@ -63,17 +65,17 @@ class Transformer(Reducer):
             on_frame(Frame(1, 1, coordinates, None, self.name))
         return coordinates
 
-    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+    def _resume(self, points: FloatArray, coordinates: FloatArray, seed: int) -> None:
         raise ValueError(
             f"A map by {self.name} cannot be taken up again. Embed anew, or take t-SNE, UMAP, PCA "
             "or MDS."
         )
 
-    def place(self, points: FloatArray) -> FloatArray:
-        if not hasattr(self.transformer, "transform"):
+    def _place(self, points: FloatArray) -> FloatArray:
+        if not hasattr(self._fitted, "transform"):
             raise ValueError(
                 f"{self.name} cannot place new points on a map that is made. "
                 "Embed anew, or take t-SNE, UMAP, PCA or MDS."
             )
-        coordinates: FloatArray = np.asarray(self.transformer.transform(points), dtype=np.float64)
+        coordinates: FloatArray = np.asarray(self._fitted.transform(points), dtype=np.float64)
         return coordinates

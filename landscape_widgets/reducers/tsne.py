@@ -8,8 +8,8 @@ import numpy as np
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index
 
 STEP = 25  # iterations between two looks at the map
@@ -27,7 +27,7 @@ class TSNE(Reducer):
     Parameters
     ----------
     perplexity : float
-        How many neighbours count. Less than a third of the points.
+        How many neighbours count. Lowered to a third of the points where it is more.
     early_exaggeration : float
         Factor on the attraction in the first iterations, which lets groups form. The 4 of van der
         Maaten and Hinton: with exact forces, the 12 that is usual since ends in worse optima.
@@ -95,32 +95,30 @@ class TSNE(Reducer):
     def name(self) -> str:
         return "t-SNE"
 
-    def check(self, n: int, d: int) -> None:
-        if n - 1 < 3 * self.perplexity:
-            raise ValueError(
-                f"t-SNE with perplexity {self.perplexity:g} needs more than "
-                f"{3 * self.perplexity:g} samples; there are {n}. Sample more, or take "
-                f"TSNE(perplexity={max(2, (n - 1) // 3)})."
-            )
+    def _lower(self, n: int, n_components: int) -> tuple[str, ...]:
+        # Affinities reach to three times the perplexity (van der Maaten 2014). One of 1 would be
+        # that of a single neighbour, so that the fewest points have nearer to half of the others.
+        most = max((n - 1) / 3, min(2.0, (n - 1) / 2))
+        self._perplexity = min(self.perplexity, most)
+        if self._perplexity == self.perplexity:
+            return ()
+        return (lowered("The perplexity", self.perplexity, self._perplexity, n),)
 
     def warm_up(self) -> None:
         few = np.random.default_rng(0).normal(size=(30, 3))
         TSNE(perplexity=2, early_iterations=1, iterations=1).fit(few)
 
-    def fit(
+    def _fit(
         self,
         points: FloatArray,
-        *,
-        n_components: int = 2,
-        seed: int = 0,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-        on_frame: FrameCallback | None = None,
+        n_components: int,
+        seed: int,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
     ) -> FloatArray:
         from openTSNE import initialization
 
-        self.check(*points.shape)
-        check_points(points)
         total = self.early_iterations + self.iterations
         progress(Progress("map", 0, total))
         start = (
@@ -150,7 +148,7 @@ class TSNE(Reducer):
         self.info = {
             "kl_divergence": float(embedding.kl_divergence),
             "iterations": watch.iteration,
-            "perplexity": self.perplexity,
+            "perplexity": self._perplexity,
         }
         if self.min_grad_norm > 0:
             self.info["gradient_norm"] = gradient_norm(embedding)
@@ -164,10 +162,10 @@ class TSNE(Reducer):
         from landscape_widgets.reducers.tsne_exact import kl_divergence_exact
 
         few = len(points) <= EXACT
-        k = min(len(points) - 1, int(3 * self.perplexity))
+        k = min(len(points) - 1, int(3 * self._perplexity))
         approximate = "fft" if start.shape[1] <= 2 else "bh"
         affinities = affinity.PerplexityBasedNN(
-            perplexity=self.perplexity,
+            perplexity=self._perplexity,
             n_jobs=1,
             knn_index=neighbour_index(points, k, seed=seed),
         )
@@ -179,14 +177,12 @@ class TSNE(Reducer):
             n_jobs=1,
         )
 
-    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
-        self.check(*points.shape)
-        check_points(points)
+    def _resume(self, points: FloatArray, coordinates: FloatArray, seed: int) -> None:
         self._embedding = self._begin(points, coordinates, seed)
 
-    def place(self, points: FloatArray) -> FloatArray:
+    def _place(self, points: FloatArray) -> FloatArray:
         # Each point between its nearest neighbours, then moved by its own forces alone.
-        partial = self._embedding.prepare_partial(points, perplexity=min(5, self.perplexity))
+        partial = self._embedding.prepare_partial(points, perplexity=min(5, self._perplexity))
         partial = partial.optimize(100, learning_rate=0.1, exaggeration=1.5, momentum=0.8, n_jobs=1)
         coordinates: FloatArray = np.array(partial, dtype=np.float64)
         return coordinates

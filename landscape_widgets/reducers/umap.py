@@ -11,8 +11,8 @@ from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, check_points
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index
 
 FRAMES = 20  # of the layout's making
@@ -34,7 +34,7 @@ class UMAP(Reducer):
     Parameters
     ----------
     n_neighbors : int
-        Few show detail, many the whole.
+        Few show detail, many the whole. Lowered where there are not as many points.
     min_dist : float
         How close points may come on the map.
     metric : str
@@ -82,32 +82,28 @@ class UMAP(Reducer):
         self.init = init
         self._check_controls(*(["n_epochs"] if n_epochs is None else []))
 
-    def check(self, n: int, d: int) -> None:
-        if n <= self.n_neighbors:
-            raise ValueError(
-                f"UMAP with n_neighbors {self.n_neighbors} needs more samples than that; there "
-                f"are {n}. Sample more, or take UMAP(n_neighbors={max(2, n // 3)})."
-            )
+    def _lower(self, n: int, n_components: int) -> tuple[str, ...]:
+        self._neighbours = min(self.n_neighbors, n - 1)
+        if self._neighbours == self.n_neighbors:
+            return ()
+        return (lowered("n_neighbors", self.n_neighbors, self._neighbours, n),)
 
     def warm_up(self) -> None:
         few = np.random.default_rng(0).normal(size=(30, 3))
         UMAP(n_neighbors=5, n_epochs=1).fit(few)
 
-    def fit(
+    def _fit(
         self,
         points: FloatArray,
-        *,
-        n_components: int = 2,
-        seed: int = 0,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-        on_frame: FrameCallback | None = None,
+        n_components: int,
+        seed: int,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+        on_frame: FrameCallback | None,
     ) -> FloatArray:
         from landscape_widgets.reducers.umap_graph import curve_of, fuzzy_graph
         from landscape_widgets.reducers.umap_layout import Layout, begin, run_epochs
 
-        self.check(*points.shape)
-        check_points(points)
         total = self.n_epochs or (500 if len(points) <= MANY else 200)
         shown = {*np.linspace(total / FRAMES, total, FRAMES).astype(int).tolist(), total}
         rng = np.random.default_rng(seed)
@@ -116,7 +112,7 @@ class UMAP(Reducer):
             some = rng.choice(len(points), SOME, replace=False)
         progress(Progress("map", 0, total))
         self._index = neighbour_index(
-            self._as_compared(points), self.n_neighbors - 1, metric=self._compared_by, seed=seed
+            self._as_compared(points), self._neighbours - 1, metric=self._compared_by, seed=seed
         )
         self._curve = curve_of(self.min_dist)
         self._graph = fuzzy_graph(*self._index.build())
@@ -139,7 +135,7 @@ class UMAP(Reducer):
             watch=watch,
         )  # fmt: skip
         self._layout = layout
-        self.info = {"n_neighbors": self.n_neighbors, "min_dist": self.min_dist, "iterations": done}
+        self.info = {"n_neighbors": self._neighbours, "min_dist": self.min_dist, "iterations": done}
         coordinates: FloatArray = layout.astype(np.float64)
         return coordinates
 
@@ -201,26 +197,25 @@ class UMAP(Reducer):
         rate = NEGATIVES / (2 * n) * (n / len(some))
         return float(-attraction - rate * (degrees @ apart.sum(axis=1)))
 
-    def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
+    def _resume(self, points: FloatArray, coordinates: FloatArray, seed: int) -> None:
         from landscape_widgets.reducers.umap_graph import curve_of
 
-        check_points(points)
         self._index = neighbour_index(
-            self._as_compared(points), self.n_neighbors - 1, metric=self._compared_by, seed=seed
+            self._as_compared(points), self._neighbours - 1, metric=self._compared_by, seed=seed
         )
         self._index.build()
         self._curve = curve_of(self.min_dist)
         self._layout = np.ascontiguousarray(coordinates, dtype=np.float32)
 
-    def place(self, points: FloatArray) -> FloatArray:
+    def _place(self, points: FloatArray) -> FloatArray:
         from landscape_widgets.reducers.umap_graph import memberships
         from landscape_widgets.reducers.umap_layout import run_epochs
 
         # As umap-learn's `transform`: each between its neighbours, then moved among the others,
         # which stay.
-        indices, distances = self._index.query(self._as_compared(points), self.n_neighbors)
+        indices, distances = self._index.query(self._as_compared(points), self._neighbours)
         weights = memberships(distances, np.zeros(len(points)))
-        rows = np.repeat(np.arange(len(points)), self.n_neighbors)
+        rows = np.repeat(np.arange(len(points)), self._neighbours)
         graph = scipy.sparse.coo_matrix(
             (weights.ravel(), (rows, indices.ravel())), shape=(len(points), len(self._layout))
         )

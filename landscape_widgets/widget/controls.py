@@ -61,6 +61,7 @@ class ControlledWidget(anywidget.AnyWidget):
             self._preparation = None
         self._sampler = samplers.resolve(sampler)
         self._reducer = reducers.resolve(reducer)
+        self._reducer_chosen = reducer is not None  # else it hangs on what is sampled
         self._space = space
         self._standardise = False
         self._n_components = _checked_components(n_components)
@@ -72,11 +73,10 @@ class ControlledWidget(anywidget.AnyWidget):
         self._replaced = False  # the running work ends because other work takes its place
         if landscape is None:
             _check_space(space)
-            self._check_count(self._reducer, getattr(self._sampler, "n", None))
         else:
             if landscape.cloud is None:
                 self._check_sampler(self._sampler)
-            self._check_map(self._reducer, space)
+            self._check_map(space)
         # What was set before is there again when a sampler or reducer is chosen again.
         self._used_samplers = {_key(self._sampler): self._sampler}
         self._used_reducers = {_key(self._reducer): self._reducer}
@@ -189,13 +189,14 @@ class ControlledWidget(anywidget.AnyWidget):
             n_components = self._n_components
         if (reducer, space, standardise, n_components) == self._map_settings:
             return
-        self._check_map(reducer, space)
+        self._check_map(space)
         with self._lock:
+            self._reducer_chosen = self._reducer_chosen or reducer is not self._reducer
             self._reducer = self._used_reducers[_key(reducer)] = reducer
             self._space, self._standardise = space, standardise
             self._n_components = n_components
             underway = self._sampling and self._worker.busy
-            if not underway and self._can_map(reducer):
+            if not underway and self._can_map():
                 self._replaced = self._worker.busy
                 self._worker.submit(self._remap, instead=True)
         self._publish_choices()
@@ -212,29 +213,28 @@ class ControlledWidget(anywidget.AnyWidget):
 
     def _check_sampler(self, sampler: Sampler) -> None:
         sampler.check(self.landscape.objective)
-        self._check_count(self._reducer, getattr(sampler, "n", None))
 
-    def _check_map(self, reducer: Reducer, space: str | None) -> None:
+    def _check_map(self, space: str | None) -> None:
         _check_space(space)
         land = self.landscape
-        if land.cloud is None or self._drawn_by is not self._sampler:
-            return self._check_count(reducer, getattr(self._sampler, "n", None))
-        if space == "outputs" and land.outputs is None:
+        drawn = land.cloud is not None and self._drawn_by is self._sampler
+        if drawn and space == "outputs" and land.outputs is None:
             land.points("outputs")  # says why there are none
-        return self._check_count(reducer, len(land.cloud))
 
-    def _check_count(self, reducer: Reducer, n: int | None) -> None:
-        if n is not None:
-            reducer.check(n, 1)
+    def _can_map(self) -> bool:
+        """Whether there are samples for a map; after an early stop there may be none."""
+        return bool(self.landscape.evaluated.any())
 
-    def _can_map(self, reducer: Reducer) -> bool:
-        """Whether there are enough samples for a map; after an early stop there may not be."""
-        n = int(self.landscape.evaluated.sum())
-        try:
-            reducer.check(n, 1)
-        except ValueError:
-            return False
-        return n >= 3
+    def _settle_reducer(self) -> None:
+        """Take the reducer for what was sampled, where none was chosen."""
+        if self._reducer_chosen:
+            return
+        points = self.landscape.points(self._space)  # type: ignore[arg-type]
+        made = reducers.default(points.shape[1])
+        with self._lock:
+            if _key(made) != _key(self._reducer):
+                self._reducer = self._used_reducers.setdefault(_key(made), made)
+        self._publish_choices()
 
     # From the browser
 
@@ -263,9 +263,7 @@ class ControlledWidget(anywidget.AnyWidget):
                 self.sampler = retyped(self._sampler, typed, self._check_sampler)
             else:
                 standardise = bool(typed.pop(STANDARDISE.name))
-                reducer = retyped(
-                    self._reducer, typed, lambda made: self._check_map(made, self._space)
-                )
+                reducer = retyped(self._reducer, typed, lambda made: None)
                 self._set_map(reducer, self._space, standardise)
         except Refused as refused:
             self._answer(what, refused.errors)

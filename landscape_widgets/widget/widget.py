@@ -471,6 +471,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
     def _remap(self, cancelled: Callable[[], bool]) -> None:
         land = self.landscape
         assert land.cloud is not None
+        self._settle_reducer()
         with self._lock, self.hold_sync():
             self._sampling, self._replaced = False, False
             settings = reducer, space, standardise, n_components = self._map_settings

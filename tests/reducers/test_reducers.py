@@ -136,11 +136,10 @@ class TestEveryReducer:
     def test_three_components_are_to_be_had(self, make, points):
         assert make().fit(points, n_components=3).shape == (200, 3)
 
-    def test_points_that_are_not_finite_huge_or_all_the_same_are_refused(self, make, points):
+    def test_points_that_are_not_finite_or_huge_are_refused(self, make, points):
         for bad, message in (
             (np.where(points == points[3, 1], np.nan, points), "1 of 200 points are not finite"),
             (points * 1e20, "beyond 1e15"),
-            (np.ones((200, 3)), "are the same"),
         ):
             with pytest.raises(ValueError, match=message):
                 make().fit(bad)
@@ -221,17 +220,89 @@ def test_a_wrong_parameter_is_refused_with_what_is_expected(make, message):
         make()
 
 
-def test_too_few_points_for_the_perplexity_are_refused_with_a_perplexity_that_fits(points):
-    with pytest.raises(ValueError, match=r"perplexity 30 needs more than 90.*perplexity=16"):
-        TSNE().fit(points[:50])
-    TSNE(16).check(50, 3)
+def test_a_perplexity_that_points_are_too_few_for_is_lowered_and_said(points):
+    lowered, asked = TSNE(), TSNE(16)
+    np.testing.assert_array_equal(lowered.fit(points[:49]), asked.fit(points[:49]))
+    assert lowered.assumptions == (
+        "The perplexity 30 is lowered to 16, as there are only 49 samples that differ from each "
+        "other.",
+    )
+    assert asked.assumptions == ()
+    assert lowered.perplexity == 30  # for the next map, of more points
 
 
-def test_too_few_points_for_the_neighbours_are_refused(points):
-    with pytest.raises(ValueError, match="n_neighbors 15 needs more"):
-        UMAP().fit(points[:15])
-    with pytest.raises(ValueError, match="n_neighbors 40 needs more"):
-        reducers.resolve(Isomap(n_neighbors=40)).fit(points[:15])
+def test_neighbours_that_points_are_too_few_for_are_lowered_and_said(points):
+    lowered, asked = UMAP(n_epochs=5), UMAP(9, n_epochs=5)
+    np.testing.assert_array_equal(lowered.fit(points[:10]), asked.fit(points[:10]))
+    assert "n_neighbors 15 is lowered to 9" in lowered.assumptions[0]
+
+
+def test_a_transformer_of_the_users_keeps_its_own_neighbours_where_they_are_lowered(points):
+    own = Isomap(n_neighbors=40)
+    ours = reducers.resolve(own)
+    expected = Isomap(n_neighbors=14).fit_transform(points[:15])
+    np.testing.assert_allclose(ours.fit(points[:15]), expected)
+    assert "n_neighbors 40 is lowered to 14" in ours.assumptions[0]
+    assert own.n_neighbors == 40
+    assert not hasattr(own, "embedding_")
+
+
+MAKERS = [
+    TSNE,
+    lambda: UMAP(n_epochs=5),
+    PCA,
+    MDS,
+    lambda: reducers.resolve(Isomap()),
+    lambda: reducers.resolve(manifold.LocallyLinearEmbedding()),
+    lambda: reducers.resolve(manifold.TSNE(max_iter=250)),
+    lambda: reducers.resolve(decomposition.PCA(2)),
+]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 13, 30])
+@pytest.mark.parametrize("d", [0, 1, 2, 7])
+@pytest.mark.parametrize("make", MAKERS)
+def test_few_points_of_any_dimension_have_a_map(make, n, d):
+    cloud = np.random.default_rng(n).normal(size=(n, d))
+    coordinates = make().fit(cloud)
+    assert coordinates.shape == (n, 2)
+    assert np.isfinite(coordinates).all()
+    if n <= 3:  # as many as lie in a plane whatever they are
+        np.testing.assert_allclose(pdist(coordinates), pdist(cloud), atol=1e-9)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_points_that_are_the_same_lie_in_one_place(make):
+    six = np.random.default_rng(1).normal(size=(6, 4))
+    cloud = np.repeat(six, 20, axis=0)
+    coordinates = make().fit(cloud).reshape(6, 20, 2)
+    assert np.isfinite(coordinates).all()
+    np.testing.assert_allclose(coordinates, coordinates[:, :1] + np.zeros((6, 20, 2)), atol=1e-9)
+    assert pdist(coordinates[:, 0]).min() > 0
+    one = make().fit(np.ones((30, 5)))
+    np.testing.assert_allclose(one, one[:1].repeat(30, axis=0), atol=1e-12)
+
+
+def test_copies_do_not_change_where_tsne_lays_the_others(points):
+    alone = TSNE(10).fit(points[:60])
+    order = np.r_[0:60, 5:25]
+    np.testing.assert_array_equal(TSNE(10).fit(points[order]), alone[order])
+
+
+def test_new_points_find_their_place_on_a_map_of_three():
+    cloud = np.random.default_rng(2).normal(size=(3, 6))
+    for make in (TSNE, UMAP):
+        first, later = make(), make()
+        coordinates = first.fit(cloud)
+        later.resume(cloud, coordinates)
+        for reducer in (first, later):
+            np.testing.assert_allclose(reducer.place(cloud), coordinates, atol=1e-9)
+
+
+def test_what_lies_in_a_plane_is_shown_as_it_lies_unless_asked_otherwise():
+    assert isinstance(reducers.default(1), PCA)
+    assert isinstance(reducers.default(2), PCA)
+    assert isinstance(reducers.default(3), TSNE)
 
 
 def test_an_unknown_reducer_names_the_near_one():

@@ -199,16 +199,9 @@ def test_wrong_values_are_answered_by_the_constructors_own_error_and_nothing_is_
 
 def test_what_does_not_fit_the_samples_or_the_model_is_refused_beside_its_field(widget):
     before = state_of(widget)
-    values = typed(widget, "reducer", perplexity="21", standardise=True)
-    errors = receive(widget, type="set", what="reducer", values=values)
-    assert list(errors) == ["perplexity"]
-    assert "needs more than 63 samples; there are 61" in errors["perplexity"]
     errors = receive(widget, type="set", what="sampler", values=typed(widget, "sampler", k="9999"))
     assert list(errors) == ["k"]
     assert "trainable parameters" in errors["k"]
-    errors = receive(widget, type="set", what="sampler", values=typed(widget, "sampler", n="20"))
-    assert list(errors) == ["n"]
-    assert "perplexity 8 needs more than 24 samples" in errors["n"]
     assert state_of(widget) == before
 
 
@@ -216,11 +209,9 @@ def test_a_choice_that_cannot_be_is_refused_with_its_reason(make):
     widget = make(reducer="pca")
     widget.wait(60)
     before = state_of(widget)
-    errors = receive(widget, type="choose", what="reducer", key="tsne")
-    assert "perplexity 30 needs more than 90 samples" in errors[""]
+    errors = receive(widget, type="choose", what="reducer", key="tsnee")
+    assert "Did you mean 'TSNE'" in errors[""]
     assert state_of(widget) == before
-    with pytest.raises(ValueError, match="perplexity 30"):
-        widget.reducer = "tsne"
     with pytest.raises(ValueError, match="Did you mean 'Minima'"):
         widget.sampler = "minma"
     with pytest.raises(ValueError, match="'weights' or 'outputs'"):
@@ -228,6 +219,15 @@ def test_a_choice_that_cannot_be_is_refused_with_its_reason(make):
     with pytest.raises(ValueError, match="True or False is expected"):
         widget.standardise = "yes"
     assert state_of(widget) == before
+
+
+def test_more_neighbours_than_samples_are_lowered_and_the_title_tells(widget):
+    values = typed(widget, "reducer", perplexity="500")
+    assert receive(widget, type="set", what="reducer", values=values) == {}
+    widget.wait(60)
+    assert widget.reducer.perplexity == 500
+    assert widget._info["title"] == "t-SNE of weights · perplexity 20"
+    assert any("perplexity 500 is lowered to 20" in said for said in widget.landscape.assumptions)
 
 
 def test_what_was_set_before_is_there_again_when_it_is_chosen_again(widget):

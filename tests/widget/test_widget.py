@@ -433,10 +433,6 @@ class TestBadInput:
         with pytest.raises(TypeError, match=r"unknown keyword 'val_dat'.*'val_data'"):
             lw.LandscapeWidget(model, DATA, val_dat=VAL)
 
-    def test_fewer_samples_than_the_perplexity_asks_for(self, model):
-        with pytest.raises(ValueError, match="perplexity 30 needs more than 90 samples"):
-            lw.LandscapeWidget(model, DATA, sampler=lw.samplers.Minima(n=40))
-
     def test_an_unknown_reducer_or_sampler_or_space(self, model):
         with pytest.raises(ValueError, match="Did you mean 'UMAP'"):
             lw.LandscapeWidget(model, DATA, reducer="umpa")
