@@ -95,7 +95,13 @@ QUESTIONS = (
     Question("beyond_radius", "map adds to distance", words.GAIN, EVERY, "Minima"),
     Question("beyond_both", "map adds to both", words.GAIN, EVERY, "Minima"),
     Question("contrast", "contrast", (words.CONTRAST,), ("one radius",), "Minima"),
-    Question("directedness", "directedness", (words.DIRECTED,), ("random walks",), "training"),
+    Question(
+        "directedness",
+        "directedness",
+        (words.by_count(words.WALKS, 40),),
+        ("random walks",),
+        "training",
+    ),
     # At many radii there is something to agree on: the radius.
     Question("shared", "neighbours on other maps", words.SHARED, ("one radius",), "Minima"),
     Question("aligned", "layout of other maps", words.ALIGNED, ("one radius",), "Minima"),

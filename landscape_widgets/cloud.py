@@ -35,6 +35,8 @@ class Cloud:
         and is filled in where it is missing. Sample 0 is θ* itself.
     space : {"weights", "outputs"}
         What distances the sampler meant this cloud to be seen in.
+    assumptions : tuple of str
+        Sentences on what the sampler took in place of what was asked for, or did not find.
 
     Raises
     ------
@@ -47,6 +49,7 @@ class Cloud:
     coefficients: FloatArray
     table: pd.DataFrame
     space: Space = "weights"
+    assumptions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.coefficients = np.asarray(self.coefficients, dtype=np.float64)
@@ -151,7 +154,12 @@ class Cloud:
         """The samples at `indices`, over the same directions."""
         rows = np.asarray(indices)
         return Cloud(
-            self.anchor, self.basis, self.coefficients[rows], self.table.iloc[rows], self.space
+            self.anchor,
+            self.basis,
+            self.coefficients[rows],
+            self.table.iloc[rows],
+            self.space,
+            self.assumptions,
         )
 
     def extended(self, coefficients: FloatArray, table: pd.DataFrame) -> Cloud:
@@ -162,6 +170,7 @@ class Cloud:
             np.concatenate([self.coefficients, coefficients]),
             pd.concat([self.table.drop(columns="radius"), table], ignore_index=True),
             self.space,
+            self.assumptions,
         )
 
     def __add__(self, other: Cloud) -> Cloud:
@@ -206,4 +215,5 @@ def combine(clouds: Sequence[Cloud]) -> Cloud:
         np.concatenate(rows),
         pd.concat(tables, ignore_index=True),
         "weights" if "weights" in spaces else "outputs",
+        tuple(dict.fromkeys(said for cloud in clouds for said in cloud.assumptions)),
     )

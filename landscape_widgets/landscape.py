@@ -200,7 +200,10 @@ class Landscape:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What was inferred or is approximate, as sentences; see `Objective.assumptions`."""
-        return self.objective.assumptions
+        found = self.objective.assumptions
+        if self.cloud is not None:
+            found += self.cloud.assumptions
+        return found if self.reducer is None else found + self.reducer.assumptions
 
     def __repr__(self) -> str:
         done = f"{int(self.evaluated.sum())} samples" if len(self.evaluated) else "not sampled"
@@ -410,8 +413,9 @@ class Landscape:
         Parameters
         ----------
         reducer
-            One of `landscape_widgets.reducers`, its name, or a scikit-learn transformer;
-            `TSNE()` by default.
+            One of `landscape_widgets.reducers`, its name, or a scikit-learn transformer; by
+            default `PCA()` for samples of one or two dimensions, which are shown as they are,
+            and `TSNE()` for all others.
         space : {"weights", "outputs"}, optional
             What distances are measured in; by default what the sampler names as its own.
         standardise
@@ -422,11 +426,12 @@ class Landscape:
             Gets each intermediate map and the indices of its samples.
         """
         cloud = self._sampled()
-        reducer = reducers.resolve(reducer)
         measure = self._measure(space, standardise)
         points = measure.points(self)
+        reducer = (
+            reducers.default(points.shape[1]) if reducer is None else reducers.resolve(reducer)
+        )
         rows = np.flatnonzero(self.evaluated & np.isfinite(points).all(axis=1))
-        reducer.check(len(rows), points.shape[1])
 
         def frame(part: Frame) -> None:
             if on_frame is not None:
@@ -648,7 +653,9 @@ class Landscape:
         if self.outputs is not None:
             features = self.objective.output_features(self.outputs[rows])
             changes = np.linalg.norm(features - features[0], axis=1)
-            changes = np.nan_to_num(changes, nan=np.nanmax(changes))
+            known = changes[np.isfinite(changes)]
+            farthest = float(known.max(initial=0.0))
+            changes = np.nan_to_num(changes, nan=farthest, posinf=farthest)
         found = assess(
             points,
             self.coordinates[rows],
@@ -658,6 +665,7 @@ class Landscape:
             changes,
             cloud.table["step"].to_numpy(dtype=np.float64)[rows],
             positions=cloud.isometric()[rows],
+            parameters=self.objective.size,
             seed=self.seed,
         )
         if seeds < 2:
@@ -687,11 +695,10 @@ class Landscape:
     ) -> tuple[float, float]:
         """How alike this map and others of the same cloud are.
 
-        Each of the others is made by another seed, of four fifths of the samples (of all, where
-        those would be too few for the reducer). By another seed alone, maps that start from
-        principal components hardly differ, and PCA's not at all: that they agree says where they
-        started, not what the samples are like. Whether the picture would have been the same had
-        other samples been drawn is what a reader wants to know.
+        Each of the others is made by another seed, of four fifths of the samples. By another seed
+        alone, maps that start from principal components hardly differ, and PCA's not at all: that
+        they agree says where they started, not what the samples are like. Whether the picture would
+        have been the same had other samples been drawn is what a reader wants to know.
 
         Parameters
         ----------
@@ -716,12 +723,10 @@ class Landscape:
             raise RuntimeError("There is no map yet. Call .embed() first.")
         if seeds < 2:
             raise ValueError(f"seeds={seeds} was given; at least 2 maps can be compared.")
+        if 0.8 * len(points) < scores.FEWEST:
+            return math.nan, math.nan
         other = copy.deepcopy(self.reducer)
         size = math.ceil(0.8 * len(points))
-        try:
-            other.check(size, points.shape[1])
-        except ValueError:
-            size = len(points)
         maps = [self.coordinates[rows]]
         # A map that was stopped is compared with others that were made for as long.
         most, made = self.reducer.info.get("iterations", math.inf), 0

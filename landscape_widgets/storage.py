@@ -120,6 +120,7 @@ def pack_cloud(cloud: Cloud) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if moving is None
         else [[name, list(shape)] for name, shape in zip(moving.names, moving.shapes, strict=True)],
         "space": cloud.space,
+        "assumptions": list(cloud.assumptions),
         "table": {str(name): cloud.table[name].tolist() for name in cloud.table.columns},
         "basis": _pack_basis(cloud.basis, "basis", tensors),
     }
@@ -170,6 +171,7 @@ def unpack_cloud(file: File, anchor: Tensor, layout: ParameterLayout) -> Cloud:
         file.tensors["coefficients"].numpy().copy(),
         pd.DataFrame(document["table"]),
         document["space"],
+        tuple(document.get("assumptions", ())),
     )
 
 

@@ -64,8 +64,10 @@ def test_a_map_of_a_plane_is_all_but_perfect(rng):
     assert found["loss readable from the map"] > 0.9
     assert found["what the map adds to the distance"] > 0.5
     assert found["intrinsic dimension"] == pytest.approx(2, abs=0.3)
-    assert found.sentence == "Neighbourhoods are faithful; sizes and gaps are not."
+    assert found.sentence == "This map is exact: all distances on it are the true ones."
     assert found.level == "good"
+    laid, _ = judged(points, losses)
+    assert laid.sentence == "Neighbourhoods are faithful; sizes and gaps are not."
 
 
 def test_isotropic_noise_is_called_structure_free(rng):
@@ -146,7 +148,7 @@ def test_whether_paths_walk_at_random_is_told_from_their_weights(rng):
     outputs = np.hstack([np.cos(angle), np.sin(angle)]) + 0.01 * rng.normal(size=(N, 2))
     losses, radii = 10 ** outputs[:, 0], np.linalg.norm(weights, axis=2).ravel()
     closed = assess(outputs, outputs, losses, paths, radii)
-    assert closed.sentence.startswith("This looks like a random walk")
+    assert closed["directedness of paths"] < 0.1
     found = assess(outputs, outputs, losses, paths, radii, positions=weights.reshape(N, 200))
     assert found["directedness of paths"] == pytest.approx(length - 1)
     assert found["loss readable from the map"] > 0.9
@@ -247,9 +249,9 @@ def test_other_maps_are_made_only_where_they_are_asked_for_and_can_be_stopped():
         land.agreement(1)
 
 
-def test_a_cloud_that_just_suffices_for_the_reducer_can_be_compared_too():
+def test_a_cloud_of_fewer_samples_than_the_reducer_asks_for_can_be_compared_too():
     reducer = TSNE(30, early_iterations=10, iterations=10)
-    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=91)).embed(reducer)
+    land = lw.Landscape(MODEL, digits(200)).sample(lw.samplers.Subspace(n=60)).embed(reducer)
     assert 0 < land.agreement(2)[1] < 1
 
 

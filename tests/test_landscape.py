@@ -170,10 +170,13 @@ def test_refining_around_nothing_is_refused(land):
         land.refine([])
 
 
-def test_a_map_of_too_few_samples_is_refused_by_name(land):
-    land.sample(samplers.Minima(n=10))
-    with pytest.raises(ValueError, match="perplexity"):
-        land.embed(reducers.TSNE(perplexity=30))
+def test_a_map_of_few_samples_takes_fewer_neighbours_and_says_so(land):
+    land.sample(samplers.Minima(n=10)).embed(reducers.TSNE(perplexity=30))
+    assert np.isfinite(land.coordinates).all()
+    assert land.reducer.info["perplexity"] == pytest.approx(13 / 3)
+    assert any("perplexity 30 is lowered to 4.33" in said for said in land.assumptions)
+    land.embed(reducers.TSNE(perplexity=4))
+    assert not any("lowered" in said for said in land.assumptions)
 
 
 def test_asking_before_sampling_says_what_to_do(land):

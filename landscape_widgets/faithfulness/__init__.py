@@ -24,6 +24,7 @@ def assess(
     steps: FloatArray | None = None,
     *,
     positions: FloatArray | None = None,
+    parameters: int | None = None,
     seed: int = 0,
 ) -> Faithfulness:
     """Judge a map.
@@ -47,9 +48,13 @@ def assess(
         The samples in weights space, by default `points`: it is there that random walks are told
         from training. Predictions of a long walk stay within bounds, as those of a run do that
         goes out and comes back.
+    parameters : int, optional
+        P, by default as many as `positions` have coordinates.
     """
     has_paths = len(np.unique(paths[paths >= 0])) > 1
     order = np.arange(len(points), dtype=np.float64) if steps is None else steps
+    where = points if positions is None else positions
+    known = np.isfinite(losses)
     found = Scores(
         trust=scores.trustworthiness(points, coordinates, seed=seed),
         honest=scores.readable(coordinates, losses, paths, seed),
@@ -57,8 +62,16 @@ def assess(
         beyond_radius=scores.gain(coordinates, losses, radii[:, None], paths, seed),
         contrast=scores.contrast(points, seed),
         dimension=scores.intrinsic_dimension(points, seed),
-        directedness=scores.directedness(points if positions is None else positions, paths, order),
+        directedness=scores.directedness(where, paths, order),
         has_paths=has_paths,
+        stretch=scores.stretch(points, coordinates, seed),
+        count=len(points),
+        distinct=len(np.unique(points, axis=0)),
+        finite=int(known.sum()),
+        checkpoints=scores.checkpoints(paths),
+        turning=scores.turning(where, paths, order),
+        parameters=where.shape[1] if parameters is None else parameters,
+        alike=bool(known.any()) and np.ptp(losses[known]) == 0,
     )
     if changes is not None:
         both = np.column_stack([radii, changes])

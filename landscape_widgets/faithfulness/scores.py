@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,15 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.loss_scale import LossScale
 
-FLOOR = 1e-8  # losses below are all the same to a reader
 NEIGHBOURS = 10
 FOLDS = 5
 TREES = 80
 MOST_POINTS = 3_000  # beyond, scores that need all pairs are taken on a random part
+SHORTEST = 5  # samples of a path whose directedness is looked at
+FEWEST = 10  # samples below which no score means anything: NaN
+EXACT = 1e-4  # relative error of a map's distances that nobody can see
 
 
 def trustworthiness(
@@ -27,8 +30,11 @@ def trustworthiness(
 ) -> float:
     """How few strangers are among the k neighbours on the map: 1 for none, about 0.5 by chance.
 
-    Venna and Kaski 2001, as in scikit-learn. Of more than 3,000 points a random part is taken.
+    Venna and Kaski 2001, as in scikit-learn. Of more than 3,000 points a random part is taken; of
+    fewer than 10 it is not-a-number.
     """
+    if len(points) < FEWEST:
+        return float("nan")
     if len(points) > MOST_POINTS:
         part = np.random.default_rng(seed).choice(len(points), MOST_POINTS, replace=False)
         points, coordinates = points[part], coordinates[part]
@@ -36,10 +42,9 @@ def trustworthiness(
     return float(manifold.trustworthiness(points, coordinates, n_neighbors=k))
 
 
-def log_losses(losses: FloatArray) -> FloatArray:
-    """log10 of losses, floored at 1e-8."""
-    result: FloatArray = np.log10(np.maximum(losses, FLOOR))
-    return result
+def heights(losses: FloatArray) -> FloatArray:
+    """Losses on the scale on which they are shown: log10, where none is below zero."""
+    return LossScale.of(losses).heights(losses)
 
 
 def readable(
@@ -51,7 +56,7 @@ def readable(
     another, which says nothing about the loss. Samples off any path are held out at random.
     """
     known = np.isfinite(losses) & np.isfinite(features).all(axis=1)
-    features, target, groups = features[known], log_losses(losses[known]), paths[known]
+    features, target, groups = features[known], heights(losses[known]), paths[known]
     if len(target) < 2 * FOLDS or np.ptp(target) == 0:
         return float("nan")
     predicted = np.empty_like(target)
@@ -77,11 +82,29 @@ def contrast(points: FloatArray, seed: int = 0) -> float:
     """Standard deviation of the pairwise distances over their mean.
 
     Near 0 all points are equally far apart, and no map of them means anything (Beyer et al. 1999).
+    Not-a-number of fewer than 10 points, or where all are the same.
     """
+    if len(points) < FEWEST or not np.ptp(points, axis=0).any():
+        return float("nan")
     if len(points) > MOST_POINTS:
         points = points[np.random.default_rng(seed).choice(len(points), MOST_POINTS, False)]
     distances = pdist(points)
     return float(distances.std() / distances.mean())
+
+
+def stretch(points: FloatArray, coordinates: FloatArray, seed: int = 0) -> float:
+    """How far distances on the map are from the true ones: the root of Σ (d − δ)² / Σ δ².
+
+    Kruskal's stress-1 without scaling; 0 where the map is exact. NaN where all points are the same.
+    """
+    if len(points) > MOST_POINTS:
+        part = np.random.default_rng(seed).choice(len(points), MOST_POINTS, replace=False)
+        points, coordinates = points[part], coordinates[part]
+    true = pdist(points)
+    total = (true**2).sum()
+    if not total > 0:
+        return float("nan")
+    return float(np.sqrt(((pdist(coordinates) - true) ** 2).sum() / total))
 
 
 def gain(
@@ -99,7 +122,7 @@ def gain(
     """
     usable = np.isfinite(losses) & np.isfinite(coordinates).all(axis=1)
     usable &= np.isfinite(known).all(axis=1)
-    target, groups = log_losses(losses[usable]), paths[usable]
+    target, groups = heights(losses[usable]), paths[usable]
     if len(target) < 2 * FOLDS or np.ptp(target) == 0:
         return float("nan")
     noise = np.random.default_rng(seed).normal(size=(len(target), coordinates.shape[1]))
@@ -136,6 +159,13 @@ def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
     return float(min((x * y).sum() / (x * x).sum(), points.shape[1]))
 
 
+def checkpoints(paths: npt.NDArray[np.int64]) -> float:
+    """Median number of samples of those paths that have five or more; NaN where none has."""
+    counts = np.unique(paths[paths >= 0], return_counts=True)[1]
+    counts = counts[counts >= SHORTEST]
+    return float(np.median(counts)) if len(counts) else float("nan")
+
+
 def directedness(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray) -> float:
     """Median over paths of ‖end − start‖² / Σ ‖step‖²; NaN where no path has five points.
 
@@ -143,20 +173,45 @@ def directedness(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatA
     between: the more checkpoints of it there are, the more.
     """
     found = []
+    for moves in _moves(points, paths, steps):
+        squared = (moves**2).sum()
+        if squared > 0:
+            found.append((moves.sum(axis=0) ** 2).sum() / squared)
+    return float(np.median(found)) if found else float("nan")
+
+
+def turning(points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray) -> float:
+    """Root mean square of the cosines between the steps of a path, in the median over paths.
+
+    1/√P for a random walk that goes in all of P dimensions alike, 1 for a straight line. NaN where
+    no path has five points.
+    """
+    found = []
+    for moves in _moves(points, paths, steps):
+        lengths = np.linalg.norm(moves, axis=1)
+        units = moves[lengths > 0] / lengths[lengths > 0, None]
+        n = len(units)
+        if n > 1:
+            squared = ((units @ units.T) ** 2).sum() - n
+            found.append(np.sqrt(max(squared, 0.0) / (n * (n - 1))))
+    return float(np.median(found)) if found else float("nan")
+
+
+def _moves(
+    points: FloatArray, paths: npt.NDArray[np.int64], steps: FloatArray
+) -> Iterator[FloatArray]:
+    """The steps (t, d) of each path that has five points or more."""
     for path in np.unique(paths[paths >= 0]):
         rows = np.flatnonzero(paths == path)
-        if len(rows) < 5:
-            continue
-        run = points[rows[np.argsort(steps[rows], kind="stable")]]
-        moved = (np.diff(run, axis=0) ** 2).sum()
-        if moved > 0:
-            found.append(((run[-1] - run[0]) ** 2).sum() / moved)
-    return float(np.median(found)) if found else float("nan")
+        if len(rows) >= SHORTEST:
+            yield np.diff(points[rows[np.argsort(steps[rows], kind="stable")]], axis=0)
 
 
 def distortion(points: FloatArray, coordinates: FloatArray, k: int = 15) -> FloatArray:
     """Share of each point's k nearest neighbours that are not among them on the map, (N,)."""
     k = min(k, len(points) - 1)
+    if k < 1:
+        return np.zeros(len(points))
     near = [
         NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False)
         for x in (points, coordinates)
@@ -176,11 +231,17 @@ def agreement(maps: Sequence[FloatArray], k: int = 15) -> tuple[float, float]:
         1 − disparity after the best shift, turn and scale (Procrustes); 1 for the same picture.
     shared : float
         Share of the k nearest neighbours on the map that two maps have in common.
+
+    Both are not-a-number where two maps have fewer than 10 points in common, or one of them has
+    all its points in one place.
     """
     aligned, shared = [], []
     for i, first in enumerate(maps):
         for second in maps[i + 1 :]:
             both = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
+            flat = [not np.ptp(one[both], axis=0).any() for one in (first, second) if both.any()]
+            if both.sum() < FEWEST or any(flat):
+                return float("nan"), float("nan")
             aligned.append(1 - procrustes(first[both], second[both])[2])
             shared.append(1 - distortion(first[both], second[both], k).mean())
     return float(np.mean(aligned)), float(np.mean(shared))
