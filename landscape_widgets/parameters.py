@@ -140,6 +140,11 @@ def filter_normalise(
     return scaled
 
 
+def one_dimensional(layout: ParameterLayout) -> Literal["zero", "scale"]:
+    """What becomes of tensors with one axis: they move only where there are no others."""
+    return "scale" if all(len(shape) < 2 for shape in layout.shapes) else "zero"
+
+
 def random_direction(
     anchor: Tensor,
     layout: ParameterLayout,
@@ -155,8 +160,7 @@ def random_direction(
     direction = torch.randn(layout.size, generator=generator, dtype=anchor.dtype).to(anchor.device)
     if not filter_normalised:
         return direction
-    only_vectors = all(len(shape) < 2 for shape in layout.shapes)
-    return filter_normalise(direction, anchor, layout, "scale" if only_vectors else "zero")
+    return filter_normalise(direction, anchor, layout, one_dimensional(layout))
 
 
 def random_directions(

@@ -304,8 +304,11 @@ def check_range(sampler: Sampler, name: str) -> None:
 
 
 def check_directions(sampler: Sampler, k: int, objective: Objective, name: str = "k") -> None:
-    """Raise if more directions are asked for than there are parameters."""
-    if k > objective.size:
+    """Raise if more directions are asked for than there are parameters.
+
+    The number that is taken where nobody asks is lowered instead, by who takes it.
+    """
+    if k > objective.size and k != getattr(type(sampler), name, None):
         raise ValueError(
             f"{sampler.name}({name}={k}): the model has only {objective.size} trainable "
             f"parameters, so at most {objective.size} independent directions. Give a smaller "

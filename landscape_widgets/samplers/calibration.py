@@ -17,12 +17,18 @@ from torch import Tensor
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.evaluation.memory import allowance
 from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import random_direction, reinitialise
+from landscape_widgets.parameters import (
+    filter_normalise,
+    one_dimensional,
+    random_direction,
+    reinitialise,
+)
 from landscape_widgets.samplers.base import Work
 
 COPIES = 8  # untrained copies, and directions, that medians are taken over
 FACTOR = 1.5  # the loss at the radius, in units of an untrained copy's
-FIRST, LAST, LOWEST = -7.0, 4.0, -24.0  # log2(r / ‖θ*‖) where the search starts, and its ends
+# log2(r / length of θ*'s filters) where the search starts, and its ends
+FIRST, LAST, LOWEST = -7.0, 4.0, -24.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,23 @@ def unit_direction(
         direction = random_direction(anchor, layout, generator, filter_normalised=False)
         norm = float(direction.double().norm())
     return direction / norm
+
+
+def filters_length(objective: Objective) -> float:
+    """Length of each filter-normalised direction, before it is scaled: that of θ*'s filters.
+
+    Distances along such directions, in units of this, do not change when a layer of a network is
+    multiplied by a number and the next one divided by it. Where filters are zero it is that of an
+    untrained network's.
+    """
+    anchor, layout = objective.anchor, objective.layout
+    fresh = reinitialise(anchor, layout, torch.Generator().manual_seed(0))
+    for weights in (anchor, fresh):
+        direction = filter_normalise(weights, weights, layout, one_dimensional(layout))
+        length = float(direction.double().norm())
+        if length > 0:
+            return length
+    return 1.0
 
 
 class DrawnAgain(Basis):
@@ -110,8 +133,10 @@ def calibrate(work: Work) -> Calibration:
     """Find the radius at which the loss along random directions is 1.5 times an untrained one's.
 
     L_ref is the median loss of 8 untrained copies. Along 8 filter-normalised directions r grows
-    from 2⁻⁷‖θ*‖ in steps of √2 until the median loss exceeds 1.5·L_ref (or shrinks, where it does
-    so from the first); the radius is interpolated, log loss against log r.
+    from 2⁻⁷ times the length of θ*'s filters in steps of √2 until the median loss exceeds
+    1.5·L_ref (or shrinks, where it does so from the first); the radius is interpolated, log loss
+    against log r. Where the loss rises nowhere but falls, it is the radius at which it has fallen
+    by 90% of what it ever does: θ* is then no minimum, but there is something to see.
 
     Raises
     ------
@@ -123,10 +148,7 @@ def calibrate(work: Work) -> Calibration:
     reference = reference_loss(work)
     target = _target(objective.anchor_loss, reference)
     directions = unit_directions(COPIES, objective, work.generator)
-    scale = float(objective.anchor.double().norm())
-    if scale == 0:
-        fresh = reinitialise(objective.anchor, objective.layout, work.generator)
-        scale = float(fresh.double().norm()) or 1.0
+    scale = filters_length(objective)
 
     tried: dict[float, float] = {}
 
@@ -150,14 +172,17 @@ def calibrate(work: Work) -> Calibration:
     losses = np.array([tried[e] for e in exponents])
     reached = bool((losses > target).any())
     if not reached:
-        rise = losses.max() - objective.anchor_loss
-        if not rise > 1e-12 * max(1.0, abs(objective.anchor_loss)):
+        rise, fall = losses.max() - objective.anchor_loss, objective.anchor_loss - losses.min()
+        least = 1e-12 * max(1.0, abs(objective.anchor_loss))
+        if not max(rise, fall) > least:
             raise ValueError(
                 f"The loss is {objective.anchor_loss:g} at the trained weights and nowhere higher "
-                f"up to {2.0**LAST:g} times their norm away: there is no landscape to sample. "
-                "Look whether the loss depends on the model at all, or give radius=."
+                f"or lower up to {2.0**LAST:g} times their norm away: there is no landscape to "
+                "sample. Look whether the loss depends on the model at all, or give radius=."
             )
         target = objective.anchor_loss + 0.9 * rise
+        if not rise > least:  # turned over, it is what else it would be
+            losses, target = -losses, -objective.anchor_loss + 0.9 * fall
     return Calibration(
         radius=scale * 2.0 ** _crossing(exponents, losses, target),
         reference=reference,

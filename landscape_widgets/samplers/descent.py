@@ -28,8 +28,8 @@ from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.descents import (
     Optimiser,
     descend,
-    learning_rate_for,
     perturbed_start,
+    relative_rate,
 )
 from landscape_widgets.samplers.room import Room, check_path
 
@@ -57,8 +57,9 @@ class Descent(Sampler):
     optimiser : {"adam", "sgd"}
         "sgd" steps exactly along the gradient.
     learning_rate : float, optional
-        At the first step, falling along a cosine. By default 0.05·r/√P for Adam, and for "sgd"
-        such that its first step is 0.05·r long.
+        At the first step, falling along a cosine. By default, each filter is measured in its own
+        size for Adam, and 60 steps cover about the radius; for "sgd" the first step is 0.05·r
+        long.
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
     path : path, optional
@@ -120,6 +121,7 @@ class Descent(Sampler):
                     learning_rate=self._rate(work, start, radius),
                     batch_size=self.batch_size,
                     optimiser=self.optimiser,
+                    relative=self.learning_rate is None and self.optimiser == "adam",
                     record=set(self.kept),
                     into=found,
                 )
@@ -143,6 +145,6 @@ class Descent(Sampler):
         if self.learning_rate is not None:
             return self.learning_rate
         if self.optimiser == "adam":
-            return learning_rate_for(radius, work.objective.size)
+            return relative_rate(work.objective, radius)
         steepness = float(work.objective.gradient(work.objective.anchor + start).norm())
         return 0.05 * radius / steepness if steepness > 0 else 0.0

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.directions import Directions
+from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import Work
-from landscape_widgets.samplers.calibration import unit_direction
+from landscape_widgets.samplers.calibration import filters_length, unit_direction
 
 Optimiser = Literal["adam", "sgd"]
+
+RATE = 0.05  # with it 60 steps of Adam cover about the distance that the start was moved
 
 
 @dataclass
@@ -58,8 +61,60 @@ def cosine(step: int, steps: int) -> float:
 
 
 def learning_rate_for(radius: float, size: int) -> float:
-    """0.05·r/√P: 60 steps of Adam then cover about the distance that the start was moved."""
-    return 0.05 * radius / math.sqrt(size)
+    """0.05·r/√P: Adam's rate for weights of one scale that are to cover a distance r."""
+    return RATE * radius / math.sqrt(size)
+
+
+class Units:
+    """What each weight is measured in, so that a descent does not hang on how weights are scaled.
+
+    A filter's weights are measured in their own root mean square, and so are those of a tensor
+    with one axis. If one layer of a ReLU network is multiplied by ten and the next one divided, the
+    function stays the same, and so does each descent in these units: its rates, its gradients and
+    where it ends. What is zero has no size of its own: it is measured such that it moves the loss
+    as much as the others do at first, and in no larger unit than theirs.
+
+    Parameters
+    ----------
+    objective : Objective
+    gradient : Tensor (P,)
+        Where the descent begins.
+
+    Attributes
+    ----------
+    sizes : Tensor (P,)
+    """
+
+    def __init__(self, objective: Objective, gradient: Tensor) -> None:
+        anchor, layout = objective.anchor, objective.layout
+        self.sizes = torch.zeros_like(anchor)
+        without: list[slice] = []
+        for _, place, shape in layout.slices():
+            if not shape.numel():
+                continue
+            filters = shape[0] if len(shape) > 1 else 1
+            rows = anchor[place].view(filters, -1)
+            own = rows.norm(dim=1, keepdim=True) / rows.shape[1] ** 0.5
+            if not bool((own > 0).any()):
+                without.append(place)
+                continue
+            # A filter of zeros among others is as large as they are.
+            others = own[own > 0].square().mean().sqrt()
+            self.sizes[place] = torch.where(own > 0, own, others).expand_as(rows).reshape(-1)
+        known = self.sizes > 0
+        usual = float(self.sizes[known].double().square().mean().sqrt()) if bool(known.any()) else 0
+        if usual == 0:
+            usual = filters_length(objective) / math.sqrt(objective.size)
+        moves = (self.sizes.double() * gradient)[known]
+        pull = float(moves.square().mean().sqrt()) if len(moves) else 0.0
+        for place in without:
+            own_pull = float(gradient[place].double().square().mean().sqrt())
+            wanted = pull / own_pull if own_pull > 0 else usual
+            self.sizes[place] = min(wanted, usual) or usual
+
+    def length(self, displacement: Tensor) -> float:
+        """Root mean square of a displacement (P,) in these units."""
+        return float((displacement / self.sizes).double().square().mean().sqrt())
 
 
 @dataclass
@@ -76,12 +131,21 @@ class Run:
         Loss on the examples of each step, before the step was taken.
     diverged : bool
         It met a loss or gradient that is not finite, and ends at the last point where both were.
+    moved : bool
+        Whether it met a gradient other than zero.
+    units : Units or None
+        What weights were measured in.
+    steepness : float
+        Root mean square of the first gradient, in these units; 1 where it is zero.
     """
 
     displacement: Tensor
     recorded: list[int] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     diverged: bool = False
+    moved: bool = False
+    units: Units | None = None
+    steepness: float = 1.0
 
 
 def descend(
@@ -92,6 +156,7 @@ def descend(
     learning_rate: float,
     batch_size: int | None = 256,
     optimiser: Optimiser = "adam",
+    relative: bool = False,
     record: Collection[int] = (),
     into: Directions | None = None,
 ) -> Run:
@@ -100,8 +165,12 @@ def descend(
     Parameters
     ----------
     start : Tensor (P,)
+    learning_rate : float
+        At the first step.
     batch_size : int or None
         Examples of each gradient; None takes all.
+    relative : bool
+        Whether each weight, and so the learning rate, is measured in `Units`.
     record, into
         Steps after which the displacement is kept, 0 is the start; and where.
 
@@ -130,11 +199,26 @@ def descend(
             run.diverged = True
             break
         run.losses.append(loss)
-        run.displacement = run.displacement + rule.move(
-            gradient, learning_rate * cosine(step, steps)
-        )
+        run.moved = run.moved or bool(gradient.any())
+        if relative and run.units is None:
+            run.units = Units(objective, gradient)
+            length = float((gradient.double() * run.units.sizes).norm())
+            run.steepness = length / math.sqrt(objective.size) or 1.0
+        rate = learning_rate * cosine(step, steps)
+        if run.units is None:
+            move = rule.move(gradient, rate)
+        else:
+            # Squares of very large or small gradients would leave single precision.
+            scaled = gradient / run.steepness * run.units.sizes
+            move = rule.move(scaled, rate).mul_(run.units.sizes)
+        run.displacement = run.displacement + move
         keep(step + 1)
     return run
+
+
+def relative_rate(objective: Objective, distance: float) -> float:
+    """Adam's rate in `Units` for a start that far from θ* along a filter-normalised direction."""
+    return RATE * distance / filters_length(objective)
 
 
 def perturbed_start(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from landscape_widgets.basis import Basis, DenseBasis
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import whole
 from landscape_widgets.samplers.base import (
     RADIUS,
     Sampler,
@@ -38,7 +39,8 @@ class Grid(Sampler):
 
     Asks: what does the loss look like on a plane? By default over two random filter-normalised
     directions (Li et al. 2018, "Visualizing the loss landscape of neural nets"); with `through`
-    over the plane of θ* and two more trained models (Garipov et al. 2018). The plane is drawn as
+    over the plane of θ* and two more trained models (Garipov et al. 2018). Of a model of one or two
+    weights it is the line or plane of all of them. The plane is drawn as
     it is by PCA; a reducer of another kind has nothing to unfold.
 
     Cannot show: anything off the plane. Two random directions of a million miss all narrow
@@ -94,7 +96,8 @@ class Grid(Sampler):
 
     def check(self, objective: Objective) -> None:
         kind = self.basis if self.through is None else "dense"
-        check_random_basis(self, 2, objective, kind, "directions")
+        if self.through is not None or objective.size > 2:
+            check_random_basis(self, 2, objective, kind, "directions")
         for number, weights in enumerate(self.through or ()):
             Fitted(weights, objective, f"Model {number + 1} of through")
 
@@ -106,6 +109,8 @@ class Grid(Sampler):
             basis: Basis = DenseBasis(torch.stack(rows))
             basis.buffers = moving_buffers(work.objective, beside, "other models")
             along = np.linspace(*self.extent, self.points)
+        elif work.objective.size <= 2:
+            return self._everywhere(work)
         else:
             radius = radius_or_calibrated(work, self.radius)
             basis = random_basis(2, work, self.basis)
@@ -126,3 +131,22 @@ class Grid(Sampler):
         if centre.any():
             cloud.table.loc[0, ["column", "row"]] = place[centre][0]
         return cloud
+
+    def _everywhere(self, work: Work) -> Cloud:
+        """The nodes in the line or plane of all weights."""
+        ahead, behind = whole.extents(work, self.radius)
+        number = np.arange(self.points)
+        along = [np.linspace(-b, a, self.points) for a, b in zip(ahead, behind, strict=True)]
+        nodes = np.stack(np.meshgrid(*along, indexing="xy"), axis=-1).reshape(-1, len(along))
+        place = np.stack(np.meshgrid(*[number] * len(along), indexing="xy"), axis=-1)
+        place = place.reshape(-1, len(along))
+        away = nodes.any(axis=1)
+        cloud = assemble(
+            work,
+            self,
+            whole.axes(work.objective),
+            nodes[away],
+            column=place[away, 0].tolist(),
+            row=place[away, -1].tolist() if len(along) > 1 else 0,
+        )
+        return replace(cloud, assumptions=(whole.said(work.objective),))

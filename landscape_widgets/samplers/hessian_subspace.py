@@ -43,7 +43,8 @@ class HessianSubspace(Sampler):
     Parameters
     ----------
     top, bottom : int
-        How many eigenvectors from each end of the spectrum.
+        How many eigenvectors from each end of the spectrum; as many as there are in a model of
+        two weights or one.
     n : int
         Samples besides θ*.
     iterations : int
@@ -74,7 +75,8 @@ class HessianSubspace(Sampler):
             )
 
     def check(self, objective: Objective) -> None:
-        check_directions(self, self.top + self.bottom, objective, "top + bottom")
+        if (self.top, self.bottom) != (type(self).top, type(self).bottom):
+            check_directions(self, self.top + self.bottom, objective, "top + bottom")
         rows = min(self.iterations, objective.size)
         check_memory(self.name, rows, objective, "iterations")
 
@@ -86,10 +88,11 @@ class HessianSubspace(Sampler):
         Cancelled
         """
         objective = work.objective
+        top = min(self.top, objective.size)
         return hessian_eigenpairs(
             objective,
-            top=self.top,
-            bottom=self.bottom,
+            top=top,
+            bottom=min(self.bottom, objective.size - top),
             seed=work.generator,
             tolerance=self.tolerance,
             iterations=self.iterations,

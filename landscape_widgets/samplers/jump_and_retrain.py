@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from torch import Tensor
-
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
@@ -25,7 +23,7 @@ from landscape_widgets.samplers.base import (
     check_positive,
     last_of_paths,
 )
-from landscape_widgets.samplers.descents import Optimiser, descend, learning_rate_for
+from landscape_widgets.samplers.descents import RATE, Optimiser, descend
 from landscape_widgets.samplers.room import Room, check_path
 
 
@@ -56,7 +54,7 @@ class JumpAndRetrain(Sampler):
     optimiser : {"adam", "sgd"}
     learning_rate : float, optional
         At the first step, falling along a cosine; by default in proportion to the jump for Adam,
-        and 0.1 for "sgd".
+        each filter measured in its own size, and 0.1 for "sgd".
     batch_size : int or None
         Examples of each gradient; None takes all of the data.
     path : path, optional
@@ -128,9 +126,10 @@ class JumpAndRetrain(Sampler):
                         work,
                         start,
                         steps=self.steps,
-                        learning_rate=self._rate(start, objective),
+                        learning_rate=self._rate(size),
                         batch_size=self.batch_size,
                         optimiser=self.optimiser,
+                        relative=self.learning_rate is None and self.optimiser == "adam",
                         record=set(self.kept),
                         into=found,
                     )
@@ -152,9 +151,7 @@ class JumpAndRetrain(Sampler):
             jump=jumps,
         )
 
-    def _rate(self, start: Tensor, objective: Objective) -> float:
+    def _rate(self, size: float) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
-        if self.optimiser == "adam":
-            return learning_rate_for(float(start.norm()), objective.size)
-        return 0.1
+        return RATE * size if self.optimiser == "adam" else 0.1

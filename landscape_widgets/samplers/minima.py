@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import DenseBasis
+from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import whole
 from landscape_widgets.samplers.base import (
     RADIUS,
     SAMPLES,
@@ -26,12 +29,17 @@ from landscape_widgets.samplers.base import (
     check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
-from landscape_widgets.samplers.descents import descend, learning_rate_for, perturbed_start
+from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
+from landscape_widgets.samplers.settle import Ending, Settled, settle
+
+EXAMPLES = 256_000  # that one descent's finish may see: 100 times 2,560 of them
+FEWEST, MOST = 20, 200  # of its steps, whatever the number of examples
+SAME = 0.02  # ends are one where they are nearer, in units of the weights and of the distance
 
 
 @dataclass(frozen=True)
 class Found:
-    """Minima that were found, as displacements from θ*.
+    """Where descents ended, as displacements from θ*.
 
     Attributes
     ----------
@@ -40,6 +48,10 @@ class Found:
         On all training data.
     radius : float
         How far from θ* the starts are.
+    endings : tuple of str
+        How each descent ended; see `settle.Settled`.
+    twins : tuple of int or None
+        For an end that is all but another's before it, the number of that one; −1 where it is θ*.
     """
 
     starts: Tensor
@@ -47,6 +59,14 @@ class Found:
     start_losses: tuple[float, ...]
     end_losses: tuple[float, ...]
     radius: float
+    endings: tuple[Ending, ...]
+    twins: tuple[int | None, ...]
+
+    @property
+    def directions(self) -> Tensor:
+        """Ends, and starts in place of those that were found before: (k, P)."""
+        rows = zip(self.starts, self.ends, self.twins, strict=True)
+        return torch.stack([end if twin is None else start for start, end, twin in rows])
 
 
 @dataclass(frozen=True)
@@ -54,8 +74,17 @@ class Minima(Sampler):
     """Points of the k-dimensional slice through θ* and k further minima.
 
     Asks: which basins lie around the trained one, and how high are the barriers between them?
-    From k points as far from θ* as the loss of an untrained network is, Adam descends into k other
-    minima; these and θ* span the slice, and n points are drawn uniformly from a box around them.
+    From k points as far from θ* as the loss of an untrained network is, Adam goes down on batches,
+    and L-BFGS on all of the data until the loss has stopped falling. These k ends and θ* span the
+    slice, and n points are drawn uniformly from a box around them. An end is called a minimum
+    where its gradient and a further descent from beside it say so (see `settle.Settled`, and the
+    table's column ``ending``), and is a mere "end" otherwise. Where a descent comes back to θ*, or
+    to an end that was found before, the slice goes along the direction that it began in.
+
+    Rates, gradients and ends are measured in units of each filter's own size: scaling layers of a
+    ReLU network against each other changes no loss of the samples, but distances between them.
+
+    A model of no more than k weights is shown whole: a line, a plane or a box of all of them.
 
     Cannot show: the other P − k directions. It is one slice of very many; another seed shows
     another. In three dimensions t-SNE or UMAP can lay it out truthfully; with k = 2 it is a plane
@@ -64,13 +93,17 @@ class Minima(Sampler):
     Parameters
     ----------
     k : int
-        Further minima, and so dimensions of the slice.
+        Descents, and so dimensions of the slice.
     n : int
         Points drawn besides θ* and the minima.
     radius : float, optional
         How far from θ* the descents start; loss-calibrated by default (see `calibration`).
     steps, batch_size : int
-        Of each descent.
+        Of Adam, in each descent.
+    finish : int
+        Steps of L-BFGS at most, each a gradient or two on all of the data. By default no more than
+        256,000 examples are seen by them in each descent, which is up to a fourth of what the
+        samples cost.
     extent : pair of float
         Range of each coefficient. 0 is θ*, 1 the minimum; by default a quarter of the way between
         the two lies beyond each.
@@ -89,7 +122,15 @@ class Minima(Sampler):
         Control("k", "minima", "dimensions of the slice; 3 can be shown truly", "whole", least=1),
         SAMPLES,
         RADIUS,
-        Control("steps", "steps", "of each descent", "whole", least=1),
+        Control("steps", "steps", "of each descent on batches", "whole", least=1),
+        Control(
+            "finish",
+            "finish",
+            "steps on all of the data at most",
+            "whole",
+            least=0,
+            empty="by size",
+        ),
         Control("extent", "extent", "0 is θ*, 1 a minimum", "numbers"),
     )
 
@@ -98,10 +139,12 @@ class Minima(Sampler):
     radius: float | None = None
     steps: int = 60
     batch_size: int = 256
+    finish: int | None = None
     extent: tuple[float, float] = (-0.25, 1.25)
 
     def __post_init__(self) -> None:
         check_count(self, "k", "n", "steps", "batch_size")
+        check_count(self, "finish", least=0, optional=True)
         check_positive(self, "radius", optional=True)
         check_range(self, "extent")
 
@@ -109,7 +152,7 @@ class Minima(Sampler):
         check_directions(self, self.k, objective)
 
     def find(self, work: Work) -> Found:
-        """Descend into k minima.
+        """Descend k times; as many times as there are weights, if these are fewer.
 
         Raises
         ------
@@ -117,41 +160,133 @@ class Minima(Sampler):
         """
         objective = work.objective
         radius = radius_or_calibrated(work, self.radius)
-        starts, ends, start_losses, end_losses = [], [], [], []
-        for number in range(self.k):
-            work.report("minima", number, self.k)
+        k = min(self.k, objective.size)
+        starts: list[Tensor] = []
+        settled: list[Settled] = []
+        start_losses: list[float] = []
+        twins: list[int | None] = []
+        for number in range(k):
+            work.report("minima", number, k)
             start = perturbed_start(work, radius)
+            rate = relative_rate(objective, radius)
             run = descend(
                 work,
                 start,
                 steps=self.steps,
-                learning_rate=learning_rate_for(radius, objective.size),
+                learning_rate=rate,
                 batch_size=self.batch_size,
+                relative=True,
             )
             if run.diverged:
                 warnings.warn(
-                    f"Descent {number + 1} of {self.k} met a loss or gradient that is not finite "
+                    f"Descent {number + 1} of {k} met a loss or gradient that is not finite "
                     f"at step {len(run.losses)} of {self.steps} and ends before it. A smaller "
                     f"radius than {radius:.3g} may help: Minima(radius=...).",
                     RuntimeWarning,
                     stacklevel=2,
                 )
-            starts.append(start)
-            ends.append(run.displacement)
             start_losses.append(objective.loss(objective.anchor + start))
-            end_losses.append(objective.loss(objective.anchor + run.displacement))
-        work.report("minima", self.k, self.k)
+            distance = 1.0 if run.units is None else run.units.length(start)
+            end = settle(
+                work,
+                run,
+                fell_from=start_losses[-1],
+                distance=distance,
+                steps=self._finish(objective),
+            )
+            others = [*(one.displacement for one in settled), torch.zeros_like(start)]
+            apart = [
+                math.inf if run.units is None else run.units.length(end.displacement - other)
+                for other in others
+            ]
+            nearest = int(np.argmin(apart))
+            same = apart[nearest] < SAME * distance
+            twins.append((nearest if nearest < number else -1) if same else None)
+            starts.append(start)
+            settled.append(end)
+        work.report("minima", k, k)
         return Found(
-            torch.stack(starts), torch.stack(ends), tuple(start_losses), tuple(end_losses), radius
+            torch.stack(starts),
+            torch.stack([end.displacement for end in settled]),
+            tuple(start_losses),
+            tuple(end.loss for end in settled),
+            radius,
+            tuple(end.ending for end in settled),
+            tuple(twins),
         )
+
+    def _finish(self, objective: Objective) -> int:
+        if self.finish is not None:
+            return self.finish
+        return max(FEWEST, min(MOST, EXAMPLES // max(1, objective.n_examples)))
 
     def _draw(self, work: Work) -> Cloud:
         found = self.find(work)
+        own = [number for number, twin in enumerate(found.twins) if twin is None]
+        if work.objective.size <= self.k:
+            return self._everywhere(work, found, own)
         coefficients = work.rng.uniform(*self.extent, size=(self.n, self.k))
-        return assemble(
+        rows = np.vstack([np.eye(self.k)[own], coefficients])
+        return self._assembled(work, DenseBasis(found.directions), rows, found, own)
+
+    def _everywhere(self, work: Work, found: Found, own: list[int]) -> Cloud:
+        """All weights that there are, as far as they matter, and the ends of all descents."""
+        ahead, behind = whole.extents(work, self.radius)
+        ends = found.ends[own].double().cpu().numpy().reshape(-1, work.objective.size)
+        high = np.maximum(ahead, ends.max(axis=0, initial=0.0))
+        low = np.minimum(-behind, ends.min(axis=0, initial=0.0))
+        places = np.vstack([ends, whole.fill(work, self.n, low, high)])
+        basis = whole.axes(work.objective)
+        return self._assembled(work, basis, places, found, own, (whole.said(work.objective),))
+
+    def _assembled(
+        self,
+        work: Work,
+        basis: Basis,
+        rows: FloatArray,
+        found: Found,
+        own: list[int],
+        said: tuple[str, ...] = (),
+    ) -> Cloud:
+        endings = [found.endings[number] for number in own]
+        others = len(rows) - len(own)
+        kinds = ["minimum" if ending == "minimum" else "end" for ending in endings]
+        cloud = assemble(
             work,
             self,
-            DenseBasis(found.ends),
-            np.vstack([np.eye(self.k), coefficients]),
-            kind=["minimum"] * self.k + ["sample"] * self.n,
+            basis,
+            rows,
+            kind=[*kinds, *["sample"] * others],
+            ending=[*endings, *[""] * others],
         )
+        return replace(cloud, assumptions=(*said, *_said(found)))
+
+
+def _said(found: Found) -> Iterator[str]:
+    """What a reader must know of the descents."""
+    k = len(found.twins)
+    for text, count in (
+        ("came back to the trained weights", found.twins.count(-1)),
+        ("ended where one before had", sum(twin is not None and twin >= 0 for twin in found.twins)),
+    ):
+        if count:
+            yield (
+                f"{count} of {k} descents {text}: there is no further minimum of theirs, and the "
+                "samples go along the directions in which they began."
+            )
+    ended = [end for end, twin in zip(found.endings, found.twins, strict=True) if twin is None]
+    for ending, text in ENDINGS.items():
+        if ending in ended:
+            yield f"{ended.count(ending)} of {k} descents ended {text}."
+
+
+# How descents ended that found no minimum.
+ENDINGS = {
+    "still falling": "with the loss still falling: these ends are no minima (a larger finish= goes "
+    "on)",
+    "stuck": "where no step lowers the loss although its gradient is not small, as in a kink: "
+    "these ends may be no minima",
+    "no gradient": "where the loss has no gradient, as on steps and plateaus: these ends are no "
+    "minima that a descent could find",
+    "not finite": "before a loss or gradient that is not finite: these ends are no minima",
+}

@@ -22,7 +22,7 @@ from landscape_widgets.samplers.base import (
     last_of_paths,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
-from landscape_widgets.samplers.descents import descend, learning_rate_for, perturbed_start
+from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
 from landscape_widgets.samplers.room import Room, check_path
 
 STEPS = (2, 6, 15, 40)  # of the descent that are kept
@@ -96,8 +96,9 @@ class Neighbourhood(Sampler):
                     work,
                     start,
                     steps=max(STEPS),
-                    learning_rate=learning_rate_for(float(start.norm()), work.objective.size),
+                    learning_rate=relative_rate(work.objective, float(start.norm())),
                     batch_size=self.batch_size,
+                    relative=True,
                     record=STEPS,
                     into=found,
                 )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
+
+import numpy as np
 
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import whole
 from landscape_widgets.samplers.base import (
     FILTER_NORMALISED,
     RADIUS,
@@ -43,11 +46,15 @@ class Subspace(Sampler):
     Parameters
     ----------
     k : int
-        Directions. In 3 a map can still be truthful; with 30 all samples are equally far apart.
+        Directions; all that there are in a model of as few weights or fewer. In 3 a map can still
+        be truthful; with 30 all samples are equally far apart.
     n : int
         Samples besides θ*.
     radius : float, optional
-        Largest distance from θ*; loss-calibrated by default (see `calibration`).
+        Largest distance from θ*; loss-calibrated by default (see `calibration`): a point then
+        lies as far from θ* as its coefficients are long, in directions of length 1, and has the
+        same loss if layers of a ReLU network are scaled against each other. Distances between
+        weights, and so maps of them, change with such a scaling.
     filter_normalised : bool
         False takes plain Gaussian directions, which move biases and normalisation layers too.
     basis : {"auto", "dense", "seeded"}
@@ -79,11 +86,25 @@ class Subspace(Sampler):
         check_random_basis(self, self.k, objective, self.basis)
 
     def _draw(self, work: Work) -> Cloud:
+        if work.objective.size <= self.k:
+            return self._everywhere(work)
         radius = radius_or_calibrated(work, self.radius)
         basis = random_basis(self.k, work, self.basis, self.filter_normalised)
         coefficients = work.rng.normal(size=(self.n, self.k))
-        # Random directions are not quite at right angles; lengths are set by their Gram matrix.
-        squared = ((coefficients @ basis.gram()) * coefficients).sum(axis=1)
+        # A radius that was given is one of weights, and directions not quite at right angles. One
+        # that was found is one of filters: how they are scaled does not count.
+        gram = np.eye(self.k) if self.radius is None else basis.gram()
+        squared = ((coefficients @ gram) * coefficients).sum(axis=1)
         lengths = radius * work.rng.uniform(size=self.n)
         coefficients *= (lengths / squared**0.5)[:, None]
         return assemble(work, self, basis, coefficients)
+
+    def _everywhere(self, work: Work) -> Cloud:
+        """All directions that there are."""
+        ahead, behind = whole.extents(work, self.radius)
+        places = work.rng.normal(size=(self.n, work.objective.size))
+        places *= (work.rng.uniform(size=self.n) / np.linalg.norm(places, axis=1))[:, None]
+        places *= np.where(places > 0, ahead, behind)
+        basis, said = whole.axes(work.objective), whole.said(work.objective)
+        cloud = assemble(work, self, basis, places)
+        return replace(cloud, assumptions=(said,))

@@ -31,7 +31,6 @@ def test_minima_lie_far_below_their_starts_and_away_from_the_trained_weights(obj
     assert np.median(falls) > 1.5
     lengths = found.ends.norm(dim=1) / found.radius
     assert (lengths > 0.7).all()
-    assert (lengths < 1.3).all()
     # And away from each other.
     assert torch.pdist(found.ends).min() > 0.7 * found.radius
 

@@ -1,0 +1,212 @@
+"""Descending until the loss has stopped falling, and whether what was reached is a minimum."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.samplers.base import Work
+from landscape_widgets.samplers.descents import Run, Units
+
+Ending = Literal["minimum", "still falling", "stuck", "no gradient", "not finite"]
+
+# Of all that the loss fell by since the descent began:
+SETTLED = 1e-6  # over LATELY steps no more than this: it has stopped falling
+LATELY = 10
+FALLS = 1e-4  # a further descent from a point beside the end falls by more: it was no minimum
+GENTLE = 1e-2  # length of the gradient at a minimum, of that where the descent began
+ASIDE = 1e-2  # how far beside the end, in the units of the weights and of the start's distance
+FURTHER = 15  # steps of that descent
+# Pairs that L-BFGS remembers, as long as they take no more than this.
+HISTORY = 10
+HISTORY_BYTES = 256 << 20
+# Of its line search (Armijo's rule).
+ARMIJO = 1e-4
+SHORTER = 0.3
+HALVINGS = 12
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where a descent came to rest, or was left.
+
+    Attributes
+    ----------
+    displacement : Tensor (P,)
+    loss : float
+        On all training data.
+    ending : str
+        "minimum": the gradient is a hundredth of what it was where the descent began, or less, the
+        loss fell by less than a millionth of its whole fall in ten steps, and a further descent
+        from beside the end finds nothing lower. "still falling": the steps ended before. "stuck":
+        no step lowers the loss, though its gradient is not small (a kink, or rounding). "no
+        gradient": it never moved, or ends on a plateau. "not finite": the loss or gradient was not
+        finite.
+    """
+
+    displacement: Tensor
+    loss: float
+    ending: Ending
+
+
+class Memory:
+    """Pairs of steps and changes of the gradient that stand for the inverse Hessian.
+
+    The two-loop recursion of L-BFGS (Nocedal & Wright 2006, "Numerical optimization", section 7.2).
+    """
+
+    def __init__(self, size: int) -> None:
+        most = max(1, min(HISTORY, HISTORY_BYTES // (8 * max(1, size))))
+        self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=most)
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """Take in a pair (P,), unless the loss curves downwards along it."""
+        curved = float(step @ change)
+        if curved > 1e-10 * float(step.norm() * change.norm()):
+            self._pairs.append((step, change, curved))
+
+    def clear(self) -> None:
+        """Begin again with the gradient itself."""
+        self._pairs.clear()
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Downhill from where the gradient is this, (P,)."""
+        found = gradient.clone()
+        shares = []
+        for step, change, curved in reversed(self._pairs):
+            share = float(step @ found) / curved
+            shares.append(share)
+            found.sub_(change, alpha=share)
+        if self._pairs:
+            step, change, curved = self._pairs[-1]
+            found.mul_(curved / float(change @ change))
+        for (step, change, curved), share in zip(self._pairs, reversed(shares), strict=True):
+            found.add_(step, alpha=share - float(change @ found) / curved)
+        return found.neg_()
+
+
+class _Descent:
+    """L-BFGS on all training data, in the units of the weights.
+
+    Losses and gradients are divided by the steepness where the run began: squares of very large or
+    small ones would leave single precision.
+    """
+
+    def __init__(self, work: Work, at: Tensor, run: Run, units: Units, first_step: float) -> None:
+        self.work, self.units, self.first_step = work, units, first_step
+        self.steepness = run.steepness
+        self.at = at
+        self.memory = Memory(len(at))
+        self.loss, self.gradient = self._measure(at)
+
+    def _measure(self, at: Tensor) -> tuple[float, Tensor]:
+        """Loss, and gradient in the units, at θ* + at."""
+        loss, gradient = self.work.objective.loss_and_gradient(self.work.objective.anchor + at)
+        return loss / self.steepness, gradient / self.steepness * self.units.sizes
+
+    @property
+    def finite(self) -> bool:
+        """Whether it may go on from here."""
+        return math.isfinite(self.loss) and bool(self.gradient.isfinite().all())
+
+    def step(self) -> bool:
+        """Go one step down; False where no step lowers the loss."""
+        if self._search(self.memory.direction(self.gradient)):
+            return True
+        if not len(self.memory):
+            return False
+        self.memory.clear()
+        return self._search(-self.gradient)
+
+    def _search(self, direction: Tensor) -> bool:
+        slope = float(self.gradient @ direction)
+        if not slope < 0:
+            return False
+        length = 1.0
+        if not len(self.memory):  # the gradient tells where to, but not how far
+            length = self.first_step * math.sqrt(len(direction)) / float(direction.norm())
+        for _ in range(HALVINGS):
+            self.work.check_cancelled()
+            there = self.at + direction * length * self.units.sizes
+            loss, gradient = self._measure(there)
+            lower = loss < self.loss and loss <= self.loss + ARMIJO * length * slope
+            if lower and bool(gradient.isfinite().all()):
+                self.memory.add(direction * length, gradient - self.gradient)
+                self.at, self.loss, self.gradient = there, loss, gradient
+                return True
+            length *= SHORTER
+        return False
+
+
+def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: int) -> Settled:
+    """Go on from where a run ended until the loss has stopped falling; is it a minimum?
+
+    Parameters
+    ----------
+    run : Run
+        In `Units`.
+    fell_from : float
+        The loss where it began, on all training data.
+    distance : float
+        How far from θ* that was, in the units.
+    steps : int
+        Of L-BFGS, at most.
+
+    Raises
+    ------
+    Cancelled
+    """
+    if run.units is None or run.diverged or not run.moved:
+        loss = work.objective.loss(work.objective.anchor + run.displacement)
+        return Settled(run.displacement, loss, "not finite" if run.diverged else "no gradient")
+    descent = _Descent(work, run.displacement, run, run.units, 0.1 * distance)
+
+    def ended(ending: Ending) -> Settled:
+        return Settled(descent.at, descent.loss * run.steepness, ending)
+
+    if not descent.finite:
+        return ended("not finite")
+    lately = deque([descent.loss], maxlen=LATELY + 1)
+    taken = 0
+    while taken < steps:
+        fall = max(fell_from / run.steepness - descent.loss, 0.0)
+        rests = len(lately) > LATELY and lately[0] - lately[-1] <= SETTLED * fall
+        if not rests and descent.step():
+            lately.append(descent.loss)
+            taken += 1
+            continue
+        aside = _aside(work, descent, distance)
+        beside = _Descent(work, aside, run, run.units, ASIDE * distance)
+        if beside.finite:
+            if descent.loss != 0 and not (beside.gradient.any() or descent.gradient.any()):
+                return ended("no gradient")
+            taken += _further(beside)
+            if beside.loss < descent.loss - FALLS * fall:
+                descent, lately = beside, deque([beside.loss], maxlen=LATELY + 1)
+                continue
+        gentle = float(descent.gradient.norm()) <= GENTLE * math.sqrt(len(descent.at))
+        return ended("minimum" if gentle else "stuck")
+    return ended("still falling")
+
+
+def _aside(work: Work, descent: _Descent, distance: float) -> Tensor:
+    """A point a little beside the end, in all directions alike."""
+    at = descent.at
+    noise = torch.randn(len(at), generator=work.generator, dtype=torch.float32)
+    return at + noise.to(at) * descent.units.sizes * (ASIDE * distance)
+
+
+def _further(descent: _Descent) -> int:
+    """Take some steps, and tell how many."""
+    for taken in range(FURTHER):
+        if not descent.step():
+            return taken
+    return FURTHER
