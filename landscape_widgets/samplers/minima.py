@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from landscape_widgets.samplers.settle import Ending, Settled, settle
 
 EXAMPLES = 256_000  # that one descent's finish may see: 100 times 2,560 of them
 FEWEST, MOST = 20, 200  # of its steps, whatever the number of examples
-SAME = 0.02  # ends are one where they are nearer, in units of the weights and of the distance
+SAME = 0.05  # ends are one where they are nearer, in units of the weights and of the distance
 
 
 @dataclass(frozen=True)
@@ -194,14 +193,14 @@ class Minima(Sampler):
                 distance=distance,
                 steps=self._finish(objective),
             )
-            others = [*(one.displacement for one in settled), torch.zeros_like(start)]
-            apart = [
-                math.inf if run.units is None else run.units.length(end.displacement - other)
-                for other in others
+            found_before = [torch.zeros_like(start), *(one.displacement for one in settled)]
+            same = [
+                which - 1
+                for which, other in enumerate(found_before)
+                if run.units is not None
+                and run.units.length(end.displacement - other) < SAME * distance
             ]
-            nearest = int(np.argmin(apart))
-            same = apart[nearest] < SAME * distance
-            twins.append((nearest if nearest < number else -1) if same else None)
+            twins.append(same[0] if same else None)
             starts.append(start)
             settled.append(end)
         work.report("minima", k, k)

@@ -73,10 +73,7 @@ def test_every_sampler_by_name_serves_a_model_of_one_or_two_weights(name, size):
     if name == "langevin":
         pytest.skip("its chains, and their warnings, are tested in test_chains_and_grids")
     model = Scalar(1.0, True) if size == 1 else line()
-    if name == "rays":
-        sampler = samplers.Rays(rays=size, points=10)
-    else:
-        sampler = samplers.resolve(name)
+    sampler = samplers.Rays(rays=size, points=10) if name == "rays" else samplers.resolve(name)
     cloud = sampler.draw(Landscape(model, (X, Y)).objective, seed=0)
     assert len(cloud) > 10
     assert np.isfinite(cloud.coefficients).all()
@@ -108,5 +105,5 @@ def test_a_loss_that_only_falls_has_a_landscape_and_a_constant_one_has_none():
     assert np.ptp(falling.losses) > 0
     assert "minimum" not in set(falling.cloud.table["kind"])
     constant = Landscape(Scalar(0.5, False), data, loss=lambda z, t: z.sum() * 0 + 1)
-    with pytest.raises(ValueError, match="nowhere higher or lower.*depends on the model"):
+    with pytest.raises(ValueError, match=r"nowhere higher or lower.*depends on the model"):
         constant.sample()
