@@ -400,7 +400,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         """Take over the landscape that is there now, if it can be sampled and mapped as asked."""
         land = self.landscape
         self._check_sampler(self._sampler)
-        self._check_map(self._reducer, self._space)
+        self._check_map(self._space)
         self._landscape, self._preparation = land, None
         self._publish_info()
         self._publish_choices()
