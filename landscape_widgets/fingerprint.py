@@ -55,7 +55,7 @@ def _digest(batches: list[Any]) -> str:
 def _add(digest: Any, leaf: Tensor) -> None:
     """Add a tensor's type, shape and numbers."""
     digest.update(f"{leaf.dtype}{tuple(leaf.shape)}{leaf.layout}".encode())
-    plain = leaf.detach().cpu().as_subclass(Tensor)
+    plain = leaf.detach().cpu()
     if plain.is_nested:
         for part in plain.unbind():
             _add(digest, part)
@@ -66,7 +66,7 @@ def _add(digest: Any, leaf: Tensor) -> None:
     elif plain.layout != torch.strided:
         _add(digest, plain.to_dense())
     else:
-        plain = plain.resolve_conj().resolve_neg().contiguous()
+        plain = plain.as_subclass(Tensor).resolve_conj().resolve_neg().contiguous()
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
 
 

@@ -120,22 +120,24 @@ def _axes_of(inplace: InPlace, raw: Any, form: Form, device: torch.device) -> tu
     found = tensors(inputs)
     if not found or not _may_be_sequence(found[0]):
         return (0, 0)
-    second = [replace(form, axes=axes) for axes in ((1, 0), (1, 1))]
-    shared = [other for other in second if count_examples(raw, other)[1]]
-    length, cuttable = count_examples(raw, form)
-    if not cuttable:
-        own = length == found[0].shape[0] and not tensors(targets)
-        return shared[0].axes if shared and not own else (0, 0)
-    if length < FEW or not shared or found[0].shape[1] < FEW:
+    others = [replace(form, axes=axes) for axes in ((1, 0), (1, 1))]
+    fitting = [other.axes for other in others if count_examples(raw, other)[1]]
+    cuttable = count_examples(raw, form)[1]
+    if not cuttable and fitting and tensors(targets):
+        return fitting[0]  # as many targets as the second axis is long
+    # Targets may be of any form where inputs are one tensor.
+    tried = inputs if isinstance(inputs, Tensor) else raw
+    if not count_examples(tried, form)[1] or min(found[0].shape[:2]) < FEW:
         return (0, 0)
-    few = take(Batch.of(raw, form), slice(0, FEW)).to(device)
+    few = take(Batch.of(tried, form), slice(0, FEW)).to(device)
     outputs = _outputs(inplace, few.inputs)
-    if outputs is None or _is_part(inplace, few, outputs, 0):
+    if outputs is None or _axis_of_part(inplace, few, outputs, 0) is not None:
         return (0, 0)
-    for other in shared:
+    for other in others:
         turned = Batch.of(few.raw, other)
-        if turned.cuttable and _is_part(inplace, turned, outputs, 1):
-            return other.axes
+        along = _axis_of_part(inplace, turned, outputs, 1) if turned.cuttable else None
+        if along is not None:
+            return (1, along) if (1, along) in fitting else (fitting or [(1, 0)])[0]
     return (0, 0)
 
 
@@ -144,23 +146,25 @@ def _may_be_sequence(x: Tensor) -> bool:
     return x.ndim == 3 or (x.ndim == 2 and not x.is_floating_point())
 
 
-def _is_part(inplace: InPlace, batch: Batch, outputs: Tensor, axis: int) -> bool:
-    """Whether the later half of the examples gives the same outputs as among all of them."""
+def _axis_of_part(inplace: InPlace, batch: Batch, outputs: Tensor, axis: int) -> int | None:
+    """Along which axis the later half of the examples gives that part of all outputs; or None."""
     half = batch.size // 2
     later = _outputs(inplace, take(batch, slice(half, batch.size)).inputs)
     if later is None or later.ndim != outputs.ndim:
-        return False
-    if axis == 1 and outputs.shape[0] == FEW * batch.size:  # steps and examples in one axis
+        return None
+    flat = axis == 1 and outputs.shape[0] == FEW * batch.size  # steps and examples in one axis
+    if flat:
         outputs = outputs.reshape(FEW, batch.size, -1)
         later = later.reshape(FEW, batch.size - half, -1)
     for along in dict.fromkeys((axis, 0)):
         if outputs.ndim <= along or outputs.shape[along] != batch.size:
             continue
         expected = outputs.narrow(along, half, batch.size - half)
-        if later.shape == expected.shape:
-            scale = float(outputs.abs().max())
-            return bool(torch.allclose(later, expected, rtol=ALIKE, atol=ALIKE * scale))
-    return False
+        scale = float(outputs.abs().max())
+        alike = later.shape == expected.shape
+        if alike and torch.allclose(later, expected, rtol=ALIKE, atol=ALIKE * scale):
+            return 0 if flat else along
+    return None
 
 
 def _few(raw: Any, form: Form) -> Batch:

@@ -675,9 +675,13 @@ class Objective:
         return reestimate(model, self._statistics_tiles(), self._forward)
 
     def _statistics_tiles(self, split: Split | None = None) -> Iterator[Batch]:
-        """What batch statistics are estimated on: a split, or all training examples."""
+        """What batch statistics are estimated on: a split, or all training examples.
+
+        In the user's own batches, if there are any.
+        """
         examples = self.train if split is None else split.examples
-        return (tile.to(self.device) for tile in examples.tiles(self._tile))
+        size = self._tile if examples.given_whole else None
+        return (tile.to(self.device) for tile in examples.tiles(size))
 
     def _forward(self, model: nn.Module, tile: Batch) -> None:
         """Let a tile go through the model as the loss lets it."""
