@@ -16,10 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_widgets.batchnorm import Statistics, reestimate
 from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.double import as_double
 from landscape_widgets.evaluation.inplace import TILE, InPlace
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import zeros_like
-from landscape_widgets.evaluation.precision import widened
+from landscape_widgets.evaluation.precision import holds_double, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.hessian import (
     GRAPH_BYTES,
@@ -74,6 +75,8 @@ class Derivatives:
         self.inplace, self.loss, self.split = inplace, loss, split
         self.stochastic, self.around = stochastic, around
         self.forward, self._tiles_of = forward, tiles_of
+        self._dtype = inplace.tensors[0].dtype
+        self._twin: Derivatives | None = None
 
     @property
     def _device(self) -> torch.device:
@@ -97,7 +100,7 @@ class Derivatives:
         places = self.inplace.layout.unflatten(gradient).values()
         with self._differentiable(twice=False), self._trainable() as tensors:
             model = self.inplace.load(theta)
-            for tile in split.tiles(size):
+            for tile in self._tiles(split, size):
                 share = self._share(model, tile, count)
                 total += float(share.detach())
                 if not share.requires_grad:
@@ -183,6 +186,30 @@ class Derivatives:
         held = self._second_order
         return self._by_graph(theta, self.split, keep and held.total(self.split.size) <= space)
 
+    def in_double(
+        self, theta: Tensor, twin: Callable[[Split], tuple[InPlace, Loss] | None]
+    ) -> HessianProduct | None:
+        """Products with the Hessian at θ in float64, where `twin` gives a copy in it."""
+        if self._dtype == torch.float64 or not holds_double(self._device):
+            return None
+        network = self._network
+        if network is not None and 2 * network.each * self.split.size <= room(self._device):
+            return ChainProduct(network.double(), theta.double())
+        if self._twin is None:
+            with self.around():
+                found = twin(self.split)
+            if found is None:
+                return None
+            self._twin = Derivatives(
+                *found, self.split, stochastic=self.stochastic, around=self.around,
+                forward=self.forward, tiles_of=self._tiles_of,
+            )  # fmt: skip
+        return self._twin.hessian(theta.double(), keep=True)
+
+    def _tiles(self, split: Split, size: int | None) -> Iterator[Batch]:
+        for tile in split.tiles(size):
+            yield tile if self._dtype != torch.float64 else as_double(tile)
+
     def _gradient_tile(self, split: Split) -> int | None:
         """Examples that a gradient is taken on at a time."""
         if not split.separable:
@@ -196,17 +223,17 @@ class Derivatives:
         def graphs(part: Split) -> list[object]:
             with self._trainable():
                 model = self.inplace.load(self.inplace.anchor)
-                return [self._share(model, tile, 1.0) for tile in part.tiles(None)]
+                return [self._share(model, tile, 1.0) for tile in self._tiles(part, None)]
 
         return self._weighed(graphs)
 
     @cached_property
     def _second_order(self) -> GraphBytes:
         """What the graph of the gradient holds."""
-        leaves = [part.requires_grad_() for part in self._views(self.inplace.anchor.clone())]
+        leaves = [part.requires_grad_() for part in self._views(self._anchor())]
 
         def graphs(part: Split) -> list[object]:
-            self._settle(self.inplace.anchor)
+            self._settle(self._anchor())
             shares = self._shares(leaves, part, None)
             return [differentiated(share, leaves) for share in shares if share.requires_grad]
 
@@ -269,6 +296,9 @@ class Derivatives:
 
         return GraphProduct(leaves, shares, around, keep)
 
+    def _anchor(self) -> Tensor:
+        return self.inplace.anchor.to(self._dtype, copy=True)
+
     def _views(self, theta: Tensor) -> list[Tensor]:
         return list(self.inplace.layout.unflatten(theta).values())
 
@@ -277,7 +307,7 @@ class Derivatives:
         names = (f"inner.{name}" for name in self.inplace.layout.names)
         weights = dict(zip(names, leaves, strict=True))
         count, share = self._count(split), _Method(self.inplace.model, self._share)
-        for tile in split.tiles(size):
+        for tile in self._tiles(split, size):
             yield functional_call(share, weights, (tile, count))
 
     def _scaled(self, part: Split) -> float:

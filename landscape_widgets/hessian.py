@@ -187,6 +187,8 @@ def hessian_eigenpairs(
     seed : int or torch.Generator
         Of the start.
 
+    Residuals are measured in float64 where the model can be run in it, whatever its own precision.
+
     Raises
     ------
     ValueError
@@ -207,5 +209,5 @@ def hessian_eigenpairs(
     return extreme_eigenpairs(
         product, objective.anchor, top=top, bottom=bottom, generator=generator,
         start=product.gradient(), tolerance=tolerance, iterations=iterations,
-        on_iteration=on_iteration,
+        exact=objective.exact_hessian(theta), on_iteration=on_iteration,
     )  # fmt: skip

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.evaluation.precision import accumulated
 
+ROUNDING = 16  # units in the last place of ‖A v‖ by which a product of a network is off
+FAR = 10.0  # residuals from what was found, within which nothing new is looked for
+ASKED = 5  # products after which residuals that were too large are measured again
 ACCURACY = 1e-6  # of values, relative: products in float32 are known to a few times 1e-7
 
 
@@ -25,12 +30,64 @@ class Eigenpairs:
     vectors : Tensor (k, P)
         Of length 1, at right angles.
     residuals : array (k,)
-        ‖A v − λ v‖: how far off each value is at most.
+        ‖A v − λ v‖, with one more product for each pair: an eigenvalue of A is no further from λ
+        than this (Parlett 1998, *The Symmetric Eigenvalue Problem*, theorem 4.5.1).
+    rounding : float
+        What the arithmetic of these products may add to a residual, or take from it.
     """
 
     values: FloatArray
     vectors: Tensor
     residuals: FloatArray
+    rounding: float = 0.0
+
+    @property
+    def errors(self) -> FloatArray:
+        """How far off each value is at most, (k,)."""
+        return self.residuals + self.rounding
+
+    def ends(self, top: int) -> tuple[float, float]:
+        """The largest of the smallest and the smallest of the `top` largest values."""
+        low = self.values[top] if top < len(self.values) else -np.inf
+        return float(low), float(self.values[top - 1]) if top else np.inf
+
+    @property
+    def words(self) -> str:
+        """The values and their errors, and which of them the arithmetic cannot tell from 0."""
+        pairs = zip(self.values, self.errors, strict=True)
+        said = ", ".join(f"{value:.4g} ± {error:.1g}" for value, error in pairs)
+        lost = int((np.abs(self.values) <= self.rounding).sum())
+        if lost:
+            said += (
+                f"; {lost} of them {'is' if lost == 1 else 'are'} not told from 0 in this "
+                "precision. Work in double precision: model.double()."
+            )
+        return said
+
+
+def measured(product: Callable[[Tensor], Tensor], vectors: Tensor) -> Eigenpairs:
+    """Rayleigh quotients of vectors (k, P) of length 1, with residuals, in the product's precision.
+
+    Of all numbers, the quotient vᵀA v makes ‖A v − λ v‖ least.
+    """
+    values, residuals, largest, epsilon = [], [], 0.0, 0.0
+    for vector in vectors:
+        image = product(vector)
+        epsilon = torch.finfo(image.dtype).eps
+        v, image = accumulated(vector), accumulated(image)
+        length = v.norm()
+        v, image = v / length, image / length
+        value = torch.dot(v, image)
+        values.append(float(value))
+        residuals.append(float((image - value * v).norm()))
+        largest = max(largest, float(image.norm()))
+    order = np.argsort(values, kind="stable")[::-1].copy()
+    return Eigenpairs(
+        np.array(values)[order],
+        vectors[torch.as_tensor(order, device=vectors.device)],
+        np.array(residuals)[order],
+        ROUNDING * epsilon * largest,
+    )
 
 
 def extreme_eigenpairs(
@@ -43,6 +100,7 @@ def extreme_eigenpairs(
     start: Tensor | None = None,
     tolerance: float = 1e-4,
     iterations: int = 100,
+    exact: Callable[[Tensor], Tensor] | None = None,
     on_iteration: Callable[[int, int], None] | None = None,
 ) -> Eigenpairs:
     """The largest and the smallest eigenvalues of a symmetric matrix A, by Lanczos.
@@ -66,9 +124,12 @@ def extreme_eigenpairs(
     tolerance
         Stop when all residuals are below this share of the largest |λ|, and all values known to
         `ACCURACY`: a value errs by its residual squared over its distance to the next one (Parlett
-        1998, *The Symmetric Eigenvalue Problem*, section 11.7).
+        1998, section 11.7). The recurrence says when that seems to be so; it is so when ‖A v − λ v‖
+        says it too.
     iterations
         At most so many products; as many vectors are kept.
+    exact : callable, optional
+        The same products in a higher precision than that of `like`, to measure residuals by.
     on_iteration
         Told after each product how many of how many are done; what it raises ends the work.
 
@@ -91,51 +152,125 @@ def extreme_eigenpairs(
             f"{top} top and {bottom} bottom eigenvectors were asked for; between 1 and {size}, the "
             "number of parameters, are expected."
         )
+    search = partial(
+        _lanczos, product, like, generator=generator, tolerance=tolerance, exact=exact,
+        iterations=iterations, on_iteration=on_iteration,
+    )  # fmt: skip
+    found = search(top=top, bottom=bottom, start=start)
+    while wanted < size:
+        # A start has one vector of each eigenspace: what is at right angles to all that was found
+        # may hold the same values again.
+        ends = (min(top, 1), min(bottom, 1, size - wanted - min(top, 1)))
+        further = search(top=ends[0], bottom=ends[1], beside=found.vectors, within=found.ends(top))
+        merged = _merged(found, further, top, bottom)
+        if merged is None:
+            break
+        found = merged
+    return found
+
+
+def _merged(found: Eigenpairs, further: Eigenpairs, top: int, bottom: int) -> Eigenpairs | None:
+    """The extreme ones of all pairs; None where those are the ones that were found already."""
+    low, high = found.ends(top)
+    margin = found.errors.max() + further.errors
+    if not ((further.values > high + margin) | (further.values < low - margin)).any():
+        return None
+    values = np.concatenate([found.values, further.values])
+    order = np.argsort(values, kind="stable")[::-1]
+    chosen = np.concatenate([order[:top], order[len(order) - bottom :]])
+    vectors = torch.cat([found.vectors, further.vectors])
+    return Eigenpairs(
+        values[chosen],
+        vectors[torch.as_tensor(chosen, device=vectors.device)],
+        np.concatenate([found.residuals, further.residuals])[chosen],
+        max(found.rounding, further.rounding),
+    )
+
+
+def _lanczos(
+    product: Callable[[Tensor], Tensor],
+    like: Tensor,
+    *,
+    top: int,
+    bottom: int,
+    generator: torch.Generator,
+    tolerance: float,
+    iterations: int,
+    exact: Callable[[Tensor], Tensor] | None,
+    on_iteration: Callable[[int, int], None] | None,
+    start: Tensor | None = None,
+    beside: Tensor | None = None,
+    within: tuple[float, float] | None = None,
+) -> Eigenpairs:
+    """The extreme eigenpairs that one start leads to, at right angles to the rows of `beside`.
+
+    With `within`, it is enough to see that all values lie between these two.
+    """
+    beside = like.new_zeros(0, len(like)) if beside is None else beside
+    size, wanted, first = len(like) - len(beside), top + bottom, len(beside)
     most = min(size, max(iterations, wanted + 1))
-    basis = torch.empty(most, size, dtype=like.dtype, device=like.device)
+    basis = torch.empty(first + most, len(like), dtype=like.dtype, device=like.device)
+    basis[:first] = beside
+    kind = torch.finfo(like.dtype)
     diagonal: list[float] = []
-    beside: list[float] = []
-    vector = _fresh(basis[:0], generator, like)
+    offsets: list[float] = []
+    asked = 0  # the step from which on the matrix itself is asked whether all is known
+    vector = _fresh(beside, generator, like)
     if start is not None and 0.0 < float(start.norm()) < float("inf"):
-        vector = torch.nn.functional.normalize(vector + start / start.norm(), dim=0)
+        near = start / start.norm()
+        both = vector + near
+        vector = both / both.norm() if float(both.norm()) > 0.1 else near
     for step in range(most):
-        basis[step] = vector
+        basis[first + step] = vector
         image = product(vector)
-        along = float(torch.dot(image.double(), vector.double()))
+        along = float(torch.dot(accumulated(image), accumulated(vector)))
         if not math.isfinite(along):
             raise ValueError(
                 "A Hessian-vector product is not finite at these weights. Work in double precision "
                 "(model.double()), or look for an operation without a second derivative."
             )
         diagonal.append(along)
-        known = basis[: step + 1]
+        known = basis[: first + step + 1]
         # By the recurrence first, which takes most, so that one pass over all takes the rest.
         image = image - along * vector
-        if step and beside[-1]:
-            image -= beside[-1] * known[-2]
+        if step and offsets[-1]:
+            image -= offsets[-1] * known[-2]
         image -= (known @ image) @ known
-        length = float(image.double().norm())
+        length = float(accumulated(image).norm())
         if on_iteration is not None:
             on_iteration(step + 1, most)
-        scale = max(map(abs, diagonal), default=0.0) + max(beside, default=0.0)
-        exhausted = length <= torch.finfo(like.dtype).eps * max(scale, 1e-300) * 10
-        enough = step + 1 >= wanted
-        if enough:
-            values, shares = _tridiagonal(diagonal, beside)
+        scale = max(map(abs, diagonal), default=0.0) + max(offsets, default=0.0)
+        exhausted = length <= kind.eps * scale * 10 + kind.tiny / kind.eps
+        if step + 1 >= wanted:
+            values, shares = _tridiagonal(diagonal, offsets)
             chosen = _ends(len(values), top, bottom)
             residuals = np.abs(shares[-1, chosen]) * length
-            known_well = _converged(values, chosen, residuals, tolerance)
-            if step + 1 == most or (not exhausted and known_well):
-                break
+            enough = _converged(values, chosen, residuals, tolerance)
+            if within is not None and step >= ASKED:
+                room = FAR * residuals
+                enough |= bool(
+                    (values[chosen] + room < within[1]).all()
+                    and (values[chosen] - room > within[0]).all()
+                )
+            last = step + 1 == most
+            if last or (enough and not exhausted and step >= asked):
+                vectors = torch.as_tensor(shares[:, chosen].T.copy(), dtype=like.dtype)
+                vectors = vectors.to(like.device) @ known[first:]
+                vectors = _signed(vectors / vectors.norm(dim=1, keepdim=True))
+                if within is not None and not _converged(values, chosen, residuals, tolerance):
+                    return Eigenpairs(values[chosen], vectors, residuals)
+                found = measured(exact or product, vectors)
+                floor = ROUNDING * kind.eps + tolerance
+                if last or found.residuals.max() <= floor * max(abs(values[0]), abs(values[-1])):
+                    break
+                asked = step + ASKED
         if exhausted:  # the start had no part in the rest of the space: begin anew there
-            beside.append(0.0)
+            offsets.append(0.0)
             vector = _fresh(known, generator, like)
         else:
-            beside.append(length)
+            offsets.append(length)
             vector = image / length
-    vectors = torch.as_tensor(shares[:, chosen].T.copy(), dtype=like.dtype).to(like.device) @ known
-    vectors = vectors / vectors.norm(dim=1, keepdim=True)
-    return Eigenpairs(values[chosen], _signed(vectors), residuals)
+    return found
 
 
 def _fresh(known: Tensor, generator: torch.Generator, like: Tensor) -> Tensor:

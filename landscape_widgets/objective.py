@@ -411,6 +411,10 @@ class Objective:
                 found.append(float(accumulator.finish()[0][0]))
         return found[0], found[1]
 
+    def exact_hessian(self, theta: Tensor) -> HessianProduct | None:
+        """The same products in float64; None where the model cannot be run in it, or is already."""
+        return self._derivatives.in_double(self._take(theta), self.engine.double.twin)
+
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
         with self._lock, torch.no_grad(), self._fixed_noise():

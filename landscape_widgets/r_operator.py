@@ -14,7 +14,7 @@ Double backward takes the same ones, and as long again to find its way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,12 @@ class Network:
             self.layers, self.functions, self.squeezed, self.loss,
             self.inputs[:count], self.targets[:count],
         )  # fmt: skip
+
+    def double(self) -> Network:
+        """The same in float64."""
+        floating = self.targets.is_floating_point()
+        targets = self.targets.double() if floating else self.targets
+        return replace(self, inputs=self.inputs.double(), targets=targets)
 
     @property
     def count(self) -> float:

@@ -67,8 +67,7 @@ class Double:
         near = rows.any(axis=1)
         if not near.any():
             return
-        if self._inplace is None and not self._begin(split):
-            self.allowed = False
+        if self.twin(split) is None:
             return
         assert self._inplace is not None
         tiles = [as_double(tile) for tile in split.tiles(self._inplace.tile)]
@@ -78,6 +77,12 @@ class Double:
         origin = self._anchor_losses[id(split)]
         for number in np.flatnonzero(near):
             losses[number] = at_anchor + (self._loss(call, rows[number], tiles) - origin)
+
+    def twin(self, split: Split) -> tuple[InPlace, Loss] | None:
+        """Working copy and loss in float64; None where they do not run in it, or do already."""
+        if self.allowed and self._inplace is None:
+            self.allowed = self._begin(split)
+        return (self._inplace, self._twin) if self.allowed and self._inplace is not None else None
 
     def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
         assert self._inplace is not None

@@ -40,3 +40,13 @@ def widened(outputs: Any) -> Any:
     """Outputs that came in half precision, in float32, for the loss to be taken of."""
     half = isinstance(outputs, Tensor) and outputs.dtype in (torch.bfloat16, torch.float16)
     return outputs.float() if half else outputs
+
+
+def holds_double(device: torch.device) -> bool:
+    """Whether a device has tensors in float64: Apple's have none."""
+    return device.type != "mps"
+
+
+def accumulated(values: Tensor) -> Tensor:
+    """The same numbers in float64; on the CPU, where the device has none."""
+    return (values if holds_double(values.device) else values.cpu()).double()
