@@ -15,6 +15,7 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.precision import accumulated
 
 ROUNDING = 16  # units in the last place of ‖A v‖ by which a product of a network is off
+LOST = 0.1  # of a vector's length, below which it is made orthogonal once more
 FAR = 10.0  # residuals from what was found, within which nothing new is looked for
 ASKED = 5  # products after which residuals that were too large are measured again
 ACCURACY = 1e-6  # of values, relative: products in float32 are known to a few times 1e-7
@@ -161,7 +162,10 @@ def extreme_eigenpairs(
         # A start has one vector of each eigenspace: what is at right angles to all that was found
         # may hold the same values again.
         ends = (min(top, 1), min(bottom, 1, size - wanted - min(top, 1)))
-        further = search(top=ends[0], bottom=ends[1], beside=found.vectors, within=found.ends(top))
+        further = search(
+            top=ends[0], bottom=ends[1], beside=found.vectors, within=found.ends(top),
+            largest=float(np.abs(found.values).max()),
+        )  # fmt: skip
         merged = _merged(found, further, top, bottom)
         if merged is None:
             break
@@ -201,8 +205,11 @@ def _lanczos(
     start: Tensor | None = None,
     beside: Tensor | None = None,
     within: tuple[float, float] | None = None,
+    largest: float = 0.0,
 ) -> Eigenpairs:
     """The extreme eigenpairs that one start leads to, at right angles to the rows of `beside`.
+
+    The largest |λ| that is known by now says what is rounding.
 
     With `within`, it is enough to see that all values lie between these two.
     """
@@ -235,11 +242,15 @@ def _lanczos(
         image = image - along * vector
         if step and offsets[-1]:
             image -= offsets[-1] * known[-2]
+        size_before = float(image.norm())
         image -= (known @ image) @ known
         length = float(accumulated(image).norm())
+        if length < LOST * size_before:  # what is left is rounding of what was taken away
+            image -= (known @ image) @ known
+            length = float(accumulated(image).norm())
         if on_iteration is not None:
             on_iteration(step + 1, most)
-        scale = max(map(abs, diagonal), default=0.0) + max(offsets, default=0.0)
+        scale = max(largest, *map(abs, diagonal)) + max(offsets, default=0.0)
         exhausted = length <= kind.eps * scale * 10 + kind.tiny / kind.eps
         if step + 1 >= wanted:
             values, shares = _tridiagonal(diagonal, offsets)
@@ -275,10 +286,10 @@ def _lanczos(
 
 def _fresh(known: Tensor, generator: torch.Generator, like: Tensor) -> Tensor:
     vector = torch.randn(len(like), generator=generator, dtype=like.dtype).to(like.device)
-    for _ in range(2):
+    for _ in range(3):
         vector = vector - known.T @ (known @ vector)
-    unit: Tensor = vector / vector.norm()
-    return unit
+        vector = vector / vector.norm()
+    return vector
 
 
 def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[FloatArray, FloatArray]:
