@@ -14,6 +14,9 @@ from landscape_widgets.parameters import ParameterLayout
 MOST_SHARED = 32
 
 
+SEVERAL = 4  # points that make a curve
+
+
 @dataclass(frozen=True)
 class Call:
     """Rows of coefficients on one basis, as a strategy looks at them before it begins.
@@ -25,6 +28,8 @@ class Call:
         The directions that some row moves along.
     n : int
         How many rows share them.
+    curves : bool
+        The rows lie along a few lines, or on a plane: they are points of curves that are drawn.
     spread : dict
         The largest difference from the loss at θ* that was found so far, by split.
     """
@@ -32,12 +37,14 @@ class Call:
     basis: Basis
     used: tuple[int, ...]
     n: int
+    curves: bool = True
     spread: dict[Any, float] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
         used = np.flatnonzero(coefficients.any(axis=0))
-        return cls(basis, tuple(used.tolist()), len(coefficients))
+        curves = len(used) <= 2 or _along_few_lines(coefficients[:, used])
+        return cls(basis, tuple(used.tolist()), len(coefficients), curves)
 
     @property
     def columns(self) -> tuple[int, ...] | None:
@@ -55,3 +62,13 @@ class Call:
                 if name not in found and bool(self.basis.columns(place, some).any())
             }
         return frozenset(found)
+
+
+def _along_few_lines(rows: FloatArray) -> bool:
+    """Whether a line through 0 holds several of the rows (n, k), as far as they are finite."""
+    lengths = np.linalg.norm(rows, axis=1)
+    moved = np.isfinite(lengths) & (lengths > 0)
+    # Of the unit vectors ±u of one line the absolute product with any vector is the same.
+    random = np.random.default_rng(0).normal(size=rows.shape[1])
+    products = np.abs(rows[moved] @ random) / lengths[moved]
+    return SEVERAL * len(np.unique(products.round(9))) <= int(moved.sum())

@@ -24,7 +24,8 @@ from landscape_widgets.inner_gradients import call_alike, recorded_of
 from landscape_widgets.losses import Loss
 from landscape_widgets.state import State
 
-NEAR = 1e-4  # relative difference of losses from that at θ*
+NEAR = 1e-4  # relative difference of losses from that at θ*, for points of a curve
+NEAR_IN_CLOUD = 1e-5  # and for others, whose colours show no hundredth
 AGREEMENT = 1e-3  # relative difference of the two precisions at θ* above which neither is trusted
 
 
@@ -62,10 +63,11 @@ class Double:
         largest = max(call.spread.get(split, 0.0), float(np.max(differences, initial=0.0)))
         call.spread[split] = largest
         # Not a number counts as far away.
-        if not self.allowed or not largest <= NEAR * abs(at_anchor):
+        near = NEAR if call.curves else NEAR_IN_CLOUD
+        if not self.allowed or not largest <= near * abs(at_anchor):
             return
-        near = rows.any(axis=1)
-        if not near.any():
+        moved = rows.any(axis=1)
+        if not moved.any():
             return
         if self.twin(split) is None:
             return
@@ -75,7 +77,7 @@ class Double:
             still = np.zeros_like(rows[0])
             self._anchor_losses[id(split)] = self._loss(call, still, tiles)
         origin = self._anchor_losses[id(split)]
-        for number in np.flatnonzero(near):
+        for number in np.flatnonzero(moved):
             losses[number] = at_anchor + (self._loss(call, rows[number], tiles) - origin)
 
     def twin(self, split: Split) -> tuple[InPlace, Loss] | None:

@@ -23,6 +23,7 @@ from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.state import State
 
+AT_ONCE = 1 << 22  # numbers in a parameter vector that is put together in one piece: 16 MiB
 TILE = 256  # examples that go through the model at a time, where nothing better is known
 
 Prepare = Callable[[nn.Module], Sequence[tuple[Tensor, Tensor]]]
@@ -63,9 +64,16 @@ class InPlace(Strategy):
         self.prepare, self.state, self.noise = prepare, state, noise
         self.tile = TILE
         named = dict(model.named_parameters())
-        self.tensors = [named[name] for name in layout.names]
+        self.tensors: list[Tensor] = [named[name] for name in layout.names]
         self._buffers = dict(model.named_buffers())
         self._moved: Mapping[str, Tensor] = {}
+        alike = all(tensor.dtype == anchor.dtype for tensor in self.tensors)
+        self._at_once = alike and layout.size <= AT_ONCE
+        self._vector: Tensor | None = None  # where weights are put together
+        self._parts: list[Tensor] = []  # views of it, one a tensor
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_vector": None, "_parts": []}
 
     @torch.no_grad()
     def load(self, vector: Tensor) -> nn.Module:
@@ -172,11 +180,12 @@ class InPlace(Strategy):
                 self._move_by(displacement)
                 yield
 
-    # Tensor by tensor: of a large model a further vector of all of them is a lot.
-
     def _move_along(self, basis: DenseBasis, row: FloatArray) -> None:
         used = np.flatnonzero(row).tolist()
         with exact(self.anchor.device):
+            if self._at_once and basis.vectors.dtype == self.anchor.dtype:
+                self._move_at_once(basis, row, used)
+                return
             for place, tensor in self._places():
                 columns = basis.columns(place, used)
                 kind = torch.promote_types(columns.dtype, tensor.dtype)
@@ -187,6 +196,18 @@ class InPlace(Strategy):
                 moved = torch.addmv(start, columns.to(kind).T, c, out=out)
                 if out is None:
                     tensor.copy_(moved.view(tensor.shape))
+
+    def _move_at_once(self, basis: DenseBasis, row: FloatArray, used: list[int]) -> None:
+        if self._vector is None:
+            self._vector = torch.empty_like(self.anchor)
+            views = self.layout.unflatten(self._vector)
+            self._parts = [views[name] for name in self.layout.names]
+        columns = basis.columns(slice(0, basis.size), used)
+        c = torch.from_numpy(row[used]).to(self.anchor)
+        torch.addmv(self.anchor, columns.T, c, out=self._vector)
+        torch._foreach_copy_(self.tensors, self._parts)
+
+    # Tensor by tensor: of a large model a further vector of all of them is a lot.
 
     def _move_by(self, displacement: Tensor) -> None:
         for place, tensor in self._places():
