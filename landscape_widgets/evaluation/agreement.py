@@ -14,14 +14,22 @@ from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import losses_at
 from landscape_widgets.losses import Loss
 
-EXAMPLES = 24  # on which they are compared, from all over the data
+EXAMPLES, AGAIN = 24, 8  # on which they are compared, from all over the data; on further bases
+MOST_DIRECTIONS = 32  # that are moved along at once
 # Largest difference of outputs, in units of the largest, and of losses. Sums in another order
 # differ by some 1e-6, but where a GPU rounds what it multiplies to 10 bits.
 CLOSE, CLOSE_WITH_TF32 = 1e-4, 1e-2
 
 
 def agree(
-    strategy: Strategy, inplace: Strategy, call: Call, rows: FloatArray, split: Split, loss: Loss
+    strategy: Strategy,
+    inplace: Strategy,
+    call: Call,
+    rows: FloatArray,
+    split: Split,
+    loss: Loss,
+    *,
+    again: bool,
 ) -> str | None:
     """None if they do; else what is different, as a part of a sentence.
 
@@ -30,11 +38,18 @@ def agree(
     strategy, inplace
         The one to be tried, and the one that runs the model as it is.
     call, rows
-        Some of the rows (r, k) are taken, and one of them twice: nothing may be left of it.
+        Some of the rows (r, k) are taken, one that moves along all directions of the call, and
+        one of them twice: nothing may be left of it.
     split
     loss
+    again : bool
+        They were found to agree on another basis.
     """
-    rows, few = _telling(rows), split.spread(EXAMPLES)
+    everywhere = _everywhere(call, rows)
+    moved = np.flatnonzero(rows.any(axis=1))
+    picked = rows[moved[:1] if again else moved[[0, -1, 0]]]
+    rows = np.concatenate([everywhere[None], picked])
+    few = split.spread(AGAIN if again else EXAMPLES)
     with exact(split.device):
         expected, outputs = _found(inplace, call, rows, few, loss)
         losses, others = _found(strategy, call, rows, few, loss)
@@ -54,10 +69,17 @@ def _found(
     return losses_at(strategy, call, rows, split, loss), strategy.outputs(call, rows, split)
 
 
-def _telling(rows: FloatArray) -> FloatArray:
-    """The first, the middle and the last of the rows that move, and the first once more."""
-    moved = np.flatnonzero(rows.any(axis=1))
-    return rows[moved[[0, len(moved) // 2, -1, 0]]]
+def _everywhere(call: Call, rows: FloatArray) -> FloatArray:
+    """A row that moves whatever some row of the call moves, about as far as these rows do."""
+    used = np.array(call.used)
+    generator = np.random.default_rng(0)
+    if len(used) > MOST_DIRECTIONS:
+        used = generator.choice(used, MOST_DIRECTIONS, replace=False)
+    finite = np.abs(rows[np.isfinite(rows) & (rows != 0)])
+    size = float(np.median(finite)) if len(finite) else 1.0
+    row = np.zeros(rows.shape[1])
+    row[used] = size * generator.choice([-1.0, 1.0], len(used)) / len(used) ** 0.5
+    return row
 
 
 def _are_close(found: Tensor, expected: Tensor, close: float) -> bool:

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import wait
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.agreement import agree
@@ -38,6 +39,7 @@ STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compil
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.2
+WORTH_COMPARING = 320  # rows times examples: with fewer, to compare again costs more than a tenth
 MEASURED = 8  # rows that the error of a reduced precision is taken from
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
@@ -120,6 +122,7 @@ class Engine:
             self._why_not = candidates.why_not
         self.double = Double(self.inplace, self.loss)
         self._trusted = {"inplace"}
+        self._seen: WeakKeyDictionary[Basis, set[Any]] = WeakKeyDictionary()
         self.last = "inplace"
         self.error = 0.0
 
@@ -290,23 +293,31 @@ class Engine:
         )
 
     def _trust(self, name: str, call: Call, rows: FloatArray, split: Split) -> bool:
-        """Compare a strategy with the exact one, the first time that it could be used.
+        """Compare a strategy with the exact one, the first time that it could be used on a basis.
 
-        What it was found to fit by the model's structure is then known by its numbers.
+        What it was found to fit by the model's structure is then known by its numbers. Another
+        basis may move what none has moved before.
         """
-        if name in self._trusted:
+        seen = self._seen.setdefault(call.basis, set())
+        again = name in self._trusted
+        if name == "inplace" or (name, call.used) in seen:
+            return True
+        if again and call.n * split.size < WORTH_COMPARING:
             return True
         if not rows.any():
             return False  # where nothing moves, a strategy cannot show what it does when it does
         why_not = None
         try:
-            why_not = agree(self._strategies[name], self.inplace, call, rows, split, self.loss)
+            why_not = agree(
+                self._strategies[name], self.inplace, call, rows, split, self.loss, again=again
+            )
         except Exception as error:
             why_not = f"fails ({said(error)})"
         if why_not is not None:
             self._drop(name, why_not)
             return False
         self._trusted.add(name)
+        seen.add((name, call.used))
         return True
 
 
