@@ -180,6 +180,12 @@ def take(batch: Batch, index: slice | Tensor) -> Batch:
     return replace(part, size=int(index.sum()) if index.dtype == torch.bool else len(index))
 
 
+def target_axis(batch: Batch) -> int:
+    """Along which axis of a tensor of targets the examples lie."""
+    axes = _axes(batch.raw, batch.form, batch.size)
+    return axes.get(id(batch.targets), 0)
+
+
 def is_sequence(raw: Any) -> bool:
     """Whether a batch is a tuple or list of parts."""
     return isinstance(raw, (tuple, list)) and not isinstance(raw, PackedSequence)
@@ -249,6 +255,8 @@ def _with_axes(raw: Any, form: Form) -> list[tuple[Tensor, int]]:
 
 
 def _length(leaf: Tensor, axis: int) -> int | None:
+    if leaf.is_nested and axis > 0:
+        return None  # of several lengths
     return int(leaf.size(axis)) if axis < leaf.ndim else None
 
 

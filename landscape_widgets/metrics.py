@@ -182,13 +182,21 @@ class MetricSums:
             kept = flat >= 0
         return class_counts(predicted[..., kept], flat[kept], classes)
 
+    def _of_own(self, metric: Metric, outputs: list[Tensor]) -> float:
+        """Of all examples at once; of several shapes the mean over batches, by examples."""
+        pairs = list(zip(outputs, self._targets, strict=True))
+        shapes = {(output.shape[1:], targets.shape[1:]) for output, targets in pairs}
+        if len(shapes) == 1:
+            return float(metric(torch.cat(outputs), torch.cat(self._targets)))
+        total = sum(float(metric(output, targets)) * len(targets) for output, targets in pairs)
+        return total / sum(map(len, self._targets))
+
     def finish(self) -> dict[str, Tensor]:
         """Each metric by name, float64, shape (n,)."""
         result: dict[str, Tensor] = {}
         for name, metric in self.metrics.items():
             if not isinstance(metric, str):
-                targets = torch.cat(self._targets)
-                values = [float(metric(torch.cat(parts), targets)) for parts in self._outputs]
+                values = [self._of_own(metric, parts) for parts in self._outputs]
                 result[name] = torch.tensor(values, dtype=torch.float64)
             elif self._sums is not None:
                 finish = from_squared_sums if metric in OF_NUMBERS else from_class_counts

@@ -252,8 +252,8 @@ class Objective:
         self._metrics = resolve_metrics(metrics, read_as, sure=found.sure)
         self.metric_names = tuple(self._metrics)
         self._probe = self._draw_probe(probe_examples)
-        if found.has_outputs:
-            self._probe = self._of_one_shape(self._probe)
+        alike = self._of_one_shape(self._probe) if found.has_outputs else []
+        self._probe = alike or self._probe
         self._splits = self._make_splits(found.separable, found.val_separable)
         self._pace = Pace()
         self.engine = Engine(
@@ -265,7 +265,7 @@ class Objective:
             precision=precision,
         )
         self.outputs_shape: tuple[int, ...] | None = None
-        if found.has_outputs and self._probe:
+        if alike:
             self.outputs_shape = tuple(self.outputs(self.anchor).shape)
 
         self._anchor_losses: dict[str, float] = {}
@@ -730,9 +730,9 @@ class Objective:
         alike: dict[torch.Size, list[Batch]] = {}
         for batch in probe:
             with torch.no_grad(), self._inplace.alone():
-                shape = main_output(call_model(self._copy, batch.inputs)).shape
-            if len(shape) > 0:
-                alike.setdefault(shape[1:], []).append(batch)
+                found = main_output(call_model(self._copy, batch.inputs))
+            if found.ndim > 0 and not found.is_nested:
+                alike.setdefault(found.shape[1:], []).append(batch)
         return max(alike.values(), key=lambda found: sum(b.size for b in found), default=[])
 
     # Running the model

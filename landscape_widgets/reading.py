@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.batchnorm import has_batch_statistics
-from landscape_widgets.data import Batch, Examples, Form, take
+from landscape_widgets.data import Batch, Examples, Form, take, target_axis
 from landscape_widgets.drift import check_repeats
 from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
@@ -124,6 +124,8 @@ def read_model(
     """
     trial = _Trial(inplace, train, val, uses_model)
     found = trial.find(given)
+    if isinstance(found.loss, SquaredError):
+        found.loss.axis = target_axis(train.batches[0])
     trial.check_repeats(found.loss, given)
     separable, val_separable = trial.separable(found.loss)
     return Reading(
@@ -334,10 +336,12 @@ class _Trial:
         try:
             return self._watched(function)
         except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
+            advice = "Give data in the form and type that the model was trained on"
+            if self.first.targets is None:
+                advice += ", or say by loss=function(model, batch) what of a batch it gets"
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
-                f"{self.said}: {type(error).__name__}: {brief(str(error), 1000)}. "
-                "Give data in the form and type that the model was trained on."
+                f"{self.said}: {type(error).__name__}: {brief(str(error), 1000)}. {advice}."
             ) from error
 
     def outputs(self) -> Any:
@@ -418,6 +422,12 @@ class _Trial:
         """How the examples are evaluated, where it is the user's batches that decide."""
         if separable:
             return []
+        along = self.train.batches[0].form.axes
+        if self.train.given_whole and along != (0, 0):
+            return [
+                f"All {self.train.size} examples go through the model at once, as they were given, "
+                "since they do not lie along the first axis. Give batch_size= for batches of them."
+            ]
         if self.train.given_whole and self.train.size > 1:
             return [
                 f"All {self.train.size} examples go through the model at once, as they were given: "

@@ -18,6 +18,7 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     SequentialSampler,
+    Subset,
     default_collate,
 )
 
@@ -40,6 +41,7 @@ ACCEPTED = (
     "of batches, or a list of batches"
 )
 BATCH_SIZE = 256  # examples of a Dataset that are put together where nobody says how many
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8, torch.bool)
 MEMORY = 1 / 4  # of what is free, for data that are read: joining them takes as much again
 
 
@@ -359,7 +361,7 @@ class Source:
                     indices = [indices[number] for number in few.tolist()]
                 waiting.append(indices)
             items = []
-            if callable(getattr(dataset, "__getitems__", None)):
+            if callable(getattr(dataset, "__getitems__", None)) and type(dataset) is not Subset:
                 items = dataset.__getitems__(waiting[0])
             else:
                 for index in waiting[0]:
@@ -533,8 +535,9 @@ def _are_single(items: Sequence[Any]) -> bool:
     values = list(first.values()) if isinstance(first, Mapping) else first
     if not isinstance(values, (tuple, list)):
         return _is_number(first)
-    if any(_is_number(value) for value in (values if isinstance(first, Mapping) else values[1:])):
-        return True
+    scalars = [v for v in (values if isinstance(first, Mapping) else values[1:]) if _is_number(v)]
+    if scalars:
+        return not _have_rows(values)
     if isinstance(first, Mapping):
         return any(_is_numbers(value) for value in values)
     if len(values) != 2 or not all(isinstance(part, (Tensor, np.ndarray)) for part in values):
@@ -544,6 +547,15 @@ def _are_single(items: Sequence[Any]) -> bool:
         return False
     x, y = shapes.pop()
     return len(y) == 1 and x[0] != y[0] and (y[0] % x[0] != 0 or len(x) == 1) and x[1:2] != y
+
+
+def _have_rows(values: Sequence[Any]) -> bool:
+    """Whether what stands beside a number is a batch: of examples and a class for each of them."""
+    arrays = [v for v in values if isinstance(v, (Tensor, np.ndarray)) and np.ndim(v) > 0]
+    if len({len(array) for array in arrays}) != 1:
+        return False
+    integers = [torch.as_tensor(a[:0]).dtype in _INTEGERS for a in arrays if np.ndim(a) == 1]
+    return any(np.ndim(array) > 1 for array in arrays) and any(integers)
 
 
 def _is_number(value: Any) -> bool:

@@ -291,3 +291,55 @@ def test_batches_of_graphs_count_by_their_graphs_and_are_never_cut():
         lambda b: b.num_graphs,
     )
     assert objective.train.joined is None
+
+
+def test_own_metrics_of_images_of_two_sizes_are_means_over_batches():
+    torch.manual_seed(0)
+    model = nn.Conv2d(3, 2, 3, padding=1)
+    batches = [(torch.randn(n, 3, s, s), torch.randn(n, 2, s, s)) for n, s in ((3, 8), (1, 6))]
+
+    def error(outputs, targets):
+        return float((outputs - targets).abs().mean())
+
+    objective = Objective(model, batches, metrics=[error])
+    nowhere = DenseBasis(objective.anchor[None] * 0)
+    found = objective.evaluate(nowhere, np.zeros((1, 1))).metrics["error"][0]
+    expected = loop(model, lambda m, b: error(m(b[0]), b[1]), batches, lambda b: len(b[0]))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("extra", [torch.tensor(2.0), 2.0, "a name", ["a"] * 6, None])
+def test_what_stands_beside_the_tensors_of_a_batch_goes_to_the_loss_as_it_is(extra):
+    torch.manual_seed(0)
+    model, seen = nn.Linear(5, 3), []
+    batches = [
+        {"x": torch.randn(6, 5), "y": torch.randint(0, 3, (6,)), "extra": extra} for _ in range(2)
+    ]
+
+    def loss(model, batch):
+        seen.append(batch["extra"])
+        return F.cross_entropy(model(batch["x"]), batch["y"])
+
+    objective = Objective(model, batches, loss=loss)
+    check(objective, model, loss, batches, lambda b: len(b["x"]))
+    assert all(type(one) is type(extra) and one == extra for one in seen)
+
+
+def test_rows_of_several_lengths_may_be_nested_tensors():
+    torch.manual_seed(0)
+    model = nn.Linear(5, 3)
+
+    def made(*lengths):
+        parts = [torch.randn(n, 5) for n in lengths]
+        return torch.nested.nested_tensor(parts, layout=torch.jagged), torch.randn(len(lengths))
+
+    batches = [made(3, 4), made(2, 6, 1)]
+
+    def loss(model, batch):
+        return model(batch[0]).values().square().mean()
+
+    objective = Objective(model, batches, loss=loss)
+    assert objective.anchor_loss == pytest.approx(
+        loop(model, loss, batches, lambda b: len(b[1])), rel=1e-5
+    )
+    assert objective.outputs_shape is None

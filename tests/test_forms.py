@@ -208,3 +208,16 @@ def test_batches_that_come_first_stay_so(model):
 def test_what_is_no_axis_or_size_is_refused(keywords, said):
     with pytest.raises(ValueError, match=said):
         Objective(nn.Linear(5, 3), (torch.randn(8, 5), torch.randint(0, 3, (8,))), **keywords)
+
+
+@pytest.mark.parametrize("loss", [None, nn.MSELoss(), F.mse_loss])
+def test_errors_of_time_first_sequences_are_weighed_by_sequences(loss):
+    torch.manual_seed(0)
+    model = Recurrent(pooled=False)
+    batches = [(torch.randn(7, n, 4), torch.randn(7, n, 3)) for n in (6, 6, 1)]
+    objective = Objective(model, batches, loss=loss)
+    check(
+        objective, model, lambda m, b: F.mse_loss(m(b[0]), b[1]), batches, lambda b: b[0].shape[1]
+    )
+    whole = Objective(model, batches[0], loss=loss)
+    assert any("Give batch_size=" in sentence for sentence in whole.assumptions)
