@@ -30,7 +30,8 @@ class Cloud:
     coefficients : array, shape (N, k)
     table : DataFrame with N rows
         What is known of each sample: ``sampler``, ``kind`` (``"trained"``, ``"minimum"``,
-        ``"end"`` or ``"sample"``), ``path`` (points of one path share the number; -1: none),
+        ``"model"``: another one of the user's, ``"end"`` of a path or descent that is not known to
+        be a minimum, or ``"sample"``), ``path`` (points of one path share the number; -1: none),
         ``step`` (order within the path), and whatever the sampler adds. ``radius`` is ‖θ_i − θ*‖
         and is filled in where it is missing. Sample 0 is θ* itself.
     space : {"weights", "outputs"}

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import pdist
 from sklearn.manifold import trustworthiness
 
@@ -262,3 +263,100 @@ def test_a_gain_that_rounds_to_zero_has_no_sign():
     assert texts["loss readable from the map"] == "0.00"
     assert texts["what the map adds to the distance"] == "0.00"
     assert texts["distance from θ* alone"] == "-0.20"
+
+
+def cloud_of(rng, n, d=3):
+    points = rng.uniform(-1, 1, size=(n, d))
+    return points, 10 ** (points**2).sum(axis=1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 9])
+def test_of_fewer_than_ten_samples_nothing_is_told(rng, n):
+    points, losses = cloud_of(rng, n)
+    found, _ = judged(points, losses, np.full(n, -1))
+    assert "too few to tell" in found.sentence
+    assert found.level == "info"
+    assert all(readout.level == "info" for readout in found.readouts)
+
+
+def test_few_samples_that_lie_as_they_are_shown_are_said_to(rng):
+    points, losses = cloud_of(rng, 5, d=2)
+    found, _ = judged(points, losses, np.full(5, -1), PCA())
+    assert found.sentence.startswith("Distances on this map are the true ones; 5 samples are too")
+
+
+def test_thirteen_samples_are_judged_by_what_as_few_of_noise_reach(rng):
+    reached = []
+    for _ in range(20):
+        noise = rng.normal(size=(13, 2000))
+        found, _ = judged(noise, 10 ** rng.normal(size=13), np.full(13, -1), PCA())
+        reached.append(found.level)
+    assert reached.count("good") <= 1
+
+
+def test_copies_of_one_sample_are_said_to_be_that(rng):
+    points = np.ones((30, 4))
+    found, coordinates = judged(points, np.ones(30), np.full(30, -1))
+    assert np.ptp(coordinates, axis=0).max() == 0
+    assert found.sentence.startswith("All 30 samples are one and the same point")
+
+
+def test_losses_that_are_not_finite_are_not_called_faithful(rng):
+    points, losses = plane(rng)
+    found, _ = judged(points, np.full(N, np.nan), reducer=PCA())
+    assert found.sentence.startswith("None of the 400 losses is a finite number")
+    losses[: 2 * N // 3] = np.inf
+    found, _ = judged(points, losses, reducer=PCA())
+    assert found.sentence.startswith("Only 134 of 400 losses are finite numbers")
+    assert found.level == "bad"
+
+
+def test_losses_that_are_all_the_same_have_nothing_to_be_read(rng):
+    points, _ = plane(rng)
+    found, _ = judged(points, np.ones(N), reducer=PCA())
+    assert found.sentence == "All losses are the same: there is nothing to read from this map."
+
+
+def test_losses_below_zero_are_read_as_well_as_the_same_above(rng):
+    points, losses = plane(rng)
+    above, coordinates = judged(points, losses, reducer=PCA())
+    below = scores.readable(coordinates, losses - 10, NONE)
+    assert below == pytest.approx(above["loss readable from the map"], abs=0.1)
+    assert below > 0.8
+
+
+@pytest.mark.parametrize("checkpoints", [10, 13, 20, 40])
+def test_an_ordinary_run_of_few_checkpoints_is_no_random_walk(checkpoints):
+    inputs, targets = digits(400)
+    torch.manual_seed(0)
+    model = mlp(16)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = []
+    for step in range(400):
+        if step % (400 // checkpoints) == 0 and len(kept) < checkpoints:
+            kept.append(torch.cat([p.detach().flatten() for p in model.parameters()]).numpy())
+        some = torch.randint(len(inputs), (32,))
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs[some]), targets[some]).backward()
+        optimiser.step()
+    points = np.array(kept, dtype=np.float64)
+    paths, losses = np.zeros(checkpoints, dtype=int), 10 ** -np.linspace(0, 2, checkpoints)
+    found, _ = judged(points, losses, paths)
+    assert "random walk" not in found.sentence
+    words = {readout.name: readout.word for readout in found.readouts}
+    assert words["directedness of paths"] == "goes somewhere"
+
+
+@pytest.mark.parametrize("checkpoints", [10, 13, 20, 40, 100])
+def test_a_random_walk_is_called_so_however_many_checkpoints_it_has(rng, checkpoints):
+    steps = rng.normal(size=(checkpoints, 2000))
+    losses = 10 ** rng.normal(size=checkpoints)
+    walk = np.cumsum(steps, axis=0)
+    found, _ = judged(walk, losses, np.zeros(checkpoints, dtype=int))
+    assert found.sentence.startswith("This looks like a random walk")
+
+
+def test_in_few_dimensions_a_walk_cannot_be_told_from_a_run(rng):
+    walk = np.cumsum(rng.normal(size=(13, 2)), axis=0)
+    found, _ = judged(walk, 10 ** rng.normal(size=13), np.zeros(13, dtype=int), PCA())
+    assert "random walk" not in found.sentence

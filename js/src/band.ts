@@ -31,21 +31,22 @@ const DEEPEST = 0.25; // share of a loss down to which its band makes room for i
 /** How far up and down an axis is to reach for a band to be seen. */
 export function bandEdges(losses: ArrayLike<number>, errors: ArrayLike<number>): [number[], number[]] {
   const upper = Array.from(losses, (loss, i) => loss + WIDTH * errors[i]!);
-  const lower = Array.from(losses, (loss, i) => Math.max(loss - WIDTH * errors[i]!, DEEPEST * loss));
+  const lower = Array.from(losses, (loss, i) => Math.max(loss - WIDTH * errors[i]!, loss > 0 ? DEEPEST * loss : -Infinity));
   return [upper, lower];
 }
 
-/** An SVG path around the band, on a logarithmic axis; it ends at the edges of the plot. */
+/** An SVG path around the band, on an axis of heights; it ends at the edges of the plot. */
 export function bandPath(
   alphas: readonly number[],
   losses: ArrayLike<number>,
   errors: ArrayLike<number>,
   toPixel: (x: number, y: number) => readonly [number, number],
   plot: Rect,
+  height: (loss: number) => number = log,
 ): string {
   const bottom = plot.top + plot.height;
   const point = (i: number, loss: number) => {
-    const [x, y] = toPixel(alphas[i]!, log(loss));
+    const [x, y] = toPixel(alphas[i]!, height(loss));
     return `${x.toFixed(1)},${Math.min(bottom, Math.max(plot.top, y)).toFixed(1)}`;
   };
   const pieces: string[] = [];

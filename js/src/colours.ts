@@ -24,9 +24,6 @@ export const FLOOR = 1e-8;
 
 export const log = (loss: number): number => Math.log10(Math.max(loss, FLOOR));
 
-/** Of many losses; NaN where one is not finite. */
-export const logs = (losses: Float32Array): Float32Array => losses.map((loss) => (Number.isFinite(loss) ? log(loss) : NaN));
-
 /** A whole number as it is read: 12,300. */
 export const count = (n: number): string => n.toLocaleString("en-US");
 

@@ -1,9 +1,11 @@
 // The map: samples as bqplot marks, coloured by a column.
 
 import { Figure } from "./bqplot";
-import { logs, logTicks, linearTicks, short, VIRIDIS } from "./colours";
+import { linearTicks, short, VIRIDIS } from "./colours";
 import { fitDomain, quantile, type Point } from "./geometry";
+import { heights, lossTicks } from "./lossscale";
 import type { State } from "./model";
+import { names } from "./panels";
 import { ballOf, project, START, turned, type Ball, type Rotation } from "./rotation";
 
 // The order in which Python lists the marks of the figure.
@@ -52,6 +54,7 @@ export class MapView {
     figure.glide = glide;
     this.fit();
     const kinds = state.samples.kind;
+    const marked = names(kinds);
     const evaluated = state.evaluated;
     const colours = this.colours();
     const groups: Record<number, number[]> = { [WAITING]: [], [POINTS]: [], [HOLLOW]: [], [MINIMA]: [], [STAR]: [] };
@@ -60,7 +63,7 @@ export class MapView {
       const group =
         kinds[i] === "trained"
           ? STAR
-          : kinds[i] === "minimum"
+          : marked[i]
             ? MINIMA
             : !evaluated[i]
               ? WAITING
@@ -84,7 +87,7 @@ export class MapView {
         const missing = this.scale ? this.scale.low : 0;
         values.color = Float32Array.from(indices, (i) => (Number.isFinite(colours[i]!) ? colours[i]! : missing));
       }
-      if (Number(mark) === MINIMA) values.names = indices.map((_, n) => `M${n + 1}`);
+      if (Number(mark) === MINIMA) values.names = indices.map((i) => marked[i]!);
       figure.marks[Number(mark)]!.set(values);
     }
     if (this.scale) this.rescale(this.scale);
@@ -174,10 +177,10 @@ export class MapView {
     const columns = this.state.columns;
     const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
     const logarithmic = LOGARITHMIC.has(by);
-    const values = logarithmic ? logs(raw) : raw;
+    const values = logarithmic ? heights(this.state.lossScale, raw) : raw;
     const [low, high] = clipped(values);
     const ticks = logarithmic
-      ? logTicks(low, high, 6)
+      ? lossTicks(this.state.lossScale, low, high, 6)
       : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
     this.scale = { label: by, low, high, ticks, logarithmic };
     return values;
@@ -191,9 +194,9 @@ export class MapView {
     }
   }
 
-  /** The range of log10 of the training loss that colours stand for, whatever they show now. */
+  /** The range of heights of the training loss that colours stand for, whatever they show now. */
   lossRange(): [number, number] {
-    return clipped(logs(this.state.columns.loss ?? new Float32Array(0)));
+    return clipped(heights(this.state.lossScale, this.state.columns.loss ?? new Float32Array(0)));
   }
 
   private drawPaths(): void {

@@ -1,6 +1,7 @@
 // What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
 // loaded again shows the widget as it was.
 
+import { LOG, type LossScale } from "./lossscale";
 import type { Estimates } from "./band";
 import type { Point } from "./geometry";
 import type { PlaneData, PlaneState } from "./planeview";
@@ -93,6 +94,7 @@ export interface MapInfo {
   axes: string[];
   caption: string[];
   notes: string[];
+  scale?: LossScale;
 }
 
 /** Reads float32 values that the kernel sent as bytes. */
@@ -163,6 +165,10 @@ export class State {
     const raw = this.model.get("_null") as Partial<Null>;
     if (!raw.samples || raw.kind !== this.compareWith) return null; // of another, until the kernel hears
     return { ...(raw as Null), points: floats(raw.points), columns: decoded(raw.columns) };
+  }
+  /** How high losses are drawn. */
+  get lossScale(): LossScale {
+    return this.info.scale ?? LOG;
   }
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;

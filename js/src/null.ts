@@ -1,9 +1,10 @@
 // The picture of samples without structure that is laid beside the map, in place of the slice: drawn
 // as the map is, with the same scale of colours.
 
-import { log, viridis } from "./colours";
+import { viridis } from "./colours";
 import { h, s } from "./dom";
 import { fitDomain } from "./geometry";
+import { height } from "./lossscale";
 import type { ColourScale } from "./map";
 import type { Null, State } from "./model";
 import { NULLS } from "./trust";
@@ -86,7 +87,7 @@ export class NullView {
       const path = samples.path[i]!;
       if (path >= 0) paths.set(path, [...(paths.get(path) ?? []), `${cx.toFixed(1)},${cy.toFixed(1)}`]);
       const value = values[i]!;
-      const shown = scale?.logarithmic ? log(value) : value;
+      const shown = scale?.logarithmic ? height(this.state.lossScale, value) : value;
       dots.push(
         Number.isFinite(value) && scale
           ? s("circle", { class: "lw-null-dot", cx, cy, r: RADIUS, fill: `rgb(${viridis((shown - scale.low) / (scale.high - scale.low))})` })

@@ -116,7 +116,12 @@ function options(select: HTMLSelectElement, choices: { key: string; label: strin
 }
 
 /** The colour bar below the map, once there are samples; its ticks show the value, not its logarithm. */
-export function drawColourBar(host: HTMLElement, scale: ColourScale | null, counts: Record<string, number>): void {
+export function drawColourBar(
+  host: HTMLElement,
+  scale: ColourScale | null,
+  counts: Record<string, number>,
+  kinds: readonly string[],
+): void {
   if (!scale || !counts.placed) return host.replaceChildren();
   const stops = VIRIDIS.map((colour, i) => `${colour} ${(100 * i) / (VIRIDIS.length - 1)}%`).join(", ");
   const place = (at: number) => (100 * (at - scale.low)) / (scale.high - scale.low);
@@ -130,7 +135,8 @@ export function drawColourBar(host: HTMLElement, scale: ColourScale | null, coun
     h("div", { class: "lw-ticks" }, ...ticks),
   );
   const entries = [symbol("star", "trained weights θ*")];
-  if (counts.minima) entries.push(symbol("minimum", "found minimum"));
+  const marked = new Set(kinds.filter((kind) => isMarked(kind)).map((kind) => (kind.startsWith("model") ? "model of yours" : kind)));
+  for (const kind of marked) entries.push(symbol("minimum", kind));
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
   host.replaceChildren(
@@ -224,5 +230,18 @@ const shortName = (column: string): string =>
 
 export function label(index: number, kind: string | undefined): string {
   if (kind === "trained") return "θ*";
-  return kind === "minimum" ? `#${index} minimum` : `#${index}`;
+  return !kind || kind === "sample" ? `#${index}` : `#${index} ${kind}`;
+}
+
+/** Whether samples of a kind are drawn as diamonds; the kernel says in words what they are. */
+const isMarked = (kind: string): boolean => kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
+
+/** What stands beside each diamond: minima M1, M2, other ends of descents E1, E2; "" of other samples. */
+export function names(kinds: readonly string[]): string[] {
+  let [minima, ends] = [0, 0];
+  return kinds.map((kind) => {
+    if (!isMarked(kind)) return "";
+    if (kind.startsWith("model")) return kind;
+    return kind === "minimum" ? `M${++minima}` : `E${++ends}`;
+  });
 }

@@ -1,9 +1,10 @@
 // The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
 
-import { count, logs, short } from "./colours";
+import { count, short } from "./colours";
 import { h, s } from "./dom";
+import { heights, lossAt, lossTicks } from "./lossscale";
 import type { State } from "./model";
-import { starPath } from "./panels";
+import { names, starPath } from "./panels";
 import { between, contour, levels, paint, trueShape, type Frame } from "./plane";
 import { Tooltip } from "./tooltip";
 
@@ -111,9 +112,7 @@ export class PlaneView {
 
   /** What a sample is called on the map. */
   private nameOf(index: number): string {
-    const { kind } = this.state.samples;
-    if (kind[index] !== "minimum") return `#${index}`;
-    return `M${kind.slice(0, index + 1).filter((other) => other === "minimum").length}`;
+    return names(this.state.samples.kind)[index] || `#${index}`;
   }
 
   /** What stands below the plane: how good it is, and how far its drawing is. */
@@ -164,7 +163,7 @@ export class PlaneView {
     }
     const inner = trueShape(data.gram, data.extent, width - 2 * ROOM.side, height - ROOM.top - ROOM.bottom);
     this.frame = inner;
-    this.heights = logs(data.losses);
+    this.heights = heights(this.state.lossScale, data.losses);
     const context = this.canvas.getContext("2d")!;
     context.scale(ratio, ratio);
     context.translate(ROOM.side, ROOM.top);
@@ -196,7 +195,10 @@ export class PlaneView {
     const [dark, bright] = this.range();
     const step = (high - low) / (size - 1);
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
-    for (const { at: level, text } of levels(Math.min(...known), Math.max(...known), LINES)) {
+    const [lowest, highest] = [Math.min(...known), Math.max(...known)];
+    const { lossScale } = this.state;
+    const rules = lossScale.kind === "log" ? levels(lowest, highest, LINES) : lossTicks(lossScale, lowest, highest, LINES);
+    for (const { at: level, text } of rules) {
       context.strokeStyle = (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
       context.beginPath();
       for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
@@ -244,11 +246,11 @@ export class PlaneView {
     if (!(a >= low && b >= low && a <= high && b <= high)) return this.tip.hide();
     const value = (heights: ArrayLike<number>) => {
       const found = between(heights, data.size, place(a), place(b));
-      return Number.isFinite(found) ? short(10 ** found) : "not finite";
+      return Number.isFinite(found) ? short(lossAt(this.state.lossScale, found)) : "not finite";
     };
     const lines = [`training loss ${value(this.heights)}`];
     if (data.valLosses.length) {
-      lines.push(`validation loss ${value(logs(data.valLosses))}`);
+      lines.push(`validation loss ${value(heights(this.state.lossScale, data.valLosses))}`);
     }
     lines.push(`${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`);
     this.tip.show(lines, x, y, this.element);

@@ -2,8 +2,9 @@
 
 import { bandEdges, bandPath, describe, isRough, type Estimates } from "./band";
 import { Figure } from "./bqplot";
-import { FLOOR, LINES, log, logTicks } from "./colours";
+import { LINES } from "./colours";
 import { quantile } from "./geometry";
+import { height, lossTicks } from "./lossscale";
 import type { State } from "./model";
 
 // The order in which Python lists the marks of the figure.
@@ -132,7 +133,7 @@ export class SliceView {
       this.figure.marks[mark]!.set({
         ...extra,
         x: Float64Array.from(this.alphas),
-        y: lines.map((line) => Array.from(line, (v) => (Number.isFinite(v) ? log(v) : null))),
+        y: lines.map((line) => Array.from(line, (v) => (Number.isFinite(v) ? this.height(v) : null))),
       });
     put(BAND, rows.length ? [lower, upper] : []);
     put(FAINT, rows.filter((_, n) => n % every === 0));
@@ -171,9 +172,13 @@ export class SliceView {
     const { figure } = this;
     const plot = figure.plot;
     return this.legend.flatMap(({ values, errors, colour }) => {
-      const path = errors ? bandPath(this.alphas, values, errors, (x, y) => figure.toPixel(x, y), plot) : "";
+      const path = errors ? bandPath(this.alphas, values, errors, (x, y) => figure.toPixel(x, y), plot, (loss) => this.height(loss)) : "";
       return path ? [{ colour, path }] : [];
     });
+  }
+
+  private height(loss: number): number {
+    return height(this.state.lossScale, loss);
   }
 
   private range(lines: ArrayLike<number>[]): [number, number] {
@@ -183,11 +188,11 @@ export class SliceView {
       for (let i = 0; i < line.length; i++) {
         const value = line[i]!;
         if (!Number.isFinite(value)) continue;
-        low = Math.min(low, log(value));
-        high = Math.max(high, log(value));
+        low = Math.min(low, this.height(value));
+        high = Math.max(high, this.height(value));
       }
     }
-    if (!(high >= low)) return [log(FLOOR) + 4, 1];
+    if (!(high >= low)) return [-4, 1];
     const room = Math.max(0.05, (high - low) * 0.06);
     return [low - room, high + room];
   }
@@ -195,7 +200,7 @@ export class SliceView {
   private ticked = "";
 
   private setTicks(low: number, high: number): void {
-    const ticks = logTicks(low, high, 7);
+    const ticks = lossTicks(this.state.lossScale, low, high, 7);
     const key = JSON.stringify(ticks);
     if (key === this.ticked) return;
     this.ticked = key;

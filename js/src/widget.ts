@@ -424,7 +424,7 @@ class LandscapeView {
     this.error.hidden = work !== "error";
     this.error.textContent = work === "error" ? message : "";
     if (!this.map) return;
-    drawColourBar(this.colourBar, this.map.scale, this.map.counts);
+    drawColourBar(this.colourBar, this.map.scale, this.map.counts, this.state.samples.kind);
     this.drawn.changed();
   }
 

@@ -171,7 +171,7 @@ class Interpolation(Sampler):
             columns["path"] += [path] * self.points
             columns["step"] += range(1, self.points + 1)
             columns["kind"] += ["sample"] * (self.points - 1) + [
-                "end" if route == "curve" else "minimum"
+                "end" if route == "curve" else "model"
             ]
             columns["model"] += [number] * self.points
             columns["route"] += [route] * self.points

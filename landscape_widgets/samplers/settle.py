@@ -18,6 +18,7 @@ Ending = Literal["minimum", "still falling", "stuck", "no gradient", "not finite
 # Of all that the loss fell by since the descent began:
 SETTLED = 1e-6  # over LATELY steps no more than this: it has stopped falling
 LATELY = 10
+BOTTOM = 1e-5  # all that is left, of a loss above zero: it has nowhere to fall
 FALLS = 1e-4  # a further descent from a point beside the end falls by more: it was no minimum
 GENTLE = 1e-2  # length of the gradient at a minimum, of that where the descent began
 ASIDE = 1e-2  # how far beside the end, in the units of the weights and of the start's distance
@@ -41,12 +42,12 @@ class Settled:
     loss : float
         On all training data.
     ending : str
-        "minimum": the gradient is a hundredth of what it was where the descent began, or less, the
-        loss fell by less than a millionth of its whole fall in ten steps, and a further descent
-        from beside the end finds nothing lower. "still falling": the steps ended before. "stuck":
-        no step lowers the loss, though its gradient is not small (a kink, or rounding). "no
-        gradient": it never moved, or ends on a plateau. "not finite": the loss or gradient was not
-        finite.
+        "minimum": the gradient is a hundredth of what it was where the descent began, or less; the
+        loss fell by less than a millionth of its whole fall in ten steps, or is down to a
+        hundred-thousandth of it; and a further descent from beside the end finds nothing lower.
+        "still falling": the steps ended before. "stuck": no step lowers the loss, though its
+        gradient is not small (a kink, or rounding). "no gradient": it never moved, or ends on a
+        plateau. "not finite": the loss or gradient was not finite.
     """
 
     displacement: Tensor
@@ -179,6 +180,8 @@ def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: in
     while taken < steps:
         fall = max(fell_from / run.steepness - descent.loss, 0.0)
         rests = len(lately) > LATELY and lately[0] - lately[-1] <= SETTLED * fall
+        # A loss that is not known to go below zero has no more than itself to fall.
+        rests = rests or 0 <= descent.loss <= BOTTOM * fall
         if not rests and descent.step():
             lately.append(descent.loss)
             taken += 1

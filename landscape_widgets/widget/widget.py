@@ -586,6 +586,9 @@ class LandscapeWidget(ControlledWidget, Comparison):
             if not np.isfinite(coordinates).any():
                 coordinates = land.initial_coordinates(self._n_components)
         with self._lock, self.hold_sync():
+            scale = wire.loss_scale(land)
+            if self._info.get("scale") != scale:
+                self._info = {**self._info, "scale": scale}
             self._points = wire.floats(coordinates)
             self._columns = wire.columns(land, self._distortion)
             self._evaluated = wire.floats(land.evaluated)

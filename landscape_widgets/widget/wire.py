@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from landscape_widgets.estimate import EstimatedSlice
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.faithfulness.words import AGREEMENT
 from landscape_widgets.landscape import Landscape
+from landscape_widgets.loss_scale import LossScale
 from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.slices import Slice
@@ -101,7 +103,33 @@ def samples(cloud: Cloud | None) -> dict[str, list[Any]]:
     names = ("sampler", "kind", "path", "step")
     if cloud is None:
         return {name: [] for name in names}
-    return {name: cloud.table[name].tolist() for name in names}
+    found = {name: cloud.table[name].tolist() for name in names}
+    found["kind"] = kinds(cloud)
+    return found
+
+
+# What ends of descents that are no minima are called.
+ENDINGS = {
+    "still falling": "still falling",
+    "stuck": "stuck in a kink",
+    "no gradient": "without a gradient",
+    "not finite": "before the loss is not finite",
+}
+
+
+def kinds(cloud: Cloud) -> list[str]:
+    """What each sample is, in the words of the legend and the tooltips."""
+    table = cloud.table
+    found: list[str] = table["kind"].tolist()
+    for row, kind in enumerate(found):
+        if kind == "end":
+            ending = table["ending"][row] if "ending" in table else ""
+            known = ENDINGS.get(ending)
+            found[row] = "end of a path" if known is None else f"end of a descent, {known}"
+        elif kind == "model":
+            matched = ", units matched" * (table["route"][row] == "aligned")
+            found[row] = f"model {table['model'][row]:.0f}{matched}"
+    return found
 
 
 def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, bytes]:
@@ -206,4 +234,15 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         caption.append(f"evaluated {land.strategy}")
     caption.append(f"seed {land.seed}")
     notes = [f"one small part of {objective.size:,} dimensions; another seed shows another"]
-    return {"title": title, "axes": axes, "caption": caption, "notes": notes}
+    return {
+        "title": title,
+        "axes": axes,
+        "caption": caption,
+        "notes": notes,
+        "scale": loss_scale(land),
+    }
+
+
+def loss_scale(land: Landscape) -> dict[str, Any]:
+    """How high losses are drawn; see js/src/lossscale.ts."""
+    return asdict(LossScale.of(land.losses))
