@@ -214,6 +214,9 @@ class Duplicate:
             memo = dict(self._memo)
             copied = copy.deepcopy(thing, memo)
         self._memo = memo
+        # deepcopy files what it keeps alive under the address of the memo itself, which must not
+        # become another object's.
+        self._held.append(memo)
         return copied
 
     def _share(self, root: Any) -> None:

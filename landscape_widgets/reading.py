@@ -37,6 +37,7 @@ from landscape_widgets.losses.inference import (
     are_probabilities,
     are_shares,
     infer,
+    of_any,
 )
 from landscape_widgets.losses.of_torch import (
     Kind,
@@ -227,6 +228,7 @@ class _Trial:
             found = self._own(given)
             found.assumptions += _broadcast(main, batch.targets, kind)
             return found
+        self._check(loss, main)
         if getattr(loss, "class_axis", 1) == 1:  # the other way torch does not know
             value = self.run(lambda: value_of_torch(kind, options, main, batch.targets))
             total = float(loss.total(main, batch.targets))
@@ -235,8 +237,11 @@ class _Trial:
                               atol=1e-6, equal_nan=True):  # fmt: skip
                 logger.warning("%s adds up otherwise than known; it is taken whole.", loss.name)
                 return None
-        self._check(loss, main)
         predictions = _read_as(kind, loss, main, self._all_targets())
+        if isinstance(predictions, BinaryCrossEntropy):
+            sample = self.sample(main)
+            if are_shares(main, lambda: self._moved_outputs(sample)):
+                predictions = BinaryCrossEntropyOfProbabilities(main.ndim)
         found = _Found(loss, predictions, has_outputs=loss.examples_first)
         if predictions is not None:
             found.task = predictions.task
@@ -301,7 +306,7 @@ class _Trial:
             raise next(iter(errors.values()))
         causes = [failure.__cause__ or failure for failure in errors.values()]
         tried = [
-            f"As {form}: {type(cause).__name__}: {brief(str(cause), 400)}."
+            f"As {form}: {type(cause).__name__}: {brief(str(cause).rstrip('.'), 400)}."
             for form, cause in zip(errors, causes, strict=True)
         ]
         raise ValueError(
@@ -335,13 +340,16 @@ class _Trial:
     def run(self, function: Callable[[], Any]) -> Any:
         try:
             return self._watched(function)
-        except (RuntimeError, TypeError, IndexError, AttributeError, KeyError) as error:
+        except NotScalar:
+            raise
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             advice = "Give data in the form and type that the model was trained on"
             if self.first.targets is None:
                 advice += ", or say by loss=function(model, batch) what of a batch it gets"
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
-                f"{self.said}: {type(error).__name__}: {brief(str(error), 1000)}. {advice}."
+                f"{self.said}: {type(error).__name__}: {brief(str(error).rstrip('.'), 600)}. "
+                f"{advice}."
             ) from error
 
     def outputs(self) -> Any:
@@ -429,10 +437,14 @@ class _Trial:
                 "since they do not lie along the first axis. Give batch_size= for batches of them."
             ]
         if self.train.given_whole and self.train.size > 1:
+            why = f"the loss ({loss.name}) of parts of them does not add up to that of all"
+            if isinstance(loss, MeanLoss):
+                why = "what the model makes of one of them hangs on the others in its batch"
+            if self.stochastic:
+                why = "random numbers are drawn for them together"
             return [
                 f"All {self.train.size} examples go through the model at once, as they were given: "
-                f"the loss ({loss.name}) of parts of them does not add up to that of all. This "
-                "takes the memory and the time of one such pass for each gradient and each loss. "
+                f"{why}. This takes the memory of one such pass for each loss and each gradient. "
                 "If the model was trained on batches, give batch_size=."
             ]
         if not isinstance(loss, MeanLoss) and len(self.train.batches) > 1:
@@ -456,11 +468,13 @@ def _broadcast(outputs: Tensor, targets: Any, kind: Kind) -> list[str]:
     """What there is to say of outputs and targets of different shapes."""
     if not isinstance(targets, Tensor) or kind.task != "regression":
         return []
-    if outputs.shape == targets.shape:
+    shapes = tuple(outputs.shape), tuple(targets.shape)
+    if shapes[0] == shapes[1]:
         return []
     return [
         f"{kind.module.__name__} pairs every output with every target, since outputs of shape "
-        f"{tuple(outputs.shape)} are broadcast against targets of shape {tuple(targets.shape)}. "
+        f"{of_any(shapes[0], shapes[1])} are broadcast against targets of shape "
+        f"{of_any(shapes[1], shapes[0])}. "
         "Give both the same shape, if this is not meant."
     ]
 
@@ -480,8 +494,6 @@ def _read_as(
         ignored = loss.options.get("ignore_index", -100)
         return CrossEntropy(axes, loss.class_axis, ignored=ignored)
     if kind.task == "binary" and all(bool(((t == 0) | (t == 1)).all()) for t in all_targets):
-        if kind.function is torch.nn.functional.binary_cross_entropy:
-            return BinaryCrossEntropyOfProbabilities(axes)
         return BinaryCrossEntropy(axes)
     return None
 
@@ -534,7 +546,7 @@ class OfOutputs:
     """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
 
     def __init__(self, form: Form) -> None:
-        self.form, self.__name__ = form, "loss_of_outputs"
+        self.form, self.__name__ = form, "the model's own"
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         outputs = call_model(model, self.form.arguments(batch))

@@ -93,11 +93,22 @@ def infer_loss(outputs: Tensor, targets: Any) -> MeanLoss:
             return CrossEntropy(axes, class_axis=-1)
         if out in (aim, (*aim, 1)):
             return BinaryCrossEntropy(axes)
+    hint = ""
+    if targets.is_floating_point() and out[:1] + out[2:] == aim:
+        hint = " If the targets are classes, give them as integers (targets.long())."
     raise ValueError(
-        f"The model's outputs have shape {out}, the targets {aim} ({targets.dtype}). Expected are "
-        "integer targets (m,) for outputs (m, classes), or floating targets of the outputs' own "
-        "shape. For anything else give loss=function(outputs, targets)."
+        f"The model's outputs have shape {of_any(out, aim)}, the targets {of_any(aim, out)} "
+        f"({str(targets.dtype).removeprefix('torch.')}). Expected are integer targets (m,) for "
+        "outputs (m, classes), or floating targets of the outputs' own shape."
+        f"{hint} For anything else give loss=function(outputs, targets)."
     )
+
+
+def of_any(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
+    """A shape with m in the place of the number of examples."""
+    if not shape or shape[:1] != other[:1]:
+        return str(shape)
+    return f"({', '.join(['m', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
 
 
 def are_probabilities(outputs: Tensor, class_axis: int, moved: Moved) -> bool:
@@ -142,7 +153,7 @@ def _classes(
     norms = flat.double().norm(dim=-1)
     if outputs.ndim == 2 and classes > 2 and bool(((norms - 1).abs() < 1e-3).all()):
         raise ValueError(
-            f"Each of the model's outputs of shape {tuple(outputs.shape)} has length 1, as "
+            f"Each of the model's outputs, {classes} numbers, has length 1, as "
             "embeddings have and logits of classes do not: the loss cannot be inferred. "
             "Give loss=function(outputs, targets), the one that the model was trained with."
         )
@@ -194,8 +205,10 @@ def _numbers(outputs: Tensor, targets: Tensor, moved: Moved, seen: Sequence[Tens
         return Inferred(loss, assumptions=[said])
     if values.tolist() != [0.0, 1.0]:
         shown = ", ".join(f"{value:g}" for value in values.tolist())
-        return Inferred(loss, assumptions=[
-            f"{said} They are the whole numbers {shown}: if these are classes, give the loss that "
+        z, y = outputs.double().reshape(-1), targets.double().reshape(-1)
+        explained = 1 - float((z - y).square().mean()) / max(float(y.var()), 1e-12)
+        return Inferred(loss, sure=explained > FITS, assumptions=[
+            f"{said} These are the whole numbers {shown}: if these are classes, give the loss that "
             "the model was trained with.",
         ])  # fmt: skip
     return _zeros_and_ones(outputs, targets, moved)

@@ -79,9 +79,15 @@ def check_arguments(function: Any) -> None:
             f"loss={brief(repr(function), 100)} was given; a function loss(outputs, targets) "
             "or loss(model, batch) is expected."
         )
+    if inspect.isclass(function):
+        raise TypeError(
+            f"loss={function.__name__} is a class; give one of its instances: "
+            f"loss={function.__name__}()."
+        )
+    called = function.forward if isinstance(function, nn.Module) else function
     try:
-        names = list(inspect.signature(function).parameters)
-        inspect.signature(function).bind(None, None)
+        names = list(inspect.signature(called).parameters)
+        inspect.signature(called).bind(None, None)
     except TypeError as error:
         raise TypeError(
             f"The loss {name_of(function)} takes {len(names)} arguments "
@@ -95,9 +101,12 @@ def check_arguments(function: Any) -> None:
 
 def looks_like_model_loss(function: Callable[..., Any]) -> bool | None:
     """Whether the arguments' names say ``loss(model, batch)``; None where they say nothing."""
+    if type(function).__module__ == "torch.nn.modules.loss":
+        return False
+    called = function.forward if isinstance(function, nn.Module) else function
     try:
-        parameters = inspect.signature(function).parameters
-    except ValueError:
+        parameters = inspect.signature(called).parameters
+    except (ValueError, TypeError):
         return None
     names = [name.lower() for name in parameters]
     if (names[:1] and names[0] in MODEL_NAMES) or names[1:2] == ["batch"]:
