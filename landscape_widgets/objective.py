@@ -114,9 +114,10 @@ class Objective:
         A pair (inputs, targets), a Dataset, a DataLoader, or a list of batches. Inputs may be a
         tensor, a tuple (positional arguments) or a mapping (keyword arguments).
     loss : callable, optional
-        ``loss(outputs, targets)`` or ``loss(model, batch)``. By default cross-entropy for integer
+        ``loss(outputs, targets)`` or ``loss(model, batch)``. torch's own losses are summed exactly
+        over all examples, others are taken of whole batches. By default cross-entropy for integer
         targets, mean squared error for floating ones, or what the model returns as ``.loss`` when
-        a batch is a mapping.
+        a batch is a mapping; a ValueError where that is in doubt.
     metrics : list of names or functions, optional
         "accuracy", "precision", "recall", "f1" (macro averages), "r2", "mae", or functions
         ``metric(outputs, targets) -> float``.
