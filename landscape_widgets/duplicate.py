@@ -98,6 +98,9 @@ class Duplicate:
             self.model: nn.Module = self._copied(unwrapped(model))
             self.loss = self._copied(loss)
             self._fill()
+        for module in model.modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                self._mark_trained(module)
         if self._dropped:
             logger.debug(
                 "Not taken into the working copy as they are: %s", ", ".join(self._dropped)
@@ -161,6 +164,14 @@ class Duplicate:
             self.generators.append((name, generator))
 
     # Copying
+
+    def _mark_trained(self, module: nn.Module) -> None:
+        """TorchScript's copies forget which parameters are trained."""
+        copied = self._memo.get(id(module))
+        ours = {} if copied is None else dict(copied.named_parameters())
+        for name, parameter in module.named_parameters():
+            if name in ours and parameter.is_floating_point():
+                ours[name].requires_grad_(parameter.requires_grad)
 
     def _remember(self, thing: Any, copied: Any) -> None:
         self._memo[id(thing)] = copied

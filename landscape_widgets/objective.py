@@ -246,7 +246,9 @@ class Objective:
             found = read_model(plain, given.loss, self.train, self.val, uses_model=given.uses_model)
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic, self._recorded = found.stochastic, found.recorded
-        self.assumptions = (*found.assumptions, *said, *self.train.assumptions)
+        self.assumptions = (
+            *found.assumptions, *said, *self.train.assumptions, *self._of_state_and_noise()
+        )  # fmt: skip
         self._tile: int | None = TILE if found.separable else None
         self.task = found.task
         read_as = "custom" if self.predictions is None else self.predictions.task
@@ -675,6 +677,33 @@ class Objective:
             return examples  # moved tile by tile
         moved = [batch.to(self.device) for batch in examples.batches]
         return replace(examples, batches=moved)
+
+    def _of_state_and_noise(self) -> Iterator[str]:
+        """What becomes of random numbers, of modes and buffers, and of batch statistics."""
+        state, noise = self._inplace.state, self._inplace.noise
+        assert state is not None
+        assert noise is not None
+        drawn = [*noise.drawn, *state.draws]
+        if drawn:
+            yield (
+                f"Random numbers are drawn (from {', '.join(drawn[:3])}): the same ones at every "
+                f"parameter vector, those of seed {self.seed}."
+            )
+        written = {name for name in state.found if name.endswith("training")}
+        written |= {name for name in state.found if name in dict(self._copy.named_buffers())}
+        if written:
+            logger.debug("Put back at each parameter vector: %s", ", ".join(state.found))
+            first = ", ".join(sorted(written)[:3]) + (" and others" if len(written) > 3 else "")
+            yield (
+                f"A call changes the model ({first}); this is put back at every parameter vector."
+            )
+        if self.has_batchnorm and self.reestimates:
+            yield (
+                "Batch statistics are estimated anew at every parameter vector, on the training "
+                "data. Products with the Hessian hold them fixed."
+            )
+        elif self.has_batchnorm:
+            yield "Batch normalisation uses the trained statistics at every parameter vector."
 
     def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         return reestimate(model, self._statistics_tiles(), self._forward)

@@ -108,6 +108,27 @@ class ParameterLayout:
         return {name: vector[place].view(shape) for name, place, shape in self.slices()}
 
 
+def filter_norms(anchor: Tensor, layout: ParameterLayout, place: slice, filters: int) -> Tensor:
+    """Norms (filters,) of the filters of the tensor at `place` in θ*.
+
+    A tensor that is zero throughout (the second factor of a fresh low-rank adapter, the last layer
+    of a block that begins as the identity) would never move. Its filters count as if its weights
+    had the root mean square of all weights that are not zero.
+    """
+    rows = anchor[place].view(filters, -1)
+    norms: Tensor = rows.norm(dim=1)
+    if bool(norms.any()):
+        return norms
+    total, count = 0.0, 0
+    for _, other, shape in layout.slices():
+        weights = anchor[other]
+        if len(shape) > 1 and bool(weights.any()):
+            total += float(weights.double().square().sum())
+            count += weights.numel()
+    typical = math.sqrt(total / count) if count else 0.0
+    return torch.full_like(norms, typical * math.sqrt(rows.shape[1]))
+
+
 def filter_normalise(
     direction: Tensor,
     anchor: Tensor,
@@ -135,7 +156,7 @@ def filter_normalise(
         filters = shape[0] if len(shape) > 1 else 1
         rows = direction[place].view(filters, -1)
         norms = rows.norm(dim=1, keepdim=True)
-        wanted = anchor[place].view(filters, -1).norm(dim=1, keepdim=True)
+        wanted = filter_norms(anchor, layout, place, filters)[:, None]
         scaled[place] = (rows * (wanted / torch.where(norms > 0, norms, 1.0))).reshape(-1)
     return scaled
 

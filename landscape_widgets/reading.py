@@ -60,6 +60,11 @@ FEW = 4  # examples of data given whole that are tried first
 SAMPLE = 256  # examples that are asked whether they add up, and what they are
 SAMPLE_BYTES = 16 << 20  # that these may take, going in and coming out
 
+# What models and losses raise that do not fit the data.
+FAILURES = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -342,7 +347,7 @@ class _Trial:
             return self._watched(function)
         except NotScalar:
             raise
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        except FAILURES as error:
             advice = "Give data in the form and type that the model was trained on"
             if self.first.targets is None:
                 advice += ", or say by loss=function(model, batch) what of a batch it gets"
@@ -354,7 +359,14 @@ class _Trial:
 
     def outputs(self) -> Any:
         """What the model returns for the first examples."""
-        return self.run(lambda: call_model(self.model, self.first.inputs))
+        try:
+            return self.run(lambda: call_model(self.model, self.first.inputs))
+        except ValueError:
+            if not (self.train.given_whole and self.first.size < self.train.size):
+                raise
+            # A program for batches of one size, perhaps.
+            self.first = self.train.batches[0].to(self.device)
+            return self.run(lambda: call_model(self.model, self.first.inputs))
 
     def outputs_or_none(self, batch: Batch) -> Tensor | None:
         """Predictions, where a model whose loss is `loss(model, batch)` gives any by itself."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.basis import BLOCK_ELEMENTS, Basis, DenseBasis, FloatArray
-from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.parameters import ParameterLayout, filter_norms
 
 # Numbers of one random stream: whole filters of one tensor, so many or a single one.
 PIECE = 1 << 16
@@ -209,7 +209,7 @@ def _cut(anchor: Tensor, layout: ParameterLayout, filter_normalised: bool) -> It
             continue
         filters = shape[0] if len(shape) > 1 else 1
         length = shape.numel() // filters
-        norms = anchor[place].view(filters, length).norm(dim=1).cpu()
+        norms = filter_norms(anchor, layout, place, filters).cpu()
         if not filter_normalised and filters == 1:  # plain numbers may be cut anywhere
             filters, length = length, 1
         step = max(1, PIECE // length)

@@ -58,8 +58,16 @@ def check_device(model: nn.Module, device: torch.device | str | None) -> torch.d
     Raises
     ------
     ValueError
-        If there is no such device here, or the model's parts are on several.
+        If there is no such device here, the model's parts are on several, or tensors that name no
+        device are made elsewhere than on the CPU.
     """
+    usual = torch.empty(0).device
+    if usual.type != "cpu":
+        raise ValueError(
+            f"torch.set_default_device({str(usual)!r}) is in force; seeds and bookkeeping are kept "
+            "on the CPU. Call torch.set_default_device('cpu') first: model and data stay where "
+            "they are."
+        )
     if device is None:
         devices = {tensor.device for tensor in (*model.parameters(), *model.buffers())}
         if len(devices) > 1:
@@ -121,10 +129,6 @@ class WorkingCopy:
             ) from error
         self.model, self.loss = made.model, made.loss
         self.uses_model, self.generators = made.uses_model, made.generators
-        # TorchScript's copies forget which parameters are trained.
-        for theirs, ours in zip(model.parameters(), self.model.parameters(), strict=True):
-            if ours.is_floating_point():
-                ours.requires_grad_(theirs.requires_grad)
         with suppress(NotImplementedError):  # exported programs have no modes
             self.model.eval()
 

@@ -9,6 +9,7 @@ from landscape_widgets.parameters import (
     random_directions,
     reinitialise,
 )
+from landscape_widgets.seeded import SeededBasis
 
 
 def network() -> nn.Module:
@@ -94,3 +95,21 @@ def test_weights_of_another_model_are_refused_by_name_and_shape():
     _, layout = anchor_of(nn.Linear(3, 2))
     with pytest.raises(ValueError, match=r"missing bias.*weight: \(4, 3\) instead of \(2, 3\)"):
         layout.flatten({"weight": torch.zeros(4, 3)})
+
+
+def test_a_tensor_of_zeros_moves_as_far_as_typical_weights_do():
+    """A fresh low-rank adapter: the product of its factors is zero, and B alone makes it move."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 4, bias=False), nn.Linear(4, 6, bias=False))
+    nn.init.zeros_(model[1].weight)
+    layout = ParameterLayout.of(model)
+    anchor = layout.flatten(dict(model.named_parameters()))
+    generator = torch.Generator().manual_seed(0)
+    views = layout.unflatten(random_direction(anchor, layout, generator))
+    expected = float(model[0].weight.detach().square().mean().sqrt()) * 4**0.5
+    torch.testing.assert_close(views["1.weight"].norm(dim=1), torch.full((6,), expected))
+    torch.testing.assert_close(views["0.weight"].norm(dim=1), model[0].weight.detach().norm(dim=1))
+    seeded = SeededBasis(2, 0, anchor, layout).row(0)
+    torch.testing.assert_close(
+        layout.unflatten(seeded)["1.weight"].norm(dim=1), torch.full((6,), expected)
+    )

@@ -296,6 +296,22 @@ def test_devices_that_are_not_there_and_tensors_without_values_are_refused():
         Objective(tiny(), (x, y), device="nonsense")
 
 
+def test_a_default_device_that_is_not_the_cpu_is_named():
+    model, data = tiny(), digits(20)
+    torch.set_default_device("meta")
+    try:
+        with pytest.raises(ValueError, match=r"set_default_device\('meta'\) is in force"):
+            Objective(model, data)
+    finally:
+        torch.set_default_device(None)
+
+
+def test_an_exported_program_for_batches_of_one_size_is_evaluated_on_such():
+    x, y = digits(50)
+    model = torch.export.export(tiny(), (x,)).module()
+    assert_follows(Objective(model, (x, y)), lambda w: cross_entropy(tiny(), w, x, y))
+
+
 class Adapted(nn.Module):
     """A frozen base in bfloat16 under trainable low-rank matrices in float32."""
 

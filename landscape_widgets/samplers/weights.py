@@ -224,7 +224,7 @@ def _renamed(
             inside = [(k, v) for k, v in part.items() if k.startswith(theirs)]
             candidates.append({ours + k.removeprefix(theirs): v for k, v in inside})
     longer: dict[str, str] = {}
-    for name in known:
+    for name in (*wanted, *known):
         for short in _shorter(name):
             longer.setdefault(short, name)
     candidates += [
@@ -240,9 +240,13 @@ def _ends(name: str) -> list[str]:
 
 
 def _shorter(name: str) -> list[str]:
-    """A name with one part left out, as files leave out the name of the adapter."""
+    """A name without one or two of its inner parts: files leave out what names an adapter."""
     parts = name.split(".")
-    return [".".join(parts[:place] + parts[place + 1 :]) for place in range(1, len(parts) - 1)]
+    return [
+        ".".join(parts[:place] + parts[place + count :])
+        for count in (1, 2)
+        for place in range(1, len(parts) - count)
+    ]
 
 
 def _without(name: str) -> str:
