@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import random
+import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +20,7 @@ from landscape_widgets.noise import (
     Global,
     process_generators,
     reseed,
+    same_state,
     set_state,
     state_of,
 )
@@ -26,6 +28,7 @@ from landscape_widgets.structure import attributes
 
 LOOKED_AT = 20_000  # objects at most in which generators are looked for
 MEMBERS = 1_000  # of each container
+TRIED = 8  # readings after which it is known from which streams they draw
 
 
 class Randomness:
@@ -50,28 +53,52 @@ class Randomness:
                 stream.seed(seed % 2**32)
             self._ours = self._read()
         finally:
-            self._put_back(theirs)
-
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Draw from our streams, which go on where they ended the last time.
-
-        What is not finished drew nothing: the same numbers come again.
-        """
-        theirs = self._read()
-        self._put_back(self._ours)
-        try:
-            yield
-            self._ours = self._read()
-        finally:
-            self._put_back(theirs)
+            for stream, state in zip(self._streams, theirs, strict=True):
+                stream.put(state)
+        self._drawn: set[int] = set()
+        self._count = 0
+        self._inside = False
 
     def _read(self) -> list[Any]:
         return [stream.get() for stream in self._streams]
 
-    def _put_back(self, states: list[Any]) -> None:
-        for stream, state in zip(self._streams, states, strict=True):
-            stream.put(state)
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Draw from our streams, which go on where they ended the last time."""
+        if self._inside:
+            yield
+            return
+        chosen = self._chosen()
+        theirs = [(number, self._streams[number].get()) for number in chosen]
+        self._inside = True
+        try:
+            for number in chosen:
+                self._streams[number].put(self._ours[number])
+            yield
+            for number in chosen:
+                state = self._streams[number].get()
+                if not same_state(self._ours[number], state):
+                    self._drawn.add(number)
+                    self._ours[number] = state
+            self._count += 1
+        finally:
+            self._inside = False
+            for number, state in theirs:
+                self._streams[number].put(state)
+
+    def _chosen(self) -> Sequence[int]:
+        """Which streams to put ours in place of.
+
+        Beside the main thread, which may draw meanwhile, only those that reading draws from.
+        """
+        if in_main_thread() or self._count < TRIED:
+            return range(len(self._streams))
+        return sorted(self._drawn)
+
+
+def in_main_thread() -> bool:
+    """Whether nobody else draws while this goes on."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class Owned:

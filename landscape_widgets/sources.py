@@ -6,6 +6,9 @@ import dataclasses
 import itertools
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -33,7 +36,7 @@ from landscape_widgets.progress import (
     ignore,
     never,
 )
-from landscape_widgets.randomness import Randomness
+from landscape_widgets.randomness import Randomness, in_main_thread
 from landscape_widgets.structure import attribute, describe, is_array, leaves, map_arrays, tensors
 
 ACCEPTED = (
@@ -47,8 +50,6 @@ MEMORY = 1 / 4  # of what is free, for data that are read: joining them takes as
 
 class Source:
     """Data on their way: their kind is known at once, and they are read batch by batch.
-
-    What was read is kept, so that reading that was stopped goes on where it ended.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ class Source:
         ValueError
             If there is nothing, or inputs and targets differ in length.
         Cancelled
-            If `cancelled` said yes; reading may be taken up again.
+            If `cancelled` said yes.
         """
         first = self.first(progress, cancelled)
         if self.whole:
@@ -183,7 +184,8 @@ class Source:
     def _pull(self) -> bool:
         """Read one more batch; False where there is none."""
         try:
-            with self._randomness.in_place():
+            # In one go where nobody waits, else example by example: see `Randomness`.
+            with self._randomness.in_place() if in_main_thread() else nullcontext():
                 raw = self._next()
         except StopIteration:
             return False
@@ -262,7 +264,7 @@ class Source:
                 self._next = self._of_dataset(data)
             else:
                 self._refuse_batch_size(f"{type(data).__name__} (batches by number)")
-                self._next = (data[i] for i in range(len(data))).__next__
+                self._next = partial(self._read, next, (data[i] for i in range(len(data))))
             return False
         items = iter(data)
         few = list(itertools.islice(items, 1))
@@ -271,7 +273,7 @@ class Source:
             self._next = self._collated(items)
         else:
             self._refuse_batch_size(f"An iterable of batches ({type(data).__name__})")
-            self._next = items.__next__
+            self._next = partial(self._read, next, items)
         return False
 
     def _refuse_batch_size(self, what: str) -> None:
@@ -324,7 +326,7 @@ class Source:
         overridden = type(loader).__iter__ is not DataLoader.__iter__
         prepared = loader.num_workers > 0 and loader.worker_init_fn is not None
         if overridden or prepared:
-            return iter(loader).__next__
+            return partial(self._read, next, iter(loader))
         if isinstance(loader.dataset, IterableDataset):
             twin: DataLoader[Any] = DataLoader(
                 loader.dataset,
@@ -333,7 +335,7 @@ class Source:
                 drop_last=loader.drop_last,
                 generator=loader.generator,
             )
-            return iter(twin).__next__
+            return partial(self._read, next, iter(twin))
         if loader.batch_sampler is None:  # each item is a batch already
             plan = ([index] for index in loader.sampler)
             return self._fetching(loader.dataset, plan, lambda items: loader.collate_fn(items[0]))
@@ -350,49 +352,47 @@ class Source:
         self, dataset: Any, plan: Iterator[list[Any]], collate: Callable[[list[Any]], Any]
     ) -> Callable[[], Any]:
         """Take the examples of one batch after the other out of a data set."""
-        waiting: list[list[Any]] = []  # a batch whose reading was stopped is read again
 
         def following() -> Any:
-            if not waiting:
-                indices = next(plan)
-                if not self._pulled and len(indices) > self.max_examples:
-                    self._left_out = True
-                    few = draw(len(indices), self.max_examples, self.seed)
-                    indices = [indices[number] for number in few.tolist()]
-                waiting.append(indices)
-            items = []
+            indices = self._read(next, plan)
+            if not self._pulled and len(indices) > self.max_examples:
+                self._left_out = True
+                few = draw(len(indices), self.max_examples, self.seed)
+                indices = [indices[number] for number in few.tolist()]
             if callable(getattr(dataset, "__getitems__", None)) and type(dataset) is not Subset:
-                items = dataset.__getitems__(waiting[0])
+                items = self._read(dataset.__getitems__, indices)
             else:
-                for index in waiting[0]:
-                    items.append(dataset[index])
+                items = []
+                for index in indices:
+                    items.append(self._read(getitem, dataset, index))
                     self._step(len(items))
-            batch = collate(items)
-            waiting.clear()
-            return batch
+            return self._read(collate, items)
 
         return following
 
     def _collated(self, items: Iterator[Any]) -> Callable[[], Any]:
         """Single examples of a stream, put together."""
         size = min(self.batch_size or BATCH_SIZE, self.max_examples)
-        waiting: list[Any] = []
 
         def following() -> Any:
             wanted = min(size, max(1, self.max_examples - self._done))  # one more, to know
-            while len(waiting) < wanted:
+            taken: list[Any] = []
+            while len(taken) < wanted:
                 try:
-                    waiting.append(next(items))
+                    taken.append(self._read(next, items))
                 except StopIteration:
                     break
-                self._step(len(waiting))
-            if not waiting:
+                self._step(len(taken))
+            if not taken:
                 raise StopIteration
-            batch = _collate(waiting)
-            waiting.clear()
-            return batch
+            return _collate(taken)
 
         return following
+
+    def _read(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call what belongs to the user's data."""
+        with self._randomness.in_place():
+            return function(*arguments)
 
 
 class _Again:

@@ -3,6 +3,7 @@
 import collections
 import itertools
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -313,3 +314,17 @@ def test_messages_about_lists_of_many_numbers_are_short():
     with pytest.raises(ValueError, match="could not be run") as refused:
         Objective(nn.Linear(5, 3), [(rows, [0] * 5_000)])
     assert len(str(refused.value)) < 1500
+
+
+def test_what_is_read_beside_the_main_thread_is_the_same():
+    def loader():
+        return DataLoader(Augmented(), batch_size=8, shuffle=True)
+
+    data = loader()
+    before = data.dataset.states()
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(read, data).result()
+    assert data.dataset.states() == before
+    here = read(loader())
+    assert torch.equal(beside.joined.raw[0], here.joined.raw[0])
+    assert torch.equal(beside.joined.raw[2], here.joined.raw[2])

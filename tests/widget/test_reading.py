@@ -43,15 +43,21 @@ def model():
 
 def test_the_cell_returns_while_data_are_read_and_the_widget_shows_how_far(model):
     data = Slow()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
     widget = lw.LandscapeWidget(model, DataLoader(data, batch_size=8), sampler=SAMPLER)
     assert not data.gate.is_set()
     assert data.reached.wait(60)
+    assert torch.equal(torch.rand(2), expected)  # reading is under way, and draws nothing
+    after = torch.get_rng_state()
     shown = widget._progress
     assert (shown["state"], widget._info["title"]) == ("running", "No samples yet")
     widget._receive(None, {"type": "choose", "what": "sampler", "key": "rays"}, [])
     assert widget.sampler == SAMPLER
     data.gate.set()
     widget.wait(120)
+    assert torch.equal(torch.get_rng_state(), after)
     assert widget.landscape.evaluated.all()
     whole = lw.Landscape(model, (X, Y))
     assert widget.landscape.objective.anchor_loss == pytest.approx(
