@@ -25,8 +25,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from benchmarks import measure
-from benchmarks.kernels import UNet
-from benchmarks.networks import Block
+from benchmarks.networks import Block, UNet
 from landscape_widgets.basis import DenseBasis
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import random_directions

@@ -82,6 +82,34 @@ def resnet18() -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
 
 
+class UNet(nn.Module):
+    """A U-Net of three levels, with normalisation (Ronneberger et al. 2015)."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.down1, self.down2 = _double(3, width), _double(width, 2 * width)
+        self.bottom = _double(2 * width, 4 * width)
+        self.up2 = nn.ConvTranspose2d(4 * width, 2 * width, 2, 2)
+        self.right2 = _double(4 * width, 2 * width)
+        self.up1 = nn.ConvTranspose2d(2 * width, width, 2, 2)
+        self.right1 = _double(2 * width, width)
+        self.head = nn.Conv2d(width, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.down1(x)
+        b = self.down2(nn.functional.max_pool2d(a, 2))
+        c = self.bottom(nn.functional.max_pool2d(b, 2))
+        b = self.right2(torch.cat([self.up2(c), b], dim=1))
+        return self.head(self.right1(torch.cat([self.up1(b), a], dim=1)))
+
+
+def _double(fan_in: int, fan_out: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU(),
+        nn.Conv2d(fan_out, fan_out, 3, padding=1, bias=False), nn.BatchNorm2d(fan_out), nn.ReLU(),
+    )  # fmt: skip
+
+
 class Transformer(nn.Module):
     """Two encoder layers over 32 tokens."""
 

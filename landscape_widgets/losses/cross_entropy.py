@@ -15,6 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from landscape_widgets.losses.mean import MeanLoss
 
 LOG2_E = math.log2(math.e)
+SMALL = 0.1  # beyond it, torch's own loss is right to float32's rounding
 FEW_CLASSES = 128  # with more, a mask of the targets would take as much memory as the outputs
 IGNORED = -100  # torch's own default for targets that count for nothing
 
@@ -115,22 +116,21 @@ class CrossEntropy(MeanLoss):
         if aims.kept is not None:
             logits = logits[..., aims.kept, :]
         index = aims.index.expand(*logits.shape[:-1], 1)
+        if logits.shape[-1] > FEW_CLASSES:
+            return aims.summed(_of_many_classes(logits, index))
         margins = logits - logits.gather(-1, index)
-        if logits.shape[-1] <= FEW_CLASSES:
-            # In powers of 2, which vectorise better; −∞ is added, which costs less than scattering.
-            others = torch.add(aims.but_own(margins), margins, alpha=LOG2_E)
-            total = aims.summed(others.exp2_().sum(-1).log1p_())
-            if bool(total.isfinite().all()):
-                return total
-        margins = margins.scatter(-1, index, float("-inf"))
-        return aims.summed(F.softplus(margins.logsumexp(-1)))
+        # In powers of 2, which vectorise better; −∞ is added, which costs less than scattering.
+        others = torch.add(aims.but_own(margins), margins, alpha=LOG2_E)
+        total = aims.summed(others.exp2_().sum(-1).log1p_())
+        if bool(total.isfinite().all()):
+            return total
+        return aims.summed(_by_margins(logits, index))
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
         logits, flat = self.classes_last(outputs), targets.reshape(-1).long()
         own = flat.clamp(min=0, max=logits.shape[-1] - 1)  # ignored ones may lie outside
         index = own.view(-1, 1).expand(*logits.shape[:-1], 1)
-        margins = (logits - logits.gather(-1, index)).scatter(-1, index, float("-inf"))
-        losses = F.softplus(margins.logsumexp(-1)).double()
+        losses = _by_margins(logits, index).double()
         if self.weight is not None:
             losses = losses * self.weight[flat.clamp(min=0, max=len(self.weight) - 1)]
         losses = losses.where(flat != self.ignored, 0.0)
@@ -193,3 +193,19 @@ class CrossEntropyOfProbabilities(CrossEntropy):
 
 def _logs(probabilities: Tensor) -> Tensor:
     return probabilities.log().clamp(min=-100.0)  # as torch's binary cross-entropy does
+
+
+def _by_margins(logits: Tensor, index: Tensor) -> Tensor:
+    """The loss at each position (..., M), from logits (..., M, C) and classes (..., M, 1)."""
+    margins = (logits - logits.gather(-1, index)).scatter(-1, index, float("-inf"))
+    return F.softplus(margins.logsumexp(-1))
+
+
+def _of_many_classes(logits: Tensor, index: Tensor) -> Tensor:
+    """The same by torch's own, in fewer passes, but for losses so small that it rounds them."""
+    rows, own = logits.flatten(0, -2), index.reshape(-1)
+    losses = F.cross_entropy(rows, own, reduction="none")
+    small = (losses < SMALL).nonzero().squeeze(-1)
+    if len(small):
+        losses = losses.index_copy(0, small, _by_margins(rows[small], own[small, None]))
+    return losses.view(index.shape[:-1])
