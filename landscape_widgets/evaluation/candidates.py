@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from landscape_widgets.evaluation.batches import Batches
 from landscape_widgets.evaluation.chain import Chain, read_chain
 from landscape_widgets.evaluation.compiled import compiled
 from landscape_widgets.evaluation.fused import Fused, fused
@@ -13,6 +14,7 @@ from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.replay import Prefix, Shared
 from landscape_widgets.evaluation.rewrite import Rewritten, as_program
 from landscape_widgets.evaluation.shared import SharedStacked
+from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy, Unsuited
 from landscape_widgets.evaluation.tracing import trace
@@ -29,8 +31,8 @@ class Candidates:
     ----------
     inplace
         The strategy that is exact for every model.
-    examples : int
-        In the training data.
+    split
+        The training data.
     full : bool
         In the model's own precision, which other layouts and the kernel are for.
 
@@ -41,11 +43,14 @@ class Candidates:
         A part of a sentence.
     """
 
-    def __init__(self, inplace: InPlace, examples: int, *, full: bool) -> None:
+    def __init__(self, inplace: InPlace, split: Split, *, full: bool) -> None:
         self.found: dict[str, Strategy] = {}
         self.why_not: dict[str, str] = {}
         graph = self._try("trace", lambda: trace(inplace.model))
         rewritten = self._add("fused", lambda: fused(inplace, graph, blocks=full))
+        self._add("batches", lambda: Batches("batches", inplace, split))
+        if rewritten is not None:
+            self._add("fused batches", lambda: Batches("fused batches", rewritten, split))
         if graph is None:
             names = ("prefix", "shared", "stacked", "compiled")
             self.why_not.update(dict.fromkeys(names, self.why_not["trace"]))
@@ -64,7 +69,7 @@ class Candidates:
             self.why_not["compiled"] = self.why_not["stacked"]
             self._add("shared", lambda: Shared(loader, program))
             return
-        arguments = (inplace.model, chain, inplace.anchor, examples)
+        arguments = (inplace.model, chain, inplace.anchor, split.size)
         self._add("stacked", lambda: Stacked(*arguments))
         self._add("shared", lambda: SharedStacked(*arguments))
         self._add("compiled", lambda: self._compiled(chain, arguments, full))

@@ -8,7 +8,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation import engine
 from landscape_widgets.objective import Objective
 from tests.evaluation.networks import make
-from tests.evaluation.test_agreement import directions
+from tests.evaluation.test_agreement import directions, plain_losses
 
 
 class Stopwatch:
@@ -102,3 +102,17 @@ def test_a_landscape_takes_the_strategy_and_refuses_others():
     assert Landscape(case.model, data, strategy="stacked").objective.engine.named == "stacked"
     with pytest.raises(ValueError, match="Did you mean 'inplace'"):
         Landscape(case.model, data, strategy="inplaec")
+
+
+def test_the_loop_on_the_batches_as_they_came_is_an_entrant(monkeypatch):
+    case = make("cnn")
+    batches = list(zip(case.inputs.split(7), case.targets.split(7), strict=True))
+    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
+    for winner in ("batches", "fused batches"):
+        monkeypatch.setattr(engine, "race", Stopwatch(**{winner: 0.1}))
+        monkeypatch.setattr(engine, "_choices", {})
+        objective = Objective(case.model, batches)
+        found = objective.evaluate(DenseBasis(vectors), rows).losses
+        assert objective.engine.last == winner
+        assert "on the batches as they came" in objective.strategy
+        np.testing.assert_allclose(found, plain_losses(case, vectors, rows), rtol=2e-5)

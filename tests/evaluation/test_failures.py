@@ -105,9 +105,9 @@ def test_a_copy_that_cannot_be_made_costs_the_strategy_that_wanted_it(monkeypatc
         raise TypeError("cannot pickle '_thread.lock' object")
 
     case = make("cnn")
-    inplace = Objective(case.model, (case.inputs, case.targets), strategy="inplace")._inplace
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="inplace")
     monkeypatch.setattr("landscape_widgets.evaluation.fused.Duplicate", fail)
-    found = candidates.Candidates(inplace, 40, full=True)
+    found = candidates.Candidates(objective._inplace, objective._splits["train"], full=True)
     assert "fused" not in found.found
     assert "cannot pickle" in found.why_not["fused"]
 
