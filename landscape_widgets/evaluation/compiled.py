@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -18,7 +18,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.chain import Chain, Elementwise, Linear, Weights
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
-from landscape_widgets.evaluation.kernels import load, share_out
+from landscape_widgets.evaluation.kernels import check_allowed, load, settle, share_out
 from landscape_widgets.evaluation.memory import Store, allowance
 from landscape_widgets.evaluation.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.split import Split
@@ -27,10 +27,6 @@ from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
 from landscape_widgets.losses import CrossEntropy
 
 SOON = 2.0  # seconds in which a kernel that cannot be loaded is found out
-
-# Rows, and the seconds that they wait for the kernel: few take it if it is there already, so many
-# as a slice has until it is loaded, and still more until it is compiled, once a machine.
-PATIENCE = ((0, 0.0), (32, 1.0), (256, 4.0), (2048, None))
 GROUP = 32  # parameter vectors that are worth a call
 VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
 OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
@@ -120,7 +116,7 @@ def compilable(chain: Chain, anchor: Tensor) -> bool:
 
 
 def compiled(model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> Compiled:
-    """The strategy, whose kernel is loaded meanwhile.
+    """The strategy, whose kernel is loaded once there are rows for it.
 
     Raises
     ------
@@ -131,7 +127,7 @@ def compiled(model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> C
         raise Unsuited(
             "it is for float32 chains of linear layers with ReLUs between them, on the CPU"
         )
-    load_kernel()
+    check_allowed()
     return Compiled(model, chain, anchor, examples)
 
 
@@ -153,7 +149,7 @@ class Compiled(SharedStacked):
         return GROUP
 
     def suits(self, call: Call, split: Split) -> bool:
-        return Stacked.suits(self, call, split) and _loaded(call.n)
+        return Stacked.suits(self, call, split) and _loaded()
 
     def _block(self, split: Split) -> Tensor:
         """The first layer's input (tiles, in, examples), the last tile filled up with zeros."""
@@ -295,17 +291,12 @@ class Compiled(SharedStacked):
         return torch.cat([self._as_given(work, slice(0, len(work)), split) for work in works])
 
 
-def patience(n: int) -> float | None:
-    """Seconds that n rows wait for the kernel; None for as long as it takes."""
-    return [seconds for rows, seconds in PATIENCE if n >= rows][-1]
-
-
-def _loaded(n: int) -> bool:
-    """Whether the kernel is there for n rows."""
-    done, _ = wait([load_kernel()], patience(n))
-    if done:
+def _loaded() -> bool:
+    """Whether the kernel is there: what would have to wait for the compiler does without it."""
+    loaded = settle("kernel")
+    if loaded:
         load_kernel().result()  # or why it cannot be loaded
-    return bool(done)
+    return loaded
 
 
 def _kernel() -> Any:

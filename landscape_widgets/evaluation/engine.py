@@ -20,7 +20,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.agreement import agree
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.candidates import Candidates, said
-from landscape_widgets.evaluation.compiled import SOON, load_kernel, patience
+from landscape_widgets.evaluation.compiled import SOON, load_kernel
 from landscape_widgets.evaluation.double import Double
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.precision import check_precision, exact, reduced
@@ -243,6 +243,8 @@ class Engine:
             return True
         if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
+        if name == self.named == "compiled":
+            wait([load_kernel()])
         try:
             return all(self._strategies[name].suits(call, split) for split in splits)
         except Exception as error:
@@ -279,9 +281,7 @@ class Engine:
         """What calls must have in common to be evaluated in the same way."""
         model, layout = self.inplace.model, self.inplace.layout
         return (
-            # Whether the kernel is loaded by now must not change what was chosen before.
-            *(name for name in possible if name != "compiled"),
-            patience(call.n),
+            *possible,
             None if call.columns is None else len(call.columns),
             split.size,
             type(model).__qualname__,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,13 @@ PARTS = 3  # of a range for each thread
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _loading: dict[str, Future[ModuleType]] = {}
+_settled: dict[str, threading.Event] = {}
+
+
+def check_allowed() -> None:
+    """Raise `Unsuited` if the environment switches kernels off."""
+    if os.environ.get(SWITCH) == "0":
+        raise Unsuited(f"{SWITCH}=0 in the environment switches it off")
 
 
 def load(name: str) -> Future[ModuleType]:
@@ -35,25 +44,55 @@ def load(name: str) -> Future[ModuleType]:
     Unsuited
         If the environment switches kernels off.
     """
-    if os.environ.get(SWITCH) == "0":
-        raise Unsuited(f"{SWITCH}=0 in the environment switches it off")
+    check_allowed()
     with _lock:
         if name not in _loading:
-            _loading[name] = Future()
-            arguments = name, _loading[name]
+            _loading[name], _settled[name] = Future(), threading.Event()
+            arguments = name, _loading[name], _settled[name]
             threading.Thread(target=_load, args=arguments, daemon=True).start()
         return _loading[name]
 
 
-def _load(name: str, future: Future[ModuleType]) -> None:
+def settle(name: str) -> bool:
+    """Whether a module of this package is loaded, or cannot be; False once it has to be compiled.
+
+    Loading what this machine has compiled before takes less than a second, which is waited for: so
+    the same work is done by the same code each time.
+    """
+    future = load(name)
+    _settled[name].wait()
+    return future.done()
+
+
+def _load(name: str, future: Future[ModuleType], settled: threading.Event) -> None:
     try:
-        module = importlib.import_module(f"{__package__}.{name}")
+        with _told_of_compiling(settled):
+            module = importlib.import_module(f"{__package__}.{name}")
     except Exception as error:
         future.set_exception(error)
     except BaseException as error:  # what would end a program ends no thread of its own
         future.set_exception(ImportError(repr(error)))
     else:
         future.set_result(module)
+    finally:
+        settled.set()
+
+
+@contextlib.contextmanager
+def _told_of_compiling(compiling: threading.Event) -> Iterator[None]:
+    """Set an event as soon as numba has to compile some function of this package."""
+    from numba.core import event
+
+    class Listener(event.Listener):  # type: ignore[misc,unused-ignore]
+        def on_start(self, event: Any) -> None:
+            if event.data["dispatcher"].py_func.__module__.startswith(f"{__package__}."):
+                compiling.set()
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
 
 
 def zeros(*shape: int) -> Float32:

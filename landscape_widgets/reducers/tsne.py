@@ -159,11 +159,13 @@ class TSNE(Reducer):
         """A map of the points, as it is at the start."""
         from openTSNE import TSNEEmbedding, affinity
 
-        from landscape_widgets.reducers.tsne_exact import kl_divergence_exact
-
-        few = len(points) <= EXACT
+        forces: Any = "fft" if start.shape[1] <= 2 else "bh"
+        if len(points) <= EXACT:
+            try:
+                from landscape_widgets.reducers.tsne_exact import kl_divergence_exact as forces
+            except ImportError:  # of numba
+                forces = "bh"
         k = min(len(points) - 1, int(3 * self._perplexity))
-        approximate = "fft" if start.shape[1] <= 2 else "bh"
         affinities = affinity.PerplexityBasedNN(
             perplexity=self._perplexity,
             n_jobs=1,
@@ -172,7 +174,7 @@ class TSNE(Reducer):
         return TSNEEmbedding(
             np.ascontiguousarray(start, dtype=np.float64),
             affinities,
-            negative_gradient_method=kl_divergence_exact if few else approximate,
+            negative_gradient_method=forces,
             random_state=seed,
             n_jobs=1,
         )

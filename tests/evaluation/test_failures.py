@@ -239,3 +239,32 @@ def test_the_package_works_without_numba():
     assert done.returncode == 0, done.stderr
     assert "compiled" not in done.stdout
     assert "is not for this machine" in done.stderr
+
+
+WHILE_COMPILING = """
+import numpy as np
+import torch
+from landscape_widgets.basis import DenseBasis
+from landscape_widgets.evaluation import kernels
+from landscape_widgets.objective import Objective
+
+model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+objective = Objective(model, (torch.randn(50, 3), torch.randint(2, (50,))))
+basis, rows = DenseBasis(torch.randn(2, objective.size)), np.random.randn(300, 2)
+objective.evaluate(basis, rows)
+print(objective.engine.last, kernels.load("kernel").done())
+kernels.load("kernel").result()
+print(objective.engine.last)
+"""
+
+
+def test_losses_wait_for_a_kernel_that_is_to_be_loaded_and_for_none_that_is_to_be_compiled(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    run = [sys.executable, "-c", WHILE_COMPILING]
+    first = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    assert first[0] != "compiled"
+    assert first[1] == "False"
+    later = subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()
+    assert later == ["compiled", "True", "compiled"]
