@@ -243,7 +243,7 @@ class Engine:
             return True
         if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
-        if name == self.named == "compiled":
+        if name == self.named == "compiled" and call.n >= WORTH_A_TRIAL:
             wait([load_kernel()])
         try:
             return all(self._strategies[name].suits(call, split) for split in splits)

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future
 
 import numpy as np
@@ -17,6 +18,8 @@ from landscape_widgets.objective import Objective
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 
+SETTLED = threading.Event()
+SETTLED.set()
 LOCATOR = "cannot cache function 'room': no locator available for file 'registers.py'"
 ERRORS = {
     "import": ImportError("DLL load failed while importing _dispatcher"),
@@ -36,6 +39,7 @@ def broken_kernel(monkeypatch, request):
     future = Future()
     future.set_exception(ERRORS[request.param])
     monkeypatch.setitem(kernels._loading, "kernel", future)
+    monkeypatch.setitem(kernels._settled, "kernel", SETTLED)
 
 
 def check(case, strategy="auto", n=40):
@@ -84,6 +88,7 @@ def test_the_environment_switches_kernels_off(monkeypatch, caplog):
 def test_the_constructor_does_not_wait_for_a_compiler(monkeypatch):
     monkeypatch.setattr("landscape_widgets.evaluation.engine.SOON", 0.01)
     monkeypatch.setitem(kernels._loading, "kernel", Future())  # which is never done
+    monkeypatch.setitem(kernels._settled, "kernel", SETTLED)
     case = make("relu mlp")
     for strategy in ("auto", "compiled"):
         Objective(case.model, (case.inputs, case.targets), strategy=strategy)
@@ -209,6 +214,7 @@ def test_modules_with_scripted_parts_are_evaluated():
 
 WITHOUT_NUMBA = """
 import sys
+import threading
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
