@@ -16,7 +16,7 @@ from landscape_widgets.data import Batch, Examples, Form, take, target_axis
 from landscape_widgets.drift import check_repeats
 from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.inplace import TILE, InPlace, add_losses
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import Recorded, read_recorded
 from landscape_widgets.losses import (
@@ -51,7 +51,7 @@ from landscape_widgets.losses.own import (
     check_arguments,
     looks_like_model_loss,
 )
-from landscape_widgets.separability import adds_up, moved_vectors
+from landscape_widgets.separability import adds_up, adds_up_over_all, moved_vectors
 from landscape_widgets.structure import describe, tensors
 
 logger = logging.getLogger(__name__)
@@ -436,6 +436,8 @@ class _Trial:
         if not self.train.given_whole:
             return False, False
         found = adds_up(self.inplace, loss, self.sample(self.outputs_or_none(self.first)))
+        if found and isinstance(loss, BatchLoss) and self.train.size > SAMPLE:
+            found = adds_up_over_all(self.inplace, loss, self.train.batches[0], TILE)
         return found, found and self.val is not None and self.val.given_whole
 
     def about_batches(self, loss: Loss, separable: bool) -> list[str]:
@@ -468,12 +470,22 @@ class _Trial:
 
 
 def _spread(batch: Batch, count: int) -> Batch:
-    """Examples from all of a batch, in order, always the same ones."""
+    """Examples from all of a batch, in order, always the same ones.
+
+    Half of them at random, the others those whose targets are rarest.
+    """
     if batch.size <= count or not batch.cuttable:
         return batch
     generator = torch.Generator().manual_seed(0)
-    picked = torch.randperm(batch.size, generator=generator)[:count].sort().values
-    return take(batch, picked.to(tensors(batch.raw)[0].device))
+    mixed = torch.randperm(batch.size, generator=generator)
+    picked, held = mixed[: (count + 1) // 2], tensors(batch.raw)
+    if len(held[-1]) == batch.size:
+        keys = held[-1].reshape(batch.size, -1).double().sum(1).cpu()
+        _, number, counts = torch.unique(keys, return_inverse=True, return_counts=True)
+        rarest = mixed[counts[number][mixed].argsort(stable=True)]
+        picked = torch.cat([picked, rarest[: count // 2]])
+    chosen = list(dict.fromkeys([*picked.tolist(), *mixed[:count].tolist()]))[:count]
+    return take(batch, torch.tensor(sorted(chosen), device=held[0].device))
 
 
 def _broadcast(outputs: Tensor, targets: Any, kind: Kind) -> list[str]:

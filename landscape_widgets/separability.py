@@ -3,7 +3,8 @@
 The loss of some examples, drawn from all of the data, is taken of them together and of parts of
 them: halves, a quarter and the rest in another order, and halves sorted by target; at the trained
 weights, where all losses may be alike and small, and at moved ones. A loss with weights of classes,
-of tokens or of pairs of examples differs in one of these.
+of tokens or of pairs of examples differs in one of these. Among the examples are those whose
+targets are rare. A function of outputs and targets is asked once more of all of the data.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from torch import Tensor
 from landscape_widgets.data import Batch, take
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
-from landscape_widgets.losses import Loss, MeanLoss
+from landscape_widgets.losses import BatchLoss, Loss, MeanLoss, call_model
 from landscape_widgets.structure import tensors
 
 MOVES = (0.1, 0.5)  # root mean square of a move, as a share of that of each tensor
 AGREEMENT = 2e-5  # relative difference of losses in float32 that rounding explains
+MOST_BYTES = 64 << 20  # of outputs that are held for that
 SMALL = 1e-2  # share of the largest loss below which rounding is measured against that share
 
 
@@ -61,6 +63,43 @@ def adds_up(inplace: InPlace, loss: Loss, examples: Batch) -> bool:
         return False  # a loss or a model that wants its batches whole
     finally:
         inplace.load(inplace.anchor)
+    return _agree(found)
+
+
+@torch.no_grad()
+def adds_up_over_all(inplace: InPlace, loss: BatchLoss, examples: Batch, tile: int) -> bool:
+    """Whether the loss of all outputs together is the mean over tiles; where outputs are small.
+
+    Of a model whose outputs do not hang on the batch.
+    """
+    parts = [take(examples, slice(start, start + tile)) for start in range(0, examples.size, tile)]
+    found: list[list[float]] = []
+    try:
+        for vector in (inplace.anchor, *moved_vectors(inplace, MOVES[-1:])):
+            with inplace.alone(watched=True):
+                model = inplace.load(vector)
+                outputs: list[Tensor] = []
+                for part in parts:
+                    got = call_model(model, part.to(inplace.anchor.device).inputs)
+                    if not isinstance(got, Tensor) or got.nbytes * len(parts) > MOST_BYTES:
+                        return True  # as far as the examples tell
+                    outputs.append(got)
+                whole = examples.to(inplace.anchor.device)
+                together = float(loss(torch.cat(outputs), whole.targets))
+                apart = sum(
+                    float(loss(got, part.to(inplace.anchor.device).targets)) * part.size
+                    for got, part in zip(outputs, parts, strict=True)
+                )
+                found.append([together, apart / examples.size])
+    except (RuntimeError, ValueError, IndexError):
+        return False
+    finally:
+        inplace.load(inplace.anchor)
+    return _agree(found)
+
+
+def _agree(found: Sequence[Sequence[float]]) -> bool:
+    """Whether values (vectors, cuts) are those of the first cut but for rounding."""
     values = torch.tensor(found, dtype=torch.float64)
     finite = values.isfinite()
     if bool((finite != finite[:, :1]).any()):

@@ -115,8 +115,10 @@ def are_probabilities(outputs: Tensor, class_axis: int, moved: Moved) -> bool:
     """Whether they are those of classes, as a softmax makes them, wherever the weights are."""
 
     def sum_to_one(z: Tensor) -> bool:
-        sums = z.double().sum(class_axis)
-        return bool((z >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+        if not bool((z >= 0).all()):
+            return False
+        sums = z.sum(class_axis, dtype=torch.float64)
+        return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
     return sum_to_one(outputs) and all(map(sum_to_one, moved()))
 
@@ -150,8 +152,7 @@ def _classes(
         ])  # fmt: skip
     classes = outputs.shape[loss.class_axis]
     flat = outputs.movedim(loss.class_axis, -1).flatten(0, -2)
-    norms = flat.double().norm(dim=-1)
-    if outputs.ndim == 2 and classes > 2 and bool(((norms - 1).abs() < 1e-3).all()):
+    if outputs.ndim == 2 and classes > 2 and _of_length_one(flat):
         raise ValueError(
             f"Each of the model's outputs, {classes} numbers, has length 1, as "
             "embeddings have and logits of classes do not: the loss cannot be inferred. "
@@ -165,6 +166,11 @@ def _classes(
         f"{said} The model has {classes} outputs for the {present} classes in the targets, and "
         "predicts them no better than chance: if its outputs are no logits of them, give loss=.",
     ])  # fmt: skip
+
+
+def _of_length_one(rows: Tensor) -> bool:
+    norms = rows.double().norm(dim=-1)
+    return bool(((norms - 1).abs() < 1e-3).all())
 
 
 def _better_than_chance(logits: Tensor, targets: Tensor, ignored: int) -> bool:

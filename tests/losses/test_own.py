@@ -99,6 +99,36 @@ def test_of_tensors_given_whole_a_loss_that_adds_up_goes_in_tiles(loss):
     assert objective._splits["train"].separable
 
 
+@pytest.mark.parametrize("of_model", [False, True])
+def test_a_weight_that_few_examples_have_is_found(of_model):
+    x, _ = data()
+    x = x.repeat(8, 1)
+    y = (x[:, 0] > 0).long()
+    y[[1234, 4567]] = 2
+    loss = functools.partial(F.cross_entropy, weight=torch.tensor([1.0, 1.0, 1000.0]))
+
+    def of_outputs(outputs, targets):
+        return loss(outputs, targets)
+
+    def of_both(model, batch):
+        return loss(model(batch[0]), batch[1])
+
+    objective = Objective(net(3), (x, y), loss=of_both if of_model else of_outputs)
+    check(objective, [(x, y)], of_outputs)
+
+
+def test_a_term_that_only_one_example_has_is_found_where_all_are_asked():
+    x, y = data()
+    x, y = x.repeat(8, 1), y.repeat(8)
+    x[3000] = 1000.0
+
+    def peak(outputs, targets):
+        return F.cross_entropy(outputs, targets) + F.relu(outputs.abs().max() - 100)
+
+    torch.manual_seed(0)
+    check(Objective(nn.Linear(5, 3), (x, y), loss=peak), [(x, y)], peak)
+
+
 @pytest.mark.parametrize("loss", [weighted, focal, contrastive, dice, root])
 def test_batches_of_a_loader_stay_whole(loss):
     x, y = data()
