@@ -15,7 +15,7 @@ from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.losses import call_model, main_output
 from landscape_widgets.structure import map_arrays, tensors
 
-FEW = 2  # examples that the model is tried on, where batches can be cut
+FEW = 4  # examples that the model is tried on, where batches can be cut
 ALIKE = 1e-3  # relative difference of outputs that are the same but for rounding
 
 
@@ -127,7 +127,7 @@ def _axes_of(inplace: InPlace, raw: Any, form: Form, device: torch.device) -> tu
         return fitting[0]  # as many targets as the second axis is long
     # Targets may be of any form where inputs are one tensor.
     tried = inputs if isinstance(inputs, Tensor) else raw
-    if not count_examples(tried, form)[1] or min(found[0].shape[:2]) < FEW:
+    if not count_examples(tried, form)[1] or min(found[0].shape[:2]) < 2:
         return (0, 0)
     few = take(Batch.of(tried, form), slice(0, FEW)).to(device)
     outputs = _outputs(inplace, few.inputs)
@@ -152,10 +152,11 @@ def _axis_of_part(inplace: InPlace, batch: Batch, outputs: Tensor, axis: int) ->
     later = _outputs(inplace, take(batch, slice(half, batch.size)).inputs)
     if later is None or later.ndim != outputs.ndim:
         return None
-    flat = axis == 1 and outputs.shape[0] == FEW * batch.size  # steps and examples in one axis
+    steps = tensors(batch.raw)[0].shape[0]
+    flat = axis == 1 and outputs.shape[0] == steps * batch.size  # steps and examples in one axis
     if flat:
-        outputs = outputs.reshape(FEW, batch.size, -1)
-        later = later.reshape(FEW, batch.size - half, -1)
+        outputs = outputs.reshape(steps, batch.size, -1)
+        later = later.reshape(steps, batch.size - half, -1)
     for along in dict.fromkeys((axis, 0)):
         if outputs.ndim <= along or outputs.shape[along] != batch.size:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import numbers
@@ -326,7 +327,9 @@ class Source:
         overridden = type(loader).__iter__ is not DataLoader.__iter__
         prepared = loader.num_workers > 0 and loader.worker_init_fn is not None
         if overridden or prepared:
-            return partial(self._read, next, iter(loader))
+            own = copy.copy(loader)
+            own.__dict__["_iterator"] = None  # workers that persist are not left to the user's
+            return partial(self._read, next, iter(own))
         if isinstance(loader.dataset, IterableDataset):
             twin: DataLoader[Any] = DataLoader(
                 loader.dataset,

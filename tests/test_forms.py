@@ -221,3 +221,28 @@ def test_errors_of_time_first_sequences_are_weighed_by_sequences(loss):
     )
     whole = Objective(model, batches[0], loss=loss)
     assert any("Give batch_size=" in sentence for sentence in whole.assumptions)
+
+
+class Language(nn.Module):
+    """Tokens (time, batch), as `nn.TransformerEncoder` has them by default."""
+
+    def __init__(self, batch_first):
+        super().__init__()
+        self.embed = nn.Embedding(11, 8)
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=batch_first)
+        self.head = nn.Linear(8, 11)
+
+    def forward(self, tokens):
+        return self.head(self.encoder(self.embed(tokens)))
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("rows", "columns"), [(6, 6), (2, 7), (7, 2)])
+def test_the_axis_of_examples_of_tokens_is_the_models(batch_first, rows, columns):
+    torch.manual_seed(0)
+    model = Language(batch_first).eval()
+    tokens = torch.randint(0, 11, (rows, columns))
+    objective = Objective(model, [(tokens, tokens)] * 2)
+    assert objective.n_examples == 2 * (rows if batch_first else columns)
+    expected = F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()).item()
+    assert objective.anchor_loss == pytest.approx(expected, rel=1e-5)
