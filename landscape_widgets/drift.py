@@ -48,6 +48,9 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
     after = dict(_surroundings(roots))
     changed = [name for name in after if before.get(name) != after[name]]
     named = f" ({', '.join(changed[:4])} changed)" if changed else ""
+    iterators = [path for path, thing in _reached(roots) if hasattr(thing, "__next__")]
+    if iterators and not changed:
+        named = f" (perhaps in the iterator {iterators[0]})"
     raise ValueError(
         f"The loss at the trained weights is {first:.6g}, and {again:.6g} after the model was "
         f"evaluated elsewhere: something outside model and loss is kept from call to call{named}, "
@@ -58,13 +61,7 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
 
 def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Class attributes, and what functions name, told apart by value or identity."""
-    seen: dict[int, Any] = {}
-    waiting = list(roots)
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or isinstance(thing, torch.Tensor):
-            continue
-        seen[id(thing)] = thing
+    for _, thing in _reached(roots):
         functions = [thing] if isinstance(thing, types.FunctionType) else []
         if isinstance(thing, nn.Module) or callable(thing):
             for kind in type(thing).__mro__:
@@ -80,7 +77,17 @@ def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
                 for name in function.__code__.co_names:
                     if name in function.__globals__:
                         yield name, _told(function.__globals__[name])
-        waiting += [part for part, _ in parts(thing, "")]
+
+
+def _reached(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    seen: dict[int, Any] = {}
+    waiting = [(root, "") for root in roots]
+    while waiting:
+        thing, path = waiting.pop()
+        if id(thing) not in seen and not isinstance(thing, torch.Tensor):
+            seen[id(thing)] = thing
+            yield path, thing
+            waiting += parts(thing, path)
 
 
 def _told(value: Any) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from landscape_widgets.noise import GENERATORS, reseed, same_state, set_state, state_of
 
 SHORT = 64  # entries of a container that are compared before every parameter vector
-EVERY = 64  # vectors after which all is compared by value again
+EVERY = 256  # vectors after which all is compared by value again
 PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), range, slice)
 _OPAQUE = (types.ModuleType, type, weakref.ReferenceType, torch.dtype, torch.device, torch.Size)
 _OF_MODULE = frozenset(vars(nn.Module()))
@@ -295,7 +295,11 @@ class State:
         # Bound methods, and flags and versions apart, as this is done for each parameter vector.
         known = set(map(id, self.changing))
         rest = [place for place in self._places if id(place) not in known]
-        self._tensors = [place for place in rest if isinstance(place, _OfTensor)]
+        self._tensors = [place.tensor for place in rest if isinstance(place, _OfTensor)]
+        modes = [place for place in rest if isinstance(place, _OfMode)]
+        self._modes = [place.attributes for place in modes]
+        self._trained = [place.saved for place in modes]
+        self._versions = [tensor._version for tensor in self._tensors]
         cheap = (_OfDict, _OfList, _OfSet, _OfCell, _OfSlots)
         self._moved = [place.moved for place in rest if isinstance(place, cheap)]
 
@@ -324,10 +328,11 @@ class State:
         if self._count & (self._count - 1) == 0 or self._count % EVERY == 0:
             self.check()
             return
-        for tensor in self._tensors:
-            if tensor.tensor._version != tensor.version:
-                self.check()
-                return
+        if [tensor._version for tensor in self._tensors] != self._versions or [
+            attributes["training"] for attributes in self._modes
+        ] != self._trained:
+            self.check()
+            return
         for moved in self._moved:
             if moved():
                 self.check()
@@ -359,6 +364,7 @@ class State:
             place.put_back()
         if new:
             self._sort()
+        self._versions = [tensor._version for tensor in self._tensors]
         self.found = list(dict.fromkeys([*self.found, *found]))
         return found
 
@@ -385,7 +391,8 @@ class _Walk:
                 continue
             yield from self._of(thing, path)
             if is_plain_layer(thing):
-                waiting += [(held, path) for held in (thing._buffers, thing._parameters) if held]
+                held = {**thing._buffers, **thing._parameters}
+                waiting += [(tensor, _join(path, name)) for name, tensor in held.items()]
             else:
                 waiting += reversed(list(parts(thing, path)))
 

@@ -1,6 +1,8 @@
 """What a model or its loss keeps between calls must not show in the landscape."""
 
+import itertools
 import random
+from collections import deque
 
 import numpy as np
 import pytest
@@ -125,6 +127,84 @@ def test_a_loss_that_counts_its_calls_is_put_back_and_the_users_own_never_called
     objective = Objective(tiny(), digits(30), loss=loss.forward)
     assert objective.loss(objective.anchor) == objective.anchor_loss
     assert float(loss.calls) == 0
+
+
+class Slot:
+    __slots__ = ("value",)
+
+    def __init__(self):
+        self.value = 0
+
+
+class Keeping(nn.Module):
+    """What people keep: a running mean, a moving teacher, a codebook, a short memory."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.inner, self.what = tiny(), what
+        self.teacher = tiny(1).requires_grad_(False)
+        self.mean = torch.zeros(64)
+        self.memory, self.slot = deque(maxlen=3), Slot()
+        self.register_buffer("codes", torch.linspace(-1, 1, 40).view(4, 10))
+
+    def forward(self, x):
+        if self.what == "normaliser":
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+            return self.inner(x - self.mean)
+        z = self.inner(x)
+        if self.what == "teacher":
+            for ours, theirs in zip(self.teacher.parameters(), self.inner.parameters()):  # noqa: B905
+                ours.data.mul_(0.5).add_(theirs.data, alpha=0.5)
+            return z + self.teacher(x)
+        if self.what == "codebook":
+            nearest = torch.cdist(z, self.codes).argmin(1)
+            self.codes.mul_(0.9).index_add_(0, nearest, z.detach() * 0.01)
+            return z + self.codes[nearest]
+        self.memory.append(float(z.detach().mean()))
+        self.slot.value += 1
+        return z * (1 + len(self.memory) + self.slot.value + sum(self.memory))
+
+
+@pytest.mark.parametrize("what", ["normaliser", "teacher", "codebook", "memory"])
+def test_what_models_keep_is_put_back_and_the_users_own_stays(what):
+    x, y = digits(40)
+    model = Keeping(what)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    objective = Objective(model, (x, y), probe_examples=4)
+    for scale in (1.0, 1.4, 1.0, 0.7):
+        theta = objective.anchor * scale
+        fresh = Keeping(what)
+        with torch.no_grad():
+            for name, value in objective.layout.unflatten(theta).items():
+                fresh.get_parameter(name).copy_(value)
+            expected = float(nn.functional.cross_entropy(fresh(x), y))
+        assert objective.loss(theta) == pytest.approx(expected, rel=1e-5)
+        assert objective.loss_and_gradient(theta)[0] == pytest.approx(expected, rel=1e-5)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert len(model.memory) == 0
+    assert model.slot.value == 0
+
+
+class Iterating(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.steps = tiny(), itertools.count(1)
+
+    def forward(self, x):
+        return self.inner(x) * next(self.steps)
+
+
+def test_what_cannot_be_put_back_is_refused():
+    with pytest.raises(ValueError, match="perhaps in the iterator steps"):
+        Objective(Iterating(), digits(20))
+
+
+def test_what_becomes_of_noise_and_state_is_said():
+    said = Objective(Noisy("generator"), digits(20)).assumptions
+    assert any("Random numbers are drawn (from generator)" in sentence for sentence in said)
+    said = Objective(Counting("buffer"), digits(20)).assumptions
+    assert any("A call changes the model (count)" in sentence for sentence in said)
 
 
 class Noisy(nn.Module):
