@@ -47,6 +47,7 @@ from landscape_widgets.reading import read_model
 from landscape_widgets.sources import Source
 from landscape_widgets.state import State
 from landscape_widgets.structure import tensors
+from landscape_widgets.untouched_inputs import inputs_untouched
 from landscape_widgets.working_copy import WorkingCopy, check_device, check_model, refused
 
 logger = logging.getLogger(__name__)
@@ -231,19 +232,22 @@ class Objective:
         noise = Noise(self.device, seed, given.generators)
         state = State([self._copy, given.loss], self._inplace.tensors, noise.seed)
         self._inplace.state, self._inplace.noise = state, noise
-        form, said = find_form(
-            self._inplace, source.first(progress, cancelled), self.device, batch_axis
-        )
-        self.train = self._on_device(source.read(form, progress, cancelled))
-        self.val = None
-        if val_source is not None:
-            with _of_val_data():
-                self.val = self._on_device(val_source.read(form, progress, cancelled))
-        progress(Progress("trying", 0, 1))
-        # On the trained statistics: what a loss is does not hang on them.
-        plain = InPlace(self._copy, self.layout, self.anchor, state=state, noise=noise)
-        with refused(model):
-            found = read_model(plain, given.loss, self.train, self.val, uses_model=given.uses_model)
+        with inputs_untouched(self._copy):
+            form, said = find_form(
+                self._inplace, source.first(progress, cancelled), self.device, batch_axis
+            )
+            self.train = self._on_device(source.read(form, progress, cancelled))
+            self.val = None
+            if val_source is not None:
+                with _of_val_data():
+                    self.val = self._on_device(val_source.read(form, progress, cancelled))
+            progress(Progress("trying", 0, 1))
+            # On the trained statistics: what a loss is does not hang on them.
+            plain = InPlace(self._copy, self.layout, self.anchor, state=state, noise=noise)
+            with refused(model):
+                found = read_model(
+                    plain, given.loss, self.train, self.val, uses_model=given.uses_model
+                )
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic, self._recorded = found.stochastic, found.recorded
         self.assumptions = (
