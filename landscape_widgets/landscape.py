@@ -38,6 +38,7 @@ from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.samplers import stored
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import Slice, slice_along
+from landscape_widgets.tracebacks import entries
 
 # Predictions are kept for "outputs" space and for the readouts as long as they fit in this.
 OUTPUT_BYTES = 512 << 20
@@ -87,6 +88,7 @@ def _check_tolerance(tolerance: float, objective: Objective) -> None:
         )
 
 
+@entries
 class Landscape:
     """The loss of a model on its data, sampled around the trained weights.
 
