@@ -12,6 +12,8 @@ export interface Rect {
 /** A bqplot figure shown inside an element of ours. */
 export class Figure {
   private constructor(
+    /** Python's model of the figure, of which `model` is a copy. */
+    readonly original: BackboneModel,
     readonly model: BackboneModel,
     readonly view: any,
   ) {}
@@ -25,19 +27,22 @@ export class Figure {
   static async show(model: Model, ref: string, host: HTMLElement, signal: AbortSignal): Promise<Figure> {
     const id = ref.replace(/^IPY_MODEL_/, "");
     const copies = new Map<BackboneModel, BackboneModel>();
-    const figure = copied(await retry(() => model.widget_manager.get_model(id), signal), copies) as BackboneModel;
+    const original = await retry(() => model.widget_manager.get_model(id), signal);
+    const figure = copied(original, copies) as BackboneModel;
     const view = await model.widget_manager.create_view(figure);
     // bqplot draws once Lumino says that the view is attached, so it has to be attached by Lumino.
     const widget = view.luminoWidget ?? view.pWidget;
     widget.constructor.attach(widget, host);
     const end = () => {
+      // Where the output is gone before its widget, Lumino would look for a node to detach.
+      if (!widget.node.isConnected) widget.clearFlag(widget.constructor.Flag.IsAttached);
       view.remove();
       for (const copy of copies.values()) copy.close();
     };
     if (signal.aborted) end();
     else signal.addEventListener("abort", end);
     await until(() => view.rendered === true, signal);
-    return new Figure(figure, view);
+    return new Figure(original, figure, view);
   }
 
   get marks(): BackboneModel[] {

@@ -16,8 +16,10 @@ export function viridis(share: number): [number, number, number] {
   return [mix(0), mix(1), mix(2)];
 }
 
-// Okabe and Ito's palette, without its black and yellow: lines that all can tell apart.
-export const LINES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
+// Okabe and Ito's palette, without its black and yellow: lines that all can tell apart. One of its
+// colours is kept for what is pointed at.
+export const LINES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"];
+export const POINTED = "#d55e00";
 
 /** Losses are shown on a logarithmic scale that ends here; smaller ones are drawn at its end. */
 export const FLOOR = 1e-8;

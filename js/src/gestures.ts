@@ -16,23 +16,27 @@ export interface Handlers {
   hover(index: number, at: Point): void;
   leave(): void;
   pick(index: number, mode: Mode): void;
-  drag(path: readonly Point[]): void;
+  drag(path: readonly Point[], mode: Mode): void;
   lasso(polygon: Point[], mode: Mode): void;
   clear(): void;
   undo(): void;
+  redo(): void;
   /** Turn by angles to the right and downwards; null turns it back. */
   turn(by: Point | null): void;
 }
 
 const REACH = 14; // how far from a point, in px, it is still meant
+const FINGER = 24; // the same where a finger points
 const PER_PIXEL = 0.008; // radians that the map turns
 const PER_KEY = Math.PI / 24;
 const DRAG = 5; // how far, in px, a press must move to be a lasso
 
 export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signal: AbortSignal): void {
+  const pressed = new Set<number>(); // pointers that are down
   let path: Point[] | null = null;
   let dragging = false;
   let held: Point | null = null; // where the map was last turned to
+  let done = false; // whether the press was a gesture, and is no click any more
   let cursor = -1;
 
   const at = (event: MouseEvent): Point => {
@@ -45,26 +49,40 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
     layer.focus({ preventScroll: true });
     layer.dataset.pointed = "";
   };
+  /** Give up what is being drawn or turned. */
+  const giveUp = () => {
+    path = held = null;
+    done = true;
+    on.drag([], "replace");
+  };
 
   layer.addEventListener(
     "pointerdown",
     (event) => {
-      if (target.solid && (event.button !== 0 || target.turning)) {
-        event.preventDefault(); // of the middle button, which would scroll
-        focus();
-        layer.setPointerCapture(event.pointerId);
-        held = at(event);
-        on.leave();
-        return;
-      }
-      if (event.button !== 0) return;
+      const turns = target.solid && (event.button !== 0 || target.turning);
+      if (!turns && event.button !== 0) return;
+      pressed.add(event.pointerId);
+      // Two fingers zoom or scroll the page: none of them draws.
+      if (pressed.size > 1) return giveUp();
+      // A text that is marked would be dragged away in place of the lasso.
+      const marked = document.getSelection();
+      if (marked && !marked.isCollapsed) marked.removeAllRanges();
+      if (turns) event.preventDefault(); // of the middle button, which would scroll
       focus();
       layer.setPointerCapture(event.pointerId);
-      path = [at(event)];
+      done = turns;
       dragging = false;
+      if (turns) {
+        held = at(event);
+        on.leave();
+      } else path = [at(event)];
     },
     options,
   );
+  // Nor is a text marked by a press here, or by one that began beside it.
+  for (const name of ["mousedown", "dragstart", "selectstart"]) {
+    layer.addEventListener(name, (event) => event.preventDefault(), options);
+  }
   layer.addEventListener(
     "pointermove",
     (event) => {
@@ -75,6 +93,7 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
         return;
       }
       if (!path) {
+        if (pressed.size > 0) return;
         const index = nearest(target.pixels, point[0], point[1], REACH);
         if (index >= 0) cursor = index;
         on.hover(index, point);
@@ -83,36 +102,50 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       path.push(point);
       const [x, y] = path[0]!;
       dragging ||= Math.hypot(point[0] - x, point[1] - y) > DRAG;
-      if (dragging) on.drag(path);
+      if (dragging) on.drag(path, modeOf(event));
     },
     options,
   );
   layer.addEventListener(
     "pointerup",
     (event) => {
+      pressed.delete(event.pointerId);
       held = null;
       if (!path) return;
       const drawn = path;
       path = null;
-      if (dragging) {
-        on.lasso(
-          thin(drawn, 2).map(([x, y]) => target.toData(x, y)),
-          modeOf(event),
-        );
-        return;
-      }
-      const [x, y] = at(event);
-      const index = nearest(target.pixels, x, y, REACH);
-      if (index >= 0) on.pick(index, modeOf(event));
-      else if (modeOf(event) === "replace") on.clear();
+      if (!dragging) return;
+      done = true;
+      on.lasso(
+        thin(drawn, 2).map(([x, y]) => target.toData(x, y)),
+        modeOf(event),
+      );
     },
     options,
   );
+  // The browser takes a finger that scrolls or zooms; a capture that is lost had its end elsewhere.
+  for (const name of ["pointercancel", "lostpointercapture"] as const) {
+    layer.addEventListener(
+      name,
+      (event) => {
+        pressed.delete(event.pointerId);
+        if (path || held) giveUp();
+      },
+      options,
+    );
+  }
   layer.addEventListener(
-    "pointercancel",
-    () => {
-      path = held = null;
-      on.drag([]);
+    "click",
+    (event) => {
+      // The second click of a double one means what the first did.
+      if (done || event.detail > 1) return;
+      const [x, y] = at(event);
+      const finger = (event as PointerEvent).pointerType === "touch";
+      const index = nearest(target.pixels, x, y, finger ? FINGER : REACH);
+      if (index >= 0) {
+        cursor = index;
+        on.pick(index, modeOf(event));
+      } else if (modeOf(event) === "replace") on.clear();
     },
     options,
   );
@@ -129,6 +162,8 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
     "keydown",
     (event) => {
       const arrow = arrows[event.key];
+      const command = event.ctrlKey || event.metaKey;
+      const key = event.key.toLowerCase();
       if (target.solid && event.shiftKey && arrow) {
         on.turn([PER_KEY * arrow[0], PER_KEY * arrow[1]]);
       } else if (target.solid && event.key === "Home") {
@@ -141,11 +176,11 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       } else if (event.key === "Enter" || event.key === " ") {
         if (cursor >= 0) on.pick(cursor, modeOf(event));
       } else if (event.key === "Escape") {
-        if (path) {
-          path = null;
-          on.drag([]);
-        } else on.clear();
-      } else if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
+        if (path || held) giveUp();
+        else on.clear();
+      } else if (command && (key === "y" || (key === "z" && event.shiftKey))) {
+        on.redo();
+      } else if (command && key === "z") {
         on.undo();
       } else return;
       delete layer.dataset.pointed;
@@ -163,7 +198,7 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
   );
 }
 
-/** JupyterLab has shortcuts on the same keys, and a menu on the same button. */
+/** The browser scrolls on the same keys, and has a menu on the same button. */
 function stop(event: Event): void {
   event.preventDefault();
   event.stopPropagation();

@@ -3,7 +3,7 @@
 
 import { LOG, type LossScale } from "./lossscale";
 import type { Estimates } from "./band";
-import type { Point } from "./geometry";
+import type { Lasso } from "./selection";
 import type { PlaneData, PlaneState } from "./planeview";
 
 export interface Model {
@@ -13,13 +13,19 @@ export interface Model {
   send(content: unknown): void;
   on(event: string, callback: (content?: any) => void): void;
   off(event: string, callback: (content?: any) => void): void;
-  widget_manager: { get_model(id: string): Promise<BackboneModel>; create_view(model: BackboneModel): Promise<any> };
+  widget_manager: {
+    get_model(id: string): Promise<BackboneModel>;
+    create_view(model: BackboneModel): Promise<any>;
+    kernel?: any;
+  };
 }
 
 /** A classic widget model, as bqplot's are. */
 export interface BackboneModel {
   readonly attributes: Record<string, unknown>;
   readonly widget_manager: unknown;
+  /** Whether there is something in the kernel behind it. */
+  readonly comm_live: boolean;
   close(): void;
   get(name: string): any;
   set(values: Record<string, unknown>): void;
@@ -95,6 +101,8 @@ export interface MapInfo {
   caption: string[];
   notes: string[];
   scale?: LossScale;
+  /** What had to be assumed, in sentences. */
+  assumptions: string[];
 }
 
 /** Reads float32 values that the kernel sent as bytes. */
@@ -107,7 +115,20 @@ const decoded = (columns: unknown): Record<string, Float32Array> =>
   Object.fromEntries(Object.entries(columns ?? {}).map(([name, value]) => [name, floats(value)]));
 
 export class State {
-  constructor(readonly model: Model) {}
+  constructor(private readonly model: Model) {}
+
+  /** Whether there is a kernel; where there is none, nothing is sent. */
+  alive = true;
+
+  send(content: unknown): void {
+    if (this.alive) this.model.send(content);
+  }
+
+  /** Change what both sides know. */
+  set(values: { selected?: readonly number[]; _lassos?: readonly Lasso[]; colour_by?: string; compare_with?: string }): void {
+    for (const [name, value] of Object.entries(values)) this.model.set(name, value);
+    if (this.alive) this.model.save_changes();
+  }
 
   get points(): Float32Array {
     return floats(this.model.get("_points"));
@@ -188,7 +209,7 @@ export class State {
   get selected(): number[] {
     return this.model.get("selected") as number[];
   }
-  get lassos(): Point[][] {
-    return this.model.get("_lassos") as Point[][];
+  get lassos(): Lasso[] {
+    return this.model.get("_lassos") as Lasso[];
   }
 }

@@ -26,7 +26,7 @@ export class NullView {
   private readonly verdict = h("div", { class: "lw-colours" });
   readonly element = h(
     "div",
-    { class: "lw-column", "data-testid": "null", hidden: true },
+    { class: "lw-column lw-null", "data-testid": "null", hidden: true },
     this.title,
     h("div", { class: "lw-figure" }, this.picture),
     this.verdict,

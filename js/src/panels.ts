@@ -1,6 +1,6 @@
-// Everything around the two figures: the bar on top, the readouts and the selection below.
+// What is around the map: the bar on top, the colours below, and what things are called.
 
-import { count, short, VIRIDIS } from "./colours";
+import { count, VIRIDIS } from "./colours";
 import { h, s } from "./dom";
 import type { ColourScale } from "./map";
 import type { Choosable, Progress, State } from "./model";
@@ -18,9 +18,6 @@ export const COLUMN_NAMES: Record<string, string> = {
 export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
 
 type Chooser = Choosable | "colour-by";
-
-/** Their names may be cut short where there is no room. */
-const LONG = new Set<Chooser>(["sampler", "colour-by"]);
 
 /** What the status says where no work goes on. */
 const RESTING = { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" };
@@ -42,7 +39,7 @@ export class Bar {
     { class: "lw-progress", role: "progressbar", "data-testid": "progress", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
     this.fill,
   );
-  private readonly status = h("span", { class: "lw-status", "data-testid": "status", "aria-live": "off" });
+  private readonly status = h("span", { class: "lw-status", "data-testid": "status", "aria-live": "off", tabindex: -1 });
 
   constructor(
     private readonly state: State,
@@ -59,10 +56,9 @@ export class Bar {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      const long = LONG.has(what) ? " lw-long" : "";
-      const field = h("label", { class: `lw-field${long}` }, h("span", { class: "lw-field-name" }, label), select);
+      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
       const more = beside[what];
-      this.element.append(more ? h("span", { class: `lw-field-group${long}` }, field, more) : field);
+      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
@@ -71,7 +67,9 @@ export class Bar {
 
   drawChoices(): void {
     for (const what of ["sampler", "space", "reducer", "dimensions"] as const) {
-      options(this.selects.get(what)!, this.state.choices(what), this.state.chosen(what));
+      const select = this.selects.get(what)!;
+      options(select, this.state.choices(what), this.state.chosen(what));
+      select.disabled = !this.state.alive;
     }
     const known = Object.keys(this.state.columns);
     const columns = known.length ? known : [this.state.colourBy];
@@ -79,19 +77,21 @@ export class Bar {
   }
 
   drawProgress(): void {
+    const { alive } = this.state;
     const { state, done, total } = this.state.progress;
-    const running = state === "running";
+    const running = alive && state === "running";
     const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
     this.fill.style.width = `${100 * share}%`;
     this.progress.setAttribute("aria-valuenow", String(Math.round(100 * share)));
     this.progress.classList.toggle("lw-idle", !running);
     this.start.textContent = state === "stopped" ? "Go on" : "Start";
-    this.start.hidden = running || state === "done";
+    const focused = [this.start, this.stop].find((button) => button === document.activeElement);
+    this.start.hidden = running || state === "done" || !alive;
     this.stop.hidden = !running;
-    this.status.dataset.state = state;
-    this.status.textContent = this.status.title = running
-      ? describe(this.state.progress)
-      : RESTING[state];
+    // A focus on what is hidden would be the page's, and the next key the application's.
+    if (focused?.hidden) (running ? this.stop : this.start.hidden ? this.status : this.start).focus({ preventScroll: true });
+    this.status.dataset.state = alive ? state : "no kernel";
+    this.status.textContent = this.status.title = running ? describe(this.state.progress) : alive ? RESTING[state as keyof typeof RESTING] : "No kernel";
   }
 }
 
@@ -162,71 +162,6 @@ export function starPath(radius: number): string {
   });
   return `M${corners.join("L")}Z`;
 }
-
-const SHOWN = 5;
-
-/** Measured numbers keep their last zeros: they stand below each other. */
-const cell = (value: number): string => short(value, 3, Number.isInteger(value) ? 1 : 3);
-
-export function drawSelection(host: HTMLElement, state: State, refine: () => void): void {
-  const { selected, columns, samples } = state;
-  const title = h("h3", { class: "lw-heading" }, "Selection");
-  if (selected.length === 0) {
-    host.replaceChildren(
-      title,
-      h(
-        "p",
-        { class: "lw-quiet" },
-        "Point at a sample to see the loss on the way to it. Click to select; drag to draw a lasso. " +
-          "Shift adds, Alt removes, Esc clears, Ctrl-Z takes back.",
-      ),
-    );
-    return;
-  }
-  const names = ["loss", "val_loss", "radius", ...Object.keys(columns).filter((c) => !(c in COLUMN_NAMES))].filter(
-    (c) => columns[c],
-  );
-  const header = h("tr", {}, h("th", {}, "sample"), ...names.map((c) => h("th", {}, shortName(c))));
-  const rows = selected.slice(0, SHOWN).map((i) =>
-    h(
-      "tr",
-      {},
-      h("th", { scope: "row" }, label(i, samples.kind[i])),
-      ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
-    ),
-  );
-  const more = selected.length - SHOWN;
-  host.replaceChildren(
-    h(
-      "div",
-      { class: "lw-heading-row" },
-      h("h3", { class: "lw-heading" }, `Selection: ${selected.length} ${selected.length === 1 ? "sample" : "samples"}`),
-      refineButton(state, refine),
-    ),
-    h("table", { class: "lw-samples" }, h("thead", {}, header), h("tbody", {}, ...rows)),
-    ...(more > 0 ? [h("p", { class: "lw-quiet" }, `and ${more} more; all of them are in w.selection`)] : []),
-  );
-}
-
-/** The button that samples more around the selection; there once the map is. */
-function refineButton(state: State, refine: () => void): HTMLElement {
-  const button = h(
-    "button",
-    {
-      class: "lw-button lw-small",
-      type: "button",
-      "data-testid": "refine",
-      title: "Sample 100 more around the selection and place them on the map as it is",
-      disabled: state.progress.state !== "done",
-    },
-    "Sample more here",
-  );
-  button.addEventListener("click", refine);
-  return button;
-}
-
-const shortName = (column: string): string =>
-  ({ loss: "loss", val_loss: "val. loss", radius: "‖θ−θ*‖" })[column] ?? column;
 
 export function label(index: number, kind: string | undefined): string {
   if (kind === "trained") return "θ*";

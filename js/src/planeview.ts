@@ -83,7 +83,7 @@ export class PlaneView {
   private turn(on: boolean): void {
     this.on = on;
     if (on) this.ask();
-    else this.state.model.send({ type: "no plane" });
+    else this.state.send({ type: "no plane" });
     this.changed();
   }
 
@@ -91,15 +91,21 @@ export class PlaneView {
 
   private ask(): void {
     this.asked = String(this.pair);
-    if (!this.data || this.work?.state !== "done") this.state.model.send({ type: "plane", pair: this.pair });
+    if (!this.data || this.work?.state !== "done") this.state.send({ type: "plane", pair: this.pair });
   }
 
   /** Follow what is selected, and what the kernel has sent. */
   update(): void {
     const { pair } = this;
-    this.button.disabled = !pair;
-    this.button.title = pair ? "The loss on the plane through θ* and both samples" : "Select two samples to see the plane through them and θ*";
-    if (this.on && !pair) this.turn(false);
+    const { alive } = this.state;
+    const possible = pair !== null && (alive || this.data !== null);
+    this.button.disabled = !possible;
+    this.button.title = !pair
+      ? "Select two samples to see the plane through them and θ*"
+      : possible
+        ? "The loss on the plane through θ* and both samples"
+        : "This plane was not evaluated, and there is no kernel to do it";
+    if (this.on && !possible) this.turn(false);
     else if (this.on && this.asked !== String(pair)) this.ask();
     this.button.setAttribute("aria-pressed", String(this.on));
     this.element.hidden = !this.on;
@@ -119,7 +125,7 @@ export class PlaneView {
   legend(): HTMLElement[] {
     const { data, work } = this;
     const parts: HTMLElement[] = [];
-    const working = work?.state === "running" || work?.state === "waiting";
+    const working = this.state.alive && (work?.state === "running" || work?.state === "waiting");
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
       const text = working ? data.text.slice(0, 1) : [...data.text, ...this.levels];
@@ -129,7 +135,7 @@ export class PlaneView {
     if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
     if (working) {
       const stop = h("button", { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" }, "Stop");
-      stop.addEventListener("click", () => this.state.model.send({ type: "no plane" }));
+      stop.addEventListener("click", () => this.state.send({ type: "no plane" }));
       parts.push(stop);
     }
     return parts;
@@ -137,6 +143,7 @@ export class PlaneView {
 
   private status(work: PlaneState | null): string {
     if (!work) return "";
+    if (!this.state.alive && work.state !== "done" && work.state !== "error") return "left unfinished when the kernel ended";
     const counted = work.total ? `: ${count(work.done)} of ${count(work.total)} evaluations` : "…";
     return {
       waiting: "waiting for the work that is running",

@@ -53,7 +53,6 @@ export class Replay {
     step: 1,
     class: "lw-slider",
     "data-testid": "frames",
-    "data-lm-suppress-shortcuts": true,
     "aria-label": "Frame of the map",
   });
   private readonly plot = s("svg", { class: "lw-curve", viewBox: "0 0 100 100", preserveAspectRatio: "none" });
@@ -100,7 +99,6 @@ export class Replay {
       title: label,
       "aria-label": label,
       "data-testid": name,
-      "data-lm-suppress-shortcuts": true,
     });
     const image = s("svg", { viewBox: "0 0 12 14", "aria-hidden": "true" });
     image.append(s("path", { d: icon }));

@@ -19,33 +19,55 @@ export function combine(selected: readonly number[], chosen: readonly number[], 
   return [...result].sort((a, b) => a - b);
 }
 
-export interface Step {
-  selected: readonly number[];
-  lassos: readonly (readonly Point[])[];
+/** A polygon that was drawn, in the coordinates of the map. */
+export interface Lasso {
+  polygon: readonly Point[];
+  /** Whether what is inside was taken out of the selection. */
+  removes: boolean;
 }
 
-/** The steps that led to a selection, to be undone one by one. */
+export interface Step {
+  selected: readonly number[];
+  lassos: readonly Lasso[];
+}
+
+/** The steps that led to a selection, to be taken back one by one, and made again. */
 export class History {
-  private readonly steps: Step[] = [];
+  private past: Step[] = [];
+  private future: Step[] = [];
 
   constructor(private readonly depth = 100) {}
 
+  /** Keep what is there, as it is about to be changed by hand. */
   push(step: Step): void {
-    this.steps.push(step);
-    if (this.steps.length > this.depth) this.steps.shift();
+    this.past = [...this.past, step].slice(-this.depth);
+    this.future = [];
+  }
+
+  /** The step before `now`, if there is one. */
+  undo(now: Step): Step | undefined {
+    const step = this.past.pop();
+    if (step) this.future.push(now);
+    return step;
+  }
+
+  /** The step that was taken back last. */
+  redo(now: Step): Step | undefined {
+    const step = this.future.pop();
+    if (step) this.past.push(now);
+    return step;
   }
 
   /** The samples are others: there is no way back. */
   clear(): void {
-    this.steps.length = 0;
+    this.past = [];
+    this.future = [];
   }
 
   /** The map is another: polygons that were drawn on the one before mean nothing on it. */
   forgetLassos(): void {
-    this.steps.forEach((step, i) => (this.steps[i] = { ...step, lassos: [] }));
-  }
-
-  pop(): Step | undefined {
-    return this.steps.pop();
+    const without = (step: Step) => ({ ...step, lassos: [] });
+    this.past = this.past.map(without);
+    this.future = this.future.map(without);
   }
 }

@@ -44,7 +44,6 @@ export class Settings {
     this.form.addEventListener("input", () => this.drawButtons());
     this.form.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.close();
-      event.stopPropagation(); // JupyterLab has shortcuts on single letters
     });
     this.defaults.addEventListener("click", () => {
       for (const field of this.fields) write(this.inputs.get(field.name)!, field.default);
@@ -89,8 +88,8 @@ export class Settings {
   draw(): void {
     for (const what of ["sampler", "reducer"] as const) {
       const none = this.state.settings(what).length === 0;
-      this.toggles[what].disabled = none;
-      if (none && this.open === what) this.open = null;
+      this.toggles[what].disabled = none || !this.state.alive;
+      if (this.toggles[what].disabled && this.open === what) this.open = null;
       this.toggles[what].setAttribute("aria-expanded", String(this.open === what));
     }
     this.form.hidden = this.open === null;
@@ -120,7 +119,7 @@ export class Settings {
   }
 
   private row(field: Field, id: string): HTMLElement {
-    const input = inputFor(field, { id, name: field.name, "aria-describedby": `${id}-help ${id}-problem`, "data-lm-suppress-shortcuts": true });
+    const input = inputFor(field, { id, name: field.name, "aria-describedby": `${id}-help ${id}-problem` });
     const problem = h("span", { class: "lw-problem", id: `${id}-problem`, role: "alert" });
     this.inputs.set(field.name, input);
     this.problems.set(field.name, problem);

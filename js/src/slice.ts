@@ -2,7 +2,7 @@
 
 import { bandEdges, bandPath, describe, isRough, type Estimates } from "./band";
 import { Figure } from "./bqplot";
-import { LINES } from "./colours";
+import { LINES, POINTED } from "./colours";
 import { quantile } from "./geometry";
 import { height, lossTicks } from "./lossscale";
 import type { State } from "./model";
@@ -18,7 +18,7 @@ const MEDIAN = 4;
 const MEDIAN_COLOUR = "#1b87cf";
 
 /** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
-const FEW = 6;
+const FEW = LINES.length;
 const MOST_FAINT = 40;
 
 export interface Line {
@@ -104,10 +104,9 @@ export class SliceView {
       const rowErrors = valErrors ? this.row(valErrors, index) : null;
       if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
     };
-    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n % LINES.length]!, alone || known.length <= 2));
+    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n]!, alone || known.length <= 2));
     if (showsHovered) {
-      const place = known.indexOf(hovered);
-      add(hovered, few && place >= 0 ? LINES[place % LINES.length]! : "#d55e00", true);
+      add(hovered, POINTED, true);
     }
 
     this.weigh(single, few ? single : [...known, ...single]);

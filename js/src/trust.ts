@@ -64,7 +64,7 @@ export class TrustPanel {
   draw(): void {
     const { trust, compareWith, beside } = this.state;
     this.select.value = compareWith;
-    this.select.disabled = !trust && compareWith === "nothing";
+    this.select.disabled = !this.state.alive || (!trust && compareWith === "nothing");
     if (!trust) {
       this.body.replaceChildren(h("p", { class: "lw-quiet" }, "Measured once the map is there."));
       return;

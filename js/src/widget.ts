@@ -11,21 +11,23 @@
 import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
 import { short } from "./colours";
-import { h, s } from "./dom";
+import { h, keepKeys, s } from "./dom";
 import { Drawn, type Shown } from "./drawn";
 import { pointsInside, type Point } from "./geometry";
 import { listen } from "./gestures";
+import { Kernel } from "./kernel";
 import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { NullView } from "./null";
-import { Bar, drawColourBar, drawSelection, label, nameOf, starPath } from "./panels";
+import { Bar, drawColourBar, label, nameOf, starPath } from "./panels";
 import { PlaneView } from "./planeview";
 import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
-import { combine, History, type Mode } from "./selection";
+import { combine, History, type Lasso, type Mode, type Step } from "./selection";
 import { Settings } from "./settings";
 import { SliceView, toAsk } from "./slice";
 import { TurnButton, triadParts } from "./solid";
+import { SelectionPanel } from "./table";
 import { Tooltip } from "./tooltip";
 import { TrustPanel } from "./trust";
 
@@ -59,11 +61,8 @@ class LandscapeView {
     class: "lw-layer",
     tabindex: 0,
     role: "application",
-    // Lumino would take Shift-Enter, Escape and Ctrl-Z as commands on the notebook's cells; it looks
-    // at the very element that has the focus.
-    "data-lm-suppress-shortcuts": true,
     "aria-label":
-      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back. In three dimensions Shift with arrows turns, Home turns back.",
+      "Map of samples. Arrow keys move between samples, Enter selects, Shift adds, Alt removes, Escape clears, Control Z takes back, Control Shift Z does again. In three dimensions Shift with arrows turns, Home turns back.",
   });
   private readonly sliceLayer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
   private readonly mapTip = new Tooltip();
@@ -77,15 +76,22 @@ class LandscapeView {
   private readonly sliceLegend = h("div", { class: "lw-colours lw-slice-legend" });
   private readonly trust: TrustPanel;
   private readonly beside: NullView;
-  private readonly selection = h("section", { class: "lw-panel lw-selection", "data-testid": "selection" });
+  private readonly selection: SelectionPanel;
   private readonly caption = h("div", { class: "lw-caption" });
   private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
+  private readonly alone = h(
+    "div",
+    { class: "lw-alone", role: "status", "data-testid": "no-kernel", hidden: true },
+    h("strong", {}, "No kernel behind this widget. "),
+    "Looking works: point, select, draw lassos, replay, turn, change the colour. Computing does not: run the cell again for that.",
+  );
+  private readonly kernel: Kernel;
   private readonly root: HTMLElement;
   private readonly history = new History();
   private map!: MapView;
   private slice!: SliceView;
   private hovered = -1;
-  private dragged: readonly Point[] = [];
+  private dragged: Lasso = { polygon: [], removes: false };
   private turning: Point = [0, 0]; // angles that are to be drawn in the next animation frame
   private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
   private asked = new Set<number>();
@@ -98,13 +104,13 @@ class LandscapeView {
     private readonly signal: AbortSignal,
   ) {
     this.state = new State(model);
-    this.settings = new Settings(this.state, (what, values) => model.send({ type: "set", what, values }));
+    this.settings = new Settings(this.state, (what, values) => this.state.send({ type: "set", what, values }));
     this.bar = new Bar(
       this.state,
       {
         choose: (what, key) => this.choose(what, key),
-        start: () => model.send({ type: "start" }),
-        stop: () => model.send({ type: "stop" }),
+        start: () => this.state.send({ type: "start" }),
+        stop: () => this.state.send({ type: "stop" }),
       },
       this.settings.toggles,
     );
@@ -113,10 +119,8 @@ class LandscapeView {
       this.map.draw();
       this.drawMapLayer();
     }, signal);
-    this.trust = new TrustPanel(this.state, (kind) => {
-      model.set("compare_with", kind);
-      model.save_changes();
-    });
+    this.trust = new TrustPanel(this.state, (kind) => this.state.set({ compare_with: kind }));
+    this.selection = new SelectionPanel(this.state, () => this.state.send({ type: "refine" }));
     this.beside = new NullView(this.state, () => this.map?.scale ?? null, signal);
     this.plane = new PlaneView(
       this.state,
@@ -131,6 +135,7 @@ class LandscapeView {
       { class: "lw-root" },
       this.bar.element,
       this.settings.element,
+      this.alone,
       this.error,
       h(
         "div",
@@ -144,10 +149,12 @@ class LandscapeView {
           this.beside.element,
         ),
       ),
-      h("div", { class: "lw-below" }, this.trust.element, this.selection),
+      h("div", { class: "lw-below" }, this.trust.element, this.selection.element),
       this.caption,
     );
+    keepKeys(this.root, signal);
     el.replaceChildren(this.root);
+    this.kernel = new Kernel(model, () => this.kernelChanged(), signal);
     this.drawn = new Drawn(
       this.root,
       () => this.map.figure.still && this.slice.figure.still,
@@ -165,6 +172,7 @@ class LandscapeView {
       film: this.replay.frame,
       colour: colourBy,
       selected,
+      kernel: this.state.alive,
       hovered: this.hovered,
       lines,
       missing: missing.length,
@@ -175,12 +183,13 @@ class LandscapeView {
   async show(): Promise<void> {
     const { model, signal } = this;
     this.drawPanels();
-    await attached(this.root, signal);
+    await attached(this.mapHost, signal);
     const [map, slice] = await Promise.all([
       Figure.show(model, model.get("_map") as string, this.mapHost, signal),
       Figure.show(model, model.get("_slice") as string, this.sliceHost, signal),
     ]);
     if (signal.aborted) return;
+    this.kernel.follow(map.original, signal);
     this.map = new MapView(map, this.state);
     this.slice = new SliceView(slice, this.state);
     this.slice.load();
@@ -192,6 +201,7 @@ class LandscapeView {
     map.onLayout(() => this.relayout(), signal);
     slice.onLayout(() => this.drawSliceLayer(), signal);
     this.acknowledge();
+    this.announce();
     this.root.dataset.ready = "true";
     this.drawn.changed();
   }
@@ -255,13 +265,14 @@ class LandscapeView {
         hover: (index, at) => this.hover(index, at),
         leave: () => this.hover(-1, [0, 0]),
         pick: (index, mode) => this.pick(index, mode),
-        drag: (path) => {
-          this.dragged = path;
+        drag: (polygon, mode) => {
+          this.dragged = { polygon, removes: mode === "remove" };
           this.drawMapLayer();
         },
         lasso: (polygon, mode) => this.lasso(polygon, mode),
         clear: () => this.select([], []),
-        undo: () => this.undo(),
+        undo: () => this.take(this.history.undo(this.step)),
+        redo: () => this.take(this.history.redo(this.step)),
         turn: (by) => this.turn(by),
       },
       signal,
@@ -289,18 +300,33 @@ class LandscapeView {
     const frame = this.model.get("_frame");
     requestAnimationFrame(() =>
       requestAnimationFrame(() => {
-        if (!this.signal.aborted) this.model.send({ type: "drawn", frame });
+        if (!this.signal.aborted) this.state.send({ type: "drawn", frame });
       }),
     );
+  }
+
+  /** Tell the kernel that it is looked at, and when that is over: else it need not go on. */
+  private announce(): void {
+    const view = `${Date.now()}-${Math.random()}`;
+    const tell = (open: boolean) => this.state.send({ type: "view", view, open });
+    tell(true);
+    this.signal.addEventListener("abort", () => tell(false));
+    this.on("msg:custom", (content) => content.type === "who is there" && tell(true));
+  }
+
+  private kernelChanged(): void {
+    const { alive } = this.kernel;
+    this.state.alive = alive;
+    this.alone.hidden = alive;
+    if (this.map) this.draw();
+    else this.drawPanels();
   }
 
   // What the hand does
 
   private choose(what: string, key: string): void {
-    if (what === "colour-by") {
-      this.model.set("colour_by", key);
-      this.model.save_changes();
-    } else this.model.send({ type: "choose", what, key });
+    if (what === "colour-by") this.state.set({ colour_by: key });
+    else this.state.send({ type: "choose", what, key });
   }
 
   private hover(index: number, [x, y]: Point): void {
@@ -338,12 +364,12 @@ class LandscapeView {
 
   private lasso(polygon: Point[], mode: Mode): void {
     const started = performance.now();
-    this.dragged = [];
+    this.dragged = { polygon: [], removes: false };
     this.lassoView = this.map.rotation;
     const { selected, lassos } = this.state;
     const inside = pointsInside(this.map.points, polygon);
     // What is drawn on a frame of the replay selects there, but means nothing on the map.
-    const drawn = this.replay.away ? [] : [polygon];
+    const drawn = this.replay.away ? [] : [{ polygon, removes: mode === "remove" }];
     this.select(combine(selected, inside, mode), mode === "replace" ? drawn : [...lassos, ...drawn]);
     measure("landscape:lasso", started);
   }
@@ -351,10 +377,7 @@ class LandscapeView {
   private turn(by: Point | null): void {
     // Polygons were drawn on another view; what they selected stays.
     this.history.forgetLassos();
-    if (this.state.lassos.length) {
-      this.model.set("_lassos", []);
-      this.model.save_changes();
-    }
+    if (this.state.lassos.length) this.state.set({ _lassos: [] });
     if (!by) {
       this.map.turn(null);
       return this.drawMapLayer();
@@ -370,20 +393,23 @@ class LandscapeView {
     this.turning = [this.turning[0] + by[0], this.turning[1] + by[1]];
   }
 
-  private undo(): void {
-    const step = this.history.pop();
-    if (step) this.put(step.selected, step.lassos);
+  private get step(): Step {
+    const { selected, lassos } = this.state;
+    return { selected, lassos };
   }
 
-  private select(selected: readonly number[], lassos: readonly (readonly Point[])[]): void {
-    this.history.push({ selected: this.state.selected, lassos: this.state.lassos });
-    this.put(selected, lassos);
+  /** Go to a step that was taken back, or done again. */
+  private take(step: Step | undefined): void {
+    if (step) this.put(step);
   }
 
-  private put(selected: readonly number[], lassos: readonly (readonly Point[])[]): void {
-    this.model.set("_lassos", lassos);
-    this.model.set("selected", selected);
-    this.model.save_changes();
+  private select(selected: readonly number[], lassos: readonly Lasso[]): void {
+    this.history.push(this.step);
+    this.put({ selected, lassos });
+  }
+
+  private put({ selected, lassos }: Step): void {
+    this.state.set({ _lassos: lassos, selected });
     if (selected.length === 0) this.draw(); // an equal value raises no change event
   }
 
@@ -414,9 +440,10 @@ class LandscapeView {
     this.bar.drawProgress();
     this.settings.draw();
     this.trust.draw();
-    drawSelection(this.selection, state, () => this.model.send({ type: "refine" }));
+    this.selection.draw();
     this.mapTitle.textContent = this.mapTitle.title = info.title;
     this.caption.replaceChildren(
+      ...info.assumptions.map((text) => h("p", { class: "lw-assumption" }, text)),
       ...info.caption.map((text) => h("span", {}, text)),
       ...info.notes.map((text) => h("span", { class: "lw-note" }, text)),
     );
@@ -435,11 +462,12 @@ class LandscapeView {
     const otherView = solid && this.lassoView !== rotation;
     const parts: SVGElement[] = [
       s("rect", { class: "lw-frame", x: left, y: top, width, height }),
-      ...(this.replay.away || otherView ? [] : this.state.lassos).map((polygon) =>
-        s("polygon", { class: "lw-lasso", points: this.map.polygonPixels(polygon).join(" ") }),
+      ...(this.replay.away || otherView ? [] : this.state.lassos).map(({ polygon, removes }) =>
+        lassoPart(this.map.polygonPixels(polygon), removes),
       ),
     ];
-    if (this.dragged.length > 1) parts.push(s("polygon", { class: "lw-lasso lw-drawing", points: this.dragged.join(" ") }));
+    const { polygon, removes } = this.dragged;
+    if (polygon.length > 1) parts.push(lassoPart(polygon, removes, " lw-drawing"));
     const ring = (index: number, hovered: boolean) => {
       const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
       const r = (["trained", "minimum"].includes(this.state.samples.kind[index]!) ? 12 : 7) + (hovered ? 2 : 0);
@@ -494,15 +522,16 @@ class LandscapeView {
 
   /** Tell the kernel which slices are wanted, and which of those that are there are not good enough. */
   private askForSlices(): void {
+    if (!this.state.alive) return;
     const indices = toAsk(this.asked, this.slice.missing);
     if (indices) {
       this.asked = new Set(indices);
-      this.model.send({ type: "slices", indices });
+      this.state.send({ type: "slices", indices });
     }
     const doubted = this.slice.doubted;
     if (doubted.length && String(doubted) !== this.doubted) {
       this.doubted = String(doubted);
-      this.model.send({ type: "doubted", indices: doubted });
+      this.state.send({ type: "doubted", indices: doubted });
     }
   }
 
@@ -527,7 +556,7 @@ class LandscapeView {
         s(
           "text",
           { class: "lw-empty", x: left + width / 2, y: top + height / 2 },
-          this.slice.missing.length ? "computing…" : "point at a sample",
+          !this.slice.missing.length ? "point at a sample" : this.state.alive ? "computing…" : "not computed, and there is no kernel",
         ),
       );
     }
@@ -557,13 +586,19 @@ class LandscapeView {
   }
 }
 
+/** A lasso; one that takes out is not filled, and another colour. */
+const lassoPart = (polygon: readonly Point[], removes: boolean, more = ""): SVGElement =>
+  s("polygon", { class: `lw-lasso${removes ? " lw-removes" : ""}${more}`, points: polygon.join(" ") });
+
 function measure(name: string, started: number): void {
   performance.measure(name, { start: started, end: performance.now() });
 }
 
-/** Until the element is in the page: figures can be attached only then. */
+const LEAST = 120; // px that a figure needs for its margins and a little more
+
+/** Until the element is in the page and has a width: figures can be drawn only then. */
 async function attached(element: HTMLElement, signal: AbortSignal): Promise<void> {
-  while (!element.isConnected && !signal.aborted) await new Promise(requestAnimationFrame);
+  while (element.clientWidth < LEAST && !signal.aborted) await new Promise(requestAnimationFrame);
 }
 
 export default { render };

@@ -194,7 +194,13 @@ def map_name(reducer: Reducer, space: str, standardised: bool) -> str:
     return f"{reducer.name} of {'standardised ' * standardised}{space}"
 
 
-READING: dict[str, Any] = {"title": "No samples yet", "axes": [], "caption": [], "notes": []}
+READING: dict[str, Any] = {
+    "title": "No samples yet",
+    "axes": [],
+    "caption": [],
+    "notes": [],
+    "assumptions": [],
+}
 
 
 def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
@@ -240,6 +246,7 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         "caption": caption,
         "notes": notes,
         "scale": loss_scale(land),
+        "assumptions": list(land.assumptions),
     }
 
 

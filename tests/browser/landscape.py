@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.jupyter import FloatArray, Notebook
 
@@ -14,6 +14,14 @@ DOTS = "[data-testid=map] .object_grp path.dot"
 
 class LandscapeNotebook(Notebook):
     """A notebook whose variable `w` is a LandscapeWidget that it shows."""
+
+    def view(self, number: int) -> Locator:
+        """One of the views of the widget, where there are several."""
+        return self.page.locator(".lw-root").nth(number)
+
+    def part(self, name: str) -> Locator:
+        """A part of the first view by its data-testid."""
+        return self.view(0).get_by_test_id(name)
 
     def wait_for_widget(self) -> None:
         """Until both figures are drawn."""

@@ -66,8 +66,8 @@ def test_the_polygon_is_kept_in_the_coordinates_of_the_map(notebook: LandscapeNo
     notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
     coordinates = np.asarray(notebook.ask("w.landscape.coordinates.tolist()"))
     selected = notebook.selected()
-    (polygon,) = notebook.ask("w._lassos")
-    inside = np.abs(winding(coordinates, np.asarray(polygon))) > 0.5
+    (lasso,) = notebook.ask("w._lassos")
+    inside = np.abs(winding(coordinates, np.asarray(lasso["polygon"]))) > 0.5
     assert selected == np.flatnonzero(inside).tolist()
 
 
