@@ -69,6 +69,7 @@ class ControlledWidget(anywidget.AnyWidget):
         there = landscape is not None and landscape.cloud is not None
         self._drawn_by = self._sampler if there else None
         self._mapped_by = self._map_settings if there else None
+        self._laid_out = True  # or the layout of the map was stopped, and is to be made anew
         self._sampling = False  # the map's settings are read when that is done
         self._replaced = False  # the running work ends because other work takes its place
         if landscape is None:
@@ -172,7 +173,7 @@ class ControlledWidget(anywidget.AnyWidget):
         if not self._is_prepared:
             return True
         drawn = self._drawn_by is self._sampler and bool(self.landscape.evaluated.all())
-        return not drawn or self._mapped_by != self._map_settings
+        return not drawn or self._mapped_by != self._map_settings or not self._laid_out
 
     @property
     def _map_settings(self) -> tuple[Reducer, str | None, bool, int]:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import traitlets
-from ipywidgets import widget_serialization
+from ipywidgets import Layout, widget_serialization
 from torch import nn
 
 from landscape_widgets.cloud import Cloud
@@ -27,10 +28,19 @@ from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS
 from landscape_widgets.sources import replayable
+from landscape_widgets.tracebacks import entries, place, shortened
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
 from landscape_widgets.widget.film import Film
+from landscape_widgets.widget.lifetime import (
+    Cell,
+    Views,
+    current_cell,
+    forget_output,
+    models,
+    register,
+)
 from landscape_widgets.widget.nulls import Comparison
 from landscape_widgets.widget.planes import Planes
 from landscape_widgets.widget.preparation import Preparation
@@ -40,6 +50,7 @@ from landscape_widgets.widget.worker import Worker
 _STATIC = files("landscape_widgets") / "static"
 
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
+LONGEST_MESSAGE = 2000  # characters of an error that are shown
 
 
 class Numbers(traitlets.Tuple):
@@ -51,6 +62,7 @@ class Numbers(traitlets.Tuple):
         return super().validate(obj, value)
 
 
+@entries
 class LandscapeWidget(ControlledWidget, Comparison):
     """Sample the loss around a trained model, and look at it: a map beside a slice.
 
@@ -152,7 +164,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
             everything = [n for n in (*own, *extra) if n not in ("self", "keywords")]
             reject_unknown(keywords, everything, "LandscapeWidget")
         data, val_data = replayable(data), replayable(val_data)
-        self._worker = Worker(self._fail)
+        self._begin_work()
         self._preparation = Preparation(
             lambda progress, cancelled: Landscape(
                 model,
@@ -180,7 +192,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
     def from_landscape(cls, landscape: Landscape) -> LandscapeWidget:
         """Show a landscape that is there already, from a script or a file."""
         widget = cls.__new__(cls)
-        widget._worker = Worker(widget._fail)
+        widget._begin_work()
         widget._begin(
             landscape,
             landscape.sampler,
@@ -190,6 +202,14 @@ class LandscapeWidget(ControlledWidget, Comparison):
             landscape.coordinates.shape[1],
         )
         return widget
+
+    def _begin_work(self) -> None:
+        self._views = Views(lambda: self.send({"type": "who is there"}))
+        self._waiting = 0  # calls of `wait` that are underway
+        self._left = False  # whether work was stopped since nobody looked
+        self.cell: Cell | None = current_cell()
+        self.replaced = False
+        self._worker = Worker(self._fail, self._is_unwanted)
 
     def _begin(
         self,
@@ -203,6 +223,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._begin_controls(landscape, sampler, reducer, space, n_components)
         self._lock = threading.RLock()
         self._error: BaseException | None = None
+        self._traceback: TracebackType | None = None
         self._slices = Slices(self._send_traits, self._report, self._report_asked, self._draw_plane)
         self._planes = Planes(self._send_traits, self._slices.serve)
         self._drawn = 0
@@ -223,6 +244,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._publish_info()
         self._publish_choices()
         self.on_msg(self._receive)
+        register(self)
         if landscape is None and self._preparation is not None:
             self._preparation.listen(self._report)
             self._worker.submit(self._prepared)
@@ -295,15 +317,25 @@ class LandscapeWidget(ControlledWidget, Comparison):
         Exception
             Whatever went wrong in the work.
         """
-        if not self._worker.wait(timeout):
-            raise TimeoutError(f"The work was not done within {timeout:g} s; it goes on.")
+        self._waiting += 1
+        try:
+            self._come_back()
+            if not self._worker.wait(timeout):
+                raise TimeoutError(f"The work was not done within {timeout:g} s; it goes on.")
+        finally:
+            self._waiting -= 1
         if self._error is not None:
-            raise self._error
+            raise self._error.with_traceback(self._traceback)
 
     async def done(self) -> None:
         """`wait`, for a cell that lets others run meanwhile: ``await w.done()``."""
-        while not self._worker.wait(0):
-            await asyncio.sleep(0.05)
+        self._waiting += 1
+        try:
+            self._come_back()
+            while not self._worker.wait(0):
+                await asyncio.sleep(0.05)
+        finally:
+            self._waiting -= 1
         self.wait(0)
 
     def close(self) -> None:
@@ -311,15 +343,66 @@ class LandscapeWidget(ControlledWidget, Comparison):
         if not hasattr(self, "_film"):
             return  # refused by the constructor: there is nothing to close yet
         self._worker.close()
-        for figure in (self._map, self._slice):
-            if figure is not None:
-                for part in (*figure.marks, *figure.axes):
-                    part.close()
-                figure.close()
         self.on_msg(self._receive, remove=True)
-        super().close()
+        self._close_models()
         self._landscape = self._preparation = None
         self._slices.end()
+
+    def _close_models(self) -> None:
+        for model in models(self):
+            if model is not self:
+                model.close()
+        super().close()
+
+    # Looked at or not; see lifetime.py
+
+    @property
+    def model_id(self) -> str:
+        """What the browser knows the widget by; one that was retired comes back with it."""
+        if self.comm is None and (self._landscape or self._preparation):
+            self._model_id = None
+            self._map, self._slice, self.layout = map_figure(), slice_figure(), Layout()
+            self.cell, self.replaced = current_cell(), False
+            self.open()
+            self._come_back()
+        name: str = super().model_id
+        return name
+
+    def retire_unless_seen(self) -> None:
+        """End what goes on for a widget in whose place there is another, once it has no view.
+
+        The landscape stays, for whoever holds it, and the widget can be shown again.
+        """
+        if not self.replaced or self._views.any or self.comm is None or self._waiting:
+            return
+        self._left = self._left or self._worker.busy
+        self._worker.stop()
+        with self._lock:
+            self._close_models()
+        del self._repr_mimebundle_  # which keeps a closed widget from being shown
+        forget_output(self)
+
+    def _is_unwanted(self) -> bool:
+        """Whether nobody looks at the work, nor waits for it."""
+        if self._waiting or not self._views.away:
+            return False
+        self._left = True
+        return True
+
+    def _come_back(self) -> None:
+        """Go on with what was stopped since nobody looked."""
+        if self._left:
+            self._left = False
+            self._error = None
+            self._worker.submit(self._go_on)
+
+    def _go_on(self, cancelled: Callable[[], bool]) -> None:
+        preparation = self._preparation
+        if preparation is not None:
+            preparation.run(cancelled)
+            self._prepared(cancelled)
+        if self._unfinished or self._progress["state"] == "stopped":
+            self._run(cancelled)
 
     @traitlets.validate("selected")
     def _valid_selected(self, proposal: Any) -> tuple[int, ...]:
@@ -365,6 +448,12 @@ class LandscapeWidget(ControlledWidget, Comparison):
         kind = content.get("type")
         if kind == "drawn":
             self._drawn = int(content["frame"])
+        elif kind == "view":
+            self._views.tell(str(content["view"]), bool(content["open"]))
+            if self._views.any:
+                self._come_back()
+            else:
+                self.retire_unless_seen()
         elif kind == "start":
             self.start()
         elif kind == "stop":
@@ -442,7 +531,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         warm.join()
         with self._lock:
             self._sampling = False
-            mapped = self._mapped_by == self._map_settings
+            mapped = self._mapped_by == self._map_settings and self._laid_out
         # A file may hold a map, but not what made it and could add to it.
         mapped = mapped and land.reducer is not None
         if mapped and np.isfinite(land.coordinates).any():
@@ -464,6 +553,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._null = {}
         land.refine(chosen, n, progress=self._report, cancelled=cancelled, on_drawn=drawn)
         self._publish_points()
+        self._publish_info()  # which tells how many samples there are
         if cancelled():
             return self._publish_stopped()
         self._finish_map(cancelled)
@@ -493,10 +583,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
                 cancelled=cancelled,
                 on_frame=self._show_frame,
             )
-            self._mapped_by = settings
             last = self._film.last
             if cancelled() and last is not None and last.iteration < last.total:
                 stopped = f"stopped at iteration {last.iteration:,}"
+            self._mapped_by, self._laid_out = settings, not stopped
         finally:
             with self._lock, self.hold_sync():
                 self._publish_points(glide=True)
@@ -644,7 +734,15 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._progress = wire.progress("running", progress)
 
     def _fail(self, error: BaseException) -> None:
-        self._error = error
+        where = place(error)
+        self._error = shortened(error)
+        self._traceback = error.__traceback__
+        said = f"{type(error).__name__}: {error}"
+        if len(said) > LONGEST_MESSAGE:
+            said = f"{said[:LONGEST_MESSAGE]}…"
+        if where:
+            said += f"\nraised {where}"
+        said += "\nCall .wait() on the widget to have it raised with its traceback."
         with self._lock:
             self._sampling = False
-            self._progress = wire.progress("error", message=f"{type(error).__name__}: {error}")
+            self._progress = wire.progress("error", message=said)

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
-from landscape_widgets.progress import Cancelled
+from landscape_widgets.progress import CancelCallback, Cancelled, never
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,14 @@ class Worker:
     ----------
     on_error : callable
         Gets what a job raises.
+    unwanted : callable, optional
+        Whether nobody wants the work any more, so that each job should stop.
     """
 
-    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
-        self._on_error = on_error
+    def __init__(
+        self, on_error: Callable[[BaseException], None], unwanted: CancelCallback = never
+    ) -> None:
+        self._on_error, self._unwanted = on_error, unwanted
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
@@ -90,6 +94,9 @@ class Worker:
         with self._changed:
             return self._changed.wait_for(lambda: self._thread is None, timeout)
 
+    def _should_stop(self) -> bool:
+        return self._stop.is_set() or self._unwanted()
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -100,7 +107,7 @@ class Worker:
                 job = self._jobs.popleft()
                 self._stop.clear()
             try:
-                job(self._stop.is_set)
+                job(self._should_stop)
             except Cancelled:
                 log.debug("a job was cancelled with nothing to keep")
             except BaseException as error:  # whatever it is, the user sees it in the widget

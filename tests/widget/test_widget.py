@@ -92,7 +92,7 @@ def test_a_selection_may_be_any_sequence_of_numbers(widget, given):
     widget.selected = ()
 
 
-LASSO = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+LASSO = {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "removes": False}
 
 
 def test_a_selection_from_python_forgets_the_lassos_and_one_from_the_browser_brings_its_own(
