@@ -925,7 +925,7 @@ class Landscape:
             "weights": "The model has other weights. Load the weights that it was made with.",
             "loss": f"The loss was {saved['loss']}; give the same.",
             "batchnorm": f"batchnorm was {saved['batchnorm']!r}; give the same.",
-            "train": "The training data, max_examples, batch_size or the seed differ. Give the same.",
+            "train": "The training data, max_examples, batch_size or seed differ. Give the same.",
             "val": "The validation data differ. Give the same, or none if there were none.",
         }
         for name, value in {**model, **data}.items():
