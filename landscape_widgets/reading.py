@@ -201,7 +201,8 @@ class _Trial:
 
     def _inferred(self) -> _Found:
         self.recorded = read_recorded(self.inplace, None, self.first)
-        outputs = main_output(self.outputs())
+        returned = self.outputs()
+        outputs = main_output(returned)
         infer_loss(outputs, self.first.targets)
         sample = self.sample(outputs)
         found = infer(
@@ -213,7 +214,7 @@ class _Trial:
         self._check(found.loss, outputs)
         return _Found(
             found.loss, found.loss, found.loss.task, found.sure and _one_each(found.loss, outputs),
-            assumptions=found.assumptions,
+            assumptions=found.assumptions + _of_several(returned),
         )  # fmt: skip
 
     def _of_torch(self, given: Any, kind: Kind, options: dict[str, Any]) -> _Found | None:
@@ -486,6 +487,16 @@ def _spread(batch: Batch, count: int) -> Batch:
         picked = torch.cat([picked, rarest[: count // 2]])
     chosen = list(dict.fromkeys([*picked.tolist(), *mixed[:count].tolist()]))[:count]
     return take(batch, torch.tensor(sorted(chosen), device=held[0].device))
+
+
+def _of_several(outputs: Any) -> list[str]:
+    """What there is to say of a tuple whose first tensor is taken as the predictions."""
+    if not isinstance(outputs, (tuple, list)) or len(outputs) < 2 or hasattr(outputs, "_asdict"):
+        return []
+    return [
+        f"Of the {len(outputs)} things that the model returns, the first tensor is taken as its "
+        "predictions. If the loss is of others too, give loss=function(outputs, targets)."
+    ]
 
 
 def _broadcast(outputs: Tensor, targets: Any, kind: Kind) -> list[str]:

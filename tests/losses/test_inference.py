@@ -190,3 +190,16 @@ class TestOutputsOfSeveralParts:
     def test_parts_of_unknown_names_are_refused_by_name(self):
         with pytest.raises(TypeError, match="returned 'features', 'head'; which of them"):
             main_output({"features": torch.zeros(2), "head": torch.ones(2)})
+
+    def test_of_a_tuple_it_is_said_that_the_first_is_taken(self):
+        class WithState(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = fitted(net(3), F.cross_entropy, CLASSES)
+
+            def forward(self, x):
+                z = self.net(x)
+                return z, z.tanh()
+
+        objective = Objective(WithState(), (X, CLASSES))
+        assert "the first tensor is taken" in objective.assumptions[1]
