@@ -28,6 +28,7 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.precision import check_precision
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.forms import find_form
 from landscape_widgets.hessian import HessianProduct
 from landscape_widgets.inner_gradients import call_alike
@@ -52,6 +53,7 @@ from landscape_widgets.working_copy import WorkingCopy, check_device, check_mode
 
 logger = logging.getLogger(__name__)
 
+PROBE_BYTES = 4 << 20  # of the predictions of one parameter vector that make up outputs space
 EACH_ELEMENTS = 1 << 23  # losses of single examples that are held at a time: 64 MiB
 TILE = 256  # examples that go through the model at a time
 
@@ -258,7 +260,11 @@ class Objective:
         read_as = "custom" if self.predictions is None else self.predictions.task
         self._metrics = resolve_metrics(metrics, read_as, sure=found.sure)
         self.metric_names = tuple(self._metrics)
-        self._probe = self._draw_probe(probe_examples)
+        if found.separable:
+            few = next(iter(Split(self.train, self.device, separable=True).part(2).tiles(None)))
+            with self._inplace.alone():
+                self._inplace.tile = tile_size(self._copy, few, self.device)
+        self._probe = self._draw_probe(probe_examples, found.separable and found.has_outputs)
         alike = self._of_one_shape(self._probe) if found.has_outputs else []
         self._probe = alike or self._probe
         self._splits = self._make_splits(found.separable, found.val_separable)
@@ -356,7 +362,7 @@ class Objective:
         with self._lock, torch.no_grad(), self._fixed_noise():
             accumulator = Accumulator(self.loss_function, {}, None, 1)
             model = self._inplace.load(self._take(theta))
-            add_losses(model, self._split(split).tiles(TILE), accumulator, 0)
+            add_losses(model, self._split(split).tiles(self._inplace.tile), accumulator, 0)
             return float(accumulator.finish()[0][0])
 
     def gradient(self, theta: Tensor) -> Tensor:
@@ -414,7 +420,9 @@ class Objective:
             with self._alone(), torch.no_grad(), self._inplace.preparing(prepare):
                 accumulator = Accumulator(self.loss_function, {}, None, 1)
                 for model in self._inplace.at(basis, row[None]):
-                    add_losses(model, self._split("train").tiles(TILE), accumulator, 0)
+                    add_losses(
+                        model, self._split("train").tiles(self._inplace.tile), accumulator, 0
+                    )
                 found.append(float(accumulator.finish()[0][0]))
         return found[0], found[1]
 
@@ -426,9 +434,8 @@ class Objective:
         """Predictions at θ on the probe batch, (m, ...)."""
         with self._lock, torch.no_grad(), self._fixed_noise():
             model = self._inplace.load(self._take(theta))
-            return torch.cat(
-                [main_output(call_model(model, batch.inputs)) for batch in self._probe]
-            )
+            tiles = self._splits["probe"].tiles(self._inplace.tile)
+            return torch.cat([main_output(call_model(model, tile.inputs)) for tile in tiles])
 
     def model_at(self, theta: Tensor, buffers: Mapping[str, Tensor] | None = None) -> nn.Module:
         """A new model with the weights θ (P,), in evaluation mode and working precision.
@@ -739,16 +746,22 @@ class Objective:
     def _make_splits(self, separable: bool, val_separable: bool) -> dict[str, Split]:
         splits = {
             "train": Split(self.train, self.device, separable),
-            "probe": Split(Examples(self._probe, capped=True), self.device, separable=False),
+            "probe": Split(Examples(self._probe, capped=True), self.device, separable),
         }
         if self.val is not None:
             splits["val"] = Split(self.val, self.device, val_separable)
         return splits
 
-    def _draw_probe(self, count: int) -> list[Batch]:
+    def _draw_probe(self, count: int, cut: bool) -> list[Batch]:
         source = self.train if self.val is None else self.val
         whole = source.joined
         if whole is not None:
+            if cut:
+                # Of predictions for each of 50,000 words, those for a few texts are as many.
+                one = take(whole, slice(0, 1)).to(self.device)
+                with torch.no_grad(), self._inplace.alone():
+                    each = main_output(call_model(self._copy, one.inputs)).nbytes
+                count = min(count, max(1, PROBE_BYTES // max(1, each)))
             generator = torch.Generator().manual_seed(self.seed)
             picked = torch.randperm(whole.size, generator=generator)[:count].sort().values
             return [take(whole, picked).to(self.device)]
@@ -762,6 +775,8 @@ class Objective:
     def _of_one_shape(self, probe: list[Batch]) -> list[Batch]:
         """Those batches whose predictions fit together; none where a prediction is one number."""
         alike: dict[torch.Size, list[Batch]] = {}
+        if len(probe) == 1 and self._tile is not None:
+            return probe  # of examples that do not see each other, each has its prediction
         for batch in probe:
             with torch.no_grad(), self._inplace.alone():
                 found = main_output(call_model(self._copy, batch.inputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from landscape_widgets.drift import check_repeats
 from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import TILE, InPlace, add_losses
+from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import Recorded, read_recorded
 from landscape_widgets.losses import (
@@ -58,6 +60,7 @@ logger = logging.getLogger(__name__)
 
 FEW = 4  # examples of data given whole that are tried first
 SAMPLE = 256  # examples that are asked whether they add up, and what they are
+HELD_BYTES = 64 << 20  # that they may hold on their way through the model
 SAMPLE_BYTES = 16 << 20  # that these may take, going in and coming out
 
 # What models and losses raise that do not fit the data.
@@ -419,8 +422,16 @@ class _Trial:
         each = sum(x.nbytes for x in tensors(self.first.raw)) / self.first.size
         if outputs is not None:
             each = max(each, outputs.nbytes / self.first.size)
-        count = max(FEW, min(SAMPLE, int(SAMPLE_BYTES // max(each, 1))))
+        count = min(SAMPLE, int(SAMPLE_BYTES // max(each, 1)), int(HELD_BYTES // self._held))
+        count = max(FEW, count)
         return _spread(source, count).to(self.device)
+
+    @cached_property
+    def _held(self) -> float:
+        """Bytes that an example holds on its way through the model."""
+        with LiveBytes() as counted:
+            self.outputs_or_none(self.first)
+        return float(max(1, counted.peak // self.first.size))
 
     # What may be cut
 

@@ -19,11 +19,15 @@ from landscape_widgets.duplicate import Duplicate
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import call_alike, recorded_of
 from landscape_widgets.losses import Loss
 from landscape_widgets.state import State
 
+FEW = 64  # examples that the copy is tried on
+WORK = 512 << 20  # bytes that all examples' activations come to, above which it takes too long
+LARGEST = 512 << 20  # bytes that a copy of the weights may take
 NEAR = 1e-4  # relative difference of losses from that at θ*, for points of a curve
 NEAR_IN_CLOUD = 1e-5  # and for others, whose colours show no hundredth
 AGREEMENT = 1e-3  # relative difference of the two precisions at θ* above which neither is trusted
@@ -52,6 +56,7 @@ class Double:
             and inplace.prepare is None
             and not inplace.draws  # float64 draws other numbers
             and not scripted
+            and 8 * inplace.anchor.numel() <= LARGEST
         )
 
     @torch.no_grad()
@@ -72,13 +77,12 @@ class Double:
         if self.twin(split) is None:
             return
         assert self._inplace is not None
-        tiles = [as_double(tile) for tile in split.tiles(self._inplace.tile)]
         if id(split) not in self._anchor_losses:
             still = np.zeros_like(rows[0])
-            self._anchor_losses[id(split)] = self._loss(call, still, tiles)
+            self._anchor_losses[id(split)] = self._loss(call, still, split)
         origin = self._anchor_losses[id(split)]
         for number in np.flatnonzero(moved):
-            losses[number] = at_anchor + (self._loss(call, rows[number], tiles) - origin)
+            losses[number] = at_anchor + (self._loss(call, rows[number], split) - origin)
 
     def twin(self, split: Split) -> tuple[InPlace, Loss] | None:
         """Working copy and loss in float64; None where they do not run in it, or do already."""
@@ -86,20 +90,27 @@ class Double:
             self.allowed = self._begin(split)
         return (self._inplace, self._twin) if self.allowed and self._inplace is not None else None
 
-    def _loss(self, call: Call, row: FloatArray, tiles: list[Batch]) -> float:
+    def _loss(self, call: Call, row: FloatArray, split: Split) -> float:
         assert self._inplace is not None
         accumulator = Accumulator(self._twin, {}, None, 1)
         for model in self._inplace.at(call.basis, row[None]):
+            tiles = (as_double(tile) for tile in split.tiles(self._inplace.tile))
             add_losses(model, tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])
 
     def _begin(self, split: Split) -> bool:
         """Make the copy in float64, and see on a few examples whether it runs and agrees."""
         single = self.single
+        few = next(iter(split.part(min(FEW, single.tile)).tiles(None)))
+        model = single.load(single.anchor)
+        with LiveBytes() as counted:
+            self._try(model, self.loss, few)
+        single.begin()
+        if counted.peak * split.size > WORK * few.size:
+            return False
         twin = Duplicate(single.load(single.anchor), self.loss)
         model, loss = twin.model.double(), twin.loss
         call_alike(model, recorded_of(single.model))
-        few = next(iter(split.part(64).tiles(None)))
         kept = State([model, loss], ())
         try:
             values = [self._try(single.model, self.loss, few)]
@@ -117,7 +128,7 @@ class Double:
         # The loss has just been put back together with the model that this one is a copy of.
         self._inplace.state = State([model, loss], self._inplace.tensors)
         self._twin = loss
-        self._inplace.tile = single.tile
+        self._inplace.tile = max(1, single.tile // 2)  # of numbers twice as long
         return True
 
     def _try(self, model: Any, loss: Loss, batch: Batch) -> float:

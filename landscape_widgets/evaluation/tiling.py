@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.data import Batch
+from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import free_memory
 from landscape_widgets.losses import call_watched
 
@@ -17,6 +18,8 @@ FEWEST = 8  # with fewer, matrix products become thin
 # every use and gives it again page by page (32 MiB with glibc), and near a core's caches. More
 # examples at a time cost less for each, in what is done once a layer.
 CPU_BYTES = 8 << 20
+FEWEST_BYTES = 64 << 20  # that the fewest may hold: of large pictures one goes through at a time
+LIVE = 8  # largest activations that all that is held at a time may come to
 CUDA_MOST = 256 << 20  # a GPU wants as many examples as there is room for
 SHARE = 1 / 16  # of the free memory: a model holds a few activations at a time
 
@@ -34,8 +37,11 @@ def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
             if isinstance(value, Tensor):
                 largest = max(largest, value.nbytes)
 
-    call_watched(model, few.inputs, model.modules(), watch)
+    with LiveBytes() as counted:
+        call_watched(model, few.inputs, model.modules(), watch)
     most = CUDA_MOST if device.type == "cuda" else CPU_BYTES
     budget = min(most, int(free_memory(device) * SHARE))
-    count = budget * few.size // largest
-    return max(FEWEST, 1 << max(0, int(count).bit_length() - 1))
+    live = max(1, counted.peak)
+    count = int(min(budget * few.size // largest, LIVE * most * few.size // live))
+    fewest = int(max(1, min(FEWEST, FEWEST_BYTES * few.size // live)))
+    return max(fewest, 1 << max(0, count.bit_length() - 1))
