@@ -94,8 +94,12 @@ class Cloud:
 
     def radii(self) -> FloatArray:
         """Distances ‖θ_i − θ*‖, shape (N,)."""
-        squared = ((self.coefficients @ self.gram()) * self.coefficients).sum(axis=1)
+        gram = self.gram()
+        lost = ~np.isfinite(np.diag(gram))
+        gram[lost], gram[:, lost] = 0.0, 0.0
+        squared = ((self.coefficients @ gram) * self.coefficients).sum(axis=1)
         radii: FloatArray = np.sqrt(np.maximum(squared, 0.0))
+        radii[(self.coefficients[:, lost] != 0).any(axis=1)] = np.nan
         return radii
 
     def isometry(self, standardise: bool = False) -> FloatArray:
@@ -110,16 +114,29 @@ class Cloud:
             Measure each parameter in units of its own standard deviation over the cloud.
         """
         gram = self.basis.gram(self._inverse_variances()) if standardise else self.gram()
+        lost = ~np.isfinite(np.diag(gram))  # as of a checkpoint that is not finite
+        gram[lost], gram[:, lost] = 0.0, 0.0
         values, vectors = np.linalg.eigh(gram)
         # Rank is judged against the largest eigenvalue: below this only rounding is left.
         kept = values > max(values.max(initial=0.0), 0.0) * 1e-14 * len(values)
         order = np.flatnonzero(kept)[::-1]
         matrix: FloatArray = vectors[:, order] * np.sqrt(values[order])
+        if not len(order):  # nothing has moved: all in one place
+            matrix = np.zeros((self.basis.k, 1))
+        matrix[lost] = np.nan
         return matrix
+
+    def points(self, matrix: FloatArray) -> FloatArray:
+        """Where `isometry` takes the samples, (N, r); not-a-number along directions that are not
+        finite, and along these alone."""
+        lost = np.asarray(~np.isfinite(matrix).all(axis=1))
+        points: FloatArray = self.coefficients @ np.where(lost[:, None], 0.0, matrix)
+        points[(self.coefficients[:, lost] != 0).any(axis=1)] = np.nan
+        return points
 
     def isometric(self, standardise: bool = False) -> FloatArray:
         """Coordinates (N, r), r ≤ k, with the very distances that the samples have in R^P."""
-        return np.ascontiguousarray(self.coefficients @ self.isometry(standardise))
+        return np.ascontiguousarray(self.points(self.isometry(standardise)))
 
     def _inverse_variances(self) -> Tensor:
         """1/σ_p² of each parameter over the cloud (0 where it never varies), shape (P,)."""
@@ -143,13 +160,16 @@ class Cloud:
     def principal_coordinates(self, n_components: int = 2) -> FloatArray:
         """The principal components of the samples, shape (N, n_components), zero-padded."""
         points = self.isometric()
-        centred = points - points.mean(axis=0)
+        known = np.isfinite(points).all(axis=1)
+        centred = points[known] - points[known].mean(axis=0)
         left, singular, _ = np.linalg.svd(centred, full_matrices=False)
         # A component's sign is arbitrary; fix it so that the same cloud gives the same picture.
         rows = np.argmax(np.abs(left), axis=0)
         left = left * np.where(left[rows, np.arange(left.shape[1])] < 0, -1.0, 1.0)
         scores = (left * singular)[:, :n_components]
-        return np.pad(scores, ((0, 0), (0, n_components - scores.shape[1])))
+        places = np.full((len(points), n_components), np.nan)
+        places[known] = np.pad(scores, ((0, 0), (0, n_components - scores.shape[1])))
+        return places
 
     def subset(self, indices: npt.ArrayLike) -> Cloud:
         """The samples at `indices`, over the same directions."""

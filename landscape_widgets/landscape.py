@@ -56,7 +56,7 @@ class _Measure:
         cloud = land._sampled()
         if self.space == "weights":
             assert self.scale is not None
-            return cloud.coefficients @ self.scale
+            return cloud.points(self.scale)
         assert land.outputs is not None
         features = land.objective.output_features(land.outputs)
         return features if self.scale is None else features * self.scale

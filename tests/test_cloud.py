@@ -117,3 +117,29 @@ def test_inner_products_are_taken_again_when_directions_are_written_to():
     basis.vectors.mul_(2.0)
     np.testing.assert_allclose(basis.gram(), 4 * before[1][:-1, :-1])
     np.testing.assert_allclose(both.gram()[:-1, :-1], 4 * before[1][:-1, :-1])
+
+
+def test_a_sample_that_is_not_finite_has_no_place_and_takes_no_others():
+    vectors = torch.randn(4, 30, generator=torch.Generator().manual_seed(0))
+    vectors[2, 7] = float("nan")
+    table = pd.DataFrame({"kind": ["trained", *["sample"] * 4], "path": -1, "step": 0})
+    cloud = Cloud(torch.zeros(30), DenseBasis(vectors), np.vstack([np.zeros(4), np.eye(4)]), table)
+    kept = [0, 1, 2, 4]
+    points = cloud.isometric()
+    assert np.isnan(points[3]).all()
+    assert np.isnan(cloud.table["radius"][3])
+    dense = np.stack([cloud.displacement(i).double().numpy() for i in kept])
+    np.testing.assert_allclose(pdist(points[kept]), pdist(dense), rtol=1e-5)
+    np.testing.assert_allclose(
+        cloud.table["radius"][kept], np.linalg.norm(dense, axis=1), rtol=1e-5
+    )
+    first = cloud.principal_coordinates()
+    assert np.isnan(first[3]).all()
+    assert np.isfinite(first[kept]).all()
+
+
+def test_copies_of_the_trained_weights_lie_in_one_place():
+    table = pd.DataFrame({"kind": ["trained", *["sample"] * 2], "path": -1, "step": 0})
+    rows = np.vstack([np.zeros(2), np.eye(2)])
+    cloud = Cloud(torch.zeros(5), DenseBasis(torch.zeros(2, 5)), rows, table)
+    np.testing.assert_array_equal(cloud.isometric(), np.zeros((3, 1)))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.faithfulness import scores
 from landscape_widgets.faithfulness.words import Faithfulness, Readout, Scores, judge
+from landscape_widgets.reducers.distinct import Distinct
 
 __all__ = ["Faithfulness", "Readout", "Scores", "assess", "judge", "scores"]
 
@@ -66,7 +67,7 @@ def assess(
         has_paths=has_paths,
         stretch=scores.stretch(points, coordinates, seed),
         count=len(points),
-        distinct=len(np.unique(points, axis=0)),
+        distinct=len(Distinct.of(points).points),
         finite=int(known.sum()),
         checkpoints=scores.checkpoints(paths),
         turning=scores.turning(where, paths, order),

@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from landscape_widgets.faithfulness.scores import EXACT, FEWEST
+from landscape_widgets.faithfulness.scores import EXACT, FEWEST, NEIGHBOURS
 
 Level = Literal["good", "weak", "bad", "info"]
 
@@ -156,6 +156,7 @@ def judge(scores: Scores) -> Faithfulness:
 
 Steps = tuple[float, float]
 TOO_FEW = "too few to tell"
+READERS = 4  # times ten neighbours are the fewest samples from which losses can be read
 
 
 def by_count(table: tuple[float, ...], count: float) -> float:
@@ -165,7 +166,8 @@ def by_count(table: tuple[float, ...], count: float) -> float:
 
 def lifted(steps: Steps, score: str, count: float) -> Steps | None:
     """Thresholds for so many samples; None where chance reaches what a good map does."""
-    if count < FEWEST:
+    # Ten neighbours of fewer are a third of all, and their mean is that of everything.
+    if count < (READERS * NEIGHBOURS if score in ("honest", "gain") else FEWEST):
         return None
     reached = by_count(REACHED[score], count)
     return None if reached >= steps[1] else (max(steps[0], reached), steps[1])

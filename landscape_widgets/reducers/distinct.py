@@ -11,6 +11,8 @@ from landscape_widgets.basis import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 
+ROUNDING = 1e-9  # of the largest coordinate: below, points are the same
+
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
@@ -31,8 +33,10 @@ class Distinct:
 
     @classmethod
     def of(cls, points: FloatArray) -> Distinct:
-        """Look for equal rows: equal to the last bit, as copies are."""
-        _, first, number = np.unique(points, axis=0, return_index=True, return_inverse=True)
+        """Look for rows that are equal up to rounding, as copies are once they were turned."""
+        largest = np.abs(points).max(initial=0.0)
+        rounded = np.round(points / (ROUNDING * largest)) if largest > 0 else points
+        _, first, number = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
         if len(first) == len(points):
             return cls.every(points)
         order = np.argsort(first)
