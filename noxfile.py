@@ -127,6 +127,14 @@ def run_pytest(session: nox.Session, *arguments: str) -> None:
     run(session, "python", "-m", "pytest", *arguments, *session.posargs)
 
 
+def run_in_two(session: nox.Session) -> None:
+    """All tests, shared by two processes: one takes the browser's, the other begins with the rest.
+
+    How they are grouped: tests/conftest.py.
+    """
+    run_pytest(session, "-n", "2", "--dist", "loadgroup")
+
+
 @nox.session
 def lab(session: nox.Session) -> None:
     """Open JupyterLab on the quickstart notebook."""
@@ -141,7 +149,7 @@ def tests(session: nox.Session) -> None:
     """Run all checks and all tests, to the end even where one fails."""
     set_up(session)
     need_browser(session)
-    parts: dict[str, Part] = {"lint": check_code, "js": check_front_end, "pytest": run_pytest}
+    parts: dict[str, Part] = {"lint": check_code, "js": check_front_end, "pytest": run_in_two}
     said = {}
     failed = []
     for name, part in parts.items():

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import platform
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -30,15 +31,28 @@ hold when the machine's speed drifts; times are of the machine named and say les
 
 
 def sections() -> dict[str, str]:
-    """The sections that RESULTS.md has by now, by benchmark."""
+    """The sections that RESULTS.md has by now, their headings included, by benchmark."""
     if not RESULTS.exists():
         return {}
     parts = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:]
-    return {part.split("\n", 1)[0].strip(): part.split("\n", 1)[1].strip() for part in parts}
+    return {part.split(maxsplit=1)[0]: f"## {part.strip()}" for part in parts}
+
+
+def commit() -> str:
+    """The commit that is measured, with a + where files differ from it."""
+    git = ["git", "-C", str(RESULTS.parent)]
+    try:
+        head = subprocess.check_output([*git, "rev-parse", "--short", "HEAD"], text=True).strip()
+        measured = "../landscape_widgets", "../benchmarks/*.py"
+        changed = [*git, "status", "--porcelain", "--", *measured]
+        return head + "+" * bool(subprocess.check_output(changed, text=True).strip())
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"Results name the commit that they are of, and git tells of none: {error}")
 
 
 def run(name: str) -> str:
     """Run one benchmark and return its section."""
+    measured = commit()
     module = importlib.import_module(f"benchmarks.{name}")
     printed = io.StringIO()
     arguments, sys.argv = sys.argv, [name]
@@ -50,7 +64,8 @@ def run(name: str) -> str:
     said = (module.__doc__ or "").strip().split("\n", 1)[0]
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     command = f"`nox -s bench -- {name}`, {date.today()}, {machine}"
-    return f"{said}\n\n{command}\n\n{printed.getvalue().strip()}"
+    heading = f"## {name} ({measured})"
+    return f"{heading}\n\n{said}\n\n{command}\n\n{printed.getvalue().strip()}"
 
 
 def main() -> None:
@@ -64,7 +79,7 @@ def main() -> None:
         section = run(name)
         print(section, flush=True)
         found = sections() | {name: section}  # as they are by now: another run may have ended
-        text = INTRODUCTION + "".join(f"\n## {key}\n\n{found[key]}\n" for key in sorted(found))
+        text = INTRODUCTION + "".join(f"\n{found[key]}\n" for key in sorted(found))
         RESULTS.write_text(text, encoding="utf-8")
 
 
