@@ -457,6 +457,8 @@ class _Trial:
         if separable:
             return []
         along = self.train.batches[0].form.axes
+        if self.train.given_whole and not self.train.batches[0].cuttable:
+            return []  # one graph, say: there is nothing to give a size for
         if self.train.given_whole and along != (0, 0):
             return [
                 f"All {self.train.size} examples go through the model at once, as they were given, "

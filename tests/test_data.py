@@ -343,3 +343,15 @@ def test_rows_of_several_lengths_may_be_nested_tensors():
         loop(model, loss, batches, lambda b: len(b[1])), rel=1e-5
     )
     assert objective.outputs_shape is None
+
+
+def test_nobody_is_asked_for_the_size_of_batches_of_one_graph():
+    torch.manual_seed(0)
+    graph = Graphs([3, 4, 2])
+
+    def loss(model, batch):
+        return F.cross_entropy(model(batch), batch.y) ** 2
+
+    objective = Objective(OfGraphs(), graph, loss=loss)
+    assert objective.train.given_whole
+    assert not any("batch_size" in sentence for sentence in objective.assumptions)
