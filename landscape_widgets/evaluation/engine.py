@@ -17,7 +17,7 @@ import torch
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.agreement import agree
+from landscape_widgets.evaluation.agreement import AGAIN, agree
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.candidates import Candidates, said
 from landscape_widgets.evaluation.compiled import SOON, load_kernel
@@ -39,7 +39,8 @@ STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compil
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.15
-WORTH_COMPARING = 320  # rows times examples: with fewer, to compare again costs more than a tenth
+# Passes of the few examples of a comparison that a call must be worth: it takes four of them.
+WORTH_COMPARING = 80
 MEASURED = 8  # rows that the error of a reduced precision is taken from
 
 # What won which trial. Kept for the process: the same landscape drawn again is the same to the bit.
@@ -229,14 +230,18 @@ class Engine:
         possible = [
             name
             for name in list(self._strategies)
-            if self._suits(name, call, splits) and self._trust(name, call, rows, splits[0])
+            if self._suits(name, call, splits)
+            and (name in self._trusted or self._trust(name, call, rows, splits[0]))
         ]
         if self.named == "auto":
-            return self._fastest(possible, call, rows, splits[0])
-        if self.named in possible:
-            return self.named
-        # Where there is too little to share.
-        return next(name for name in ("stacked", "fused", "inplace") if name in possible)
+            name = self._fastest(possible, call, rows, splits[0])
+        elif self.named in possible:
+            name = self.named
+        else:  # where there is too little to share
+            name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
+        if self._trust(name, call, rows, splits[0]):
+            return name
+        return self._choose(call, rows, splits)
 
     def _suits(self, name: str, call: Call, splits: Sequence[Split]) -> bool:
         if name == "inplace":
@@ -302,10 +307,10 @@ class Engine:
         again = name in self._trusted
         if name == "inplace" or (name, call.used) in seen:
             return True
-        if again and call.n * split.size < WORTH_COMPARING:
+        if again and call.n * split.size < WORTH_COMPARING * min(split.size, AGAIN):
             return True
         if not rows.any():
-            return False  # where nothing moves, a strategy cannot show what it does when it does
+            return again  # where nothing moves, a strategy cannot show what it does when it does
         why_not = None
         try:
             why_not = agree(
