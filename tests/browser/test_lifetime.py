@@ -25,7 +25,7 @@ def slower(model, batch):
     return slow_loss(model, batch)
 """
 CELL = """
-w = lw.LandscapeWidget(model, data, loss=slower, sampler=lw.samplers.Subspace(n=600))
+w = lw.LandscapeWidget(model, data, loss=slower, sampler=lw.samplers.Subspace(n=600, radius=1.0))
 w
 """
 
