@@ -333,7 +333,8 @@ class TestOnDisk:
         assert 0 < int(resumed.stdout) < int(uninterrupted.stdout) == 104
         a, b = (Landscape.load(path, model, data) for path in (killed, whole))
         assert a.evaluated.all()
-        np.testing.assert_allclose(a.losses, b.losses, rtol=1e-6)
+        # Rounding, of losses of a hundred-thousandth among others.
+        np.testing.assert_allclose(a.losses, b.losses, rtol=1e-5)
 
     def test_a_path_with_samples_of_another_sampler_is_refused(self, land, tmp_path):
         land.sample(SAMPLER, path=tmp_path / "land")
