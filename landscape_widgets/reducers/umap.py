@@ -1,4 +1,7 @@
-"""UMAP: the map of umap-learn, without its ten seconds of compiling in every process."""
+"""UMAP: the map of umap-learn, without its ten seconds of compiling in every process.
+
+Its spectral start is umap-learn's own, which nothing compiles for long but its import.
+"""
 
 from __future__ import annotations
 
@@ -146,18 +149,21 @@ class UMAP(Reducer):
         n_components: int,
         rng: np.random.Generator,
     ) -> FloatArray:
-        from sklearn.decomposition import PCA
-
-        from landscape_widgets.reducers.umap_graph import spectral_start
-
         start: FloatArray
         if self.init == "random":
             start = rng.uniform(-10, 10, size=(len(points), n_components))
-            return start
-        fitting = min(n_components, *points.shape)
-        start = np.zeros((len(points), n_components))
-        start[:, :fitting] = PCA(fitting, random_state=0).fit_transform(points)
-        return spectral_start(graph, start) if self.init == "spectral" else start
+        elif self.init == "spectral":
+            from umap.spectral import spectral_layout
+
+            state = np.random.RandomState(rng.integers(2**31))
+            start = spectral_layout(points, graph, n_components, state, metric=self.metric)
+        else:
+            from sklearn.decomposition import PCA
+
+            fitting = min(n_components, *points.shape)
+            start = np.zeros((len(points), n_components))
+            start[:, :fitting] = PCA(fitting, random_state=0).fit_transform(points)
+        return start
 
     # scikit-learn has no index for correlations: they are cosines about each point's mean.
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 import scipy.sparse
-import scipy.sparse.csgraph
-import scipy.sparse.linalg
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.reducers.neighbours import IntArray
@@ -98,46 +96,3 @@ def curve_of(min_dist: float) -> tuple[float, float]:
         lambda d, a, b: 1 / (1 + a * d ** (2 * b)), distances, wanted
     )
     return float(a), float(b)
-
-
-def spectral_start(graph: scipy.sparse.coo_matrix, other: FloatArray) -> FloatArray:
-    """The graph's eigenvectors beside the constant one, as places, (N, c).
-
-    Parameters
-    ----------
-    graph
-    other : array (N, c)
-        Places that are taken where there are none: pieces of the graph that nothing joins lie
-        about their own means there, and too small ones as they are.
-    """
-    components = other.shape[1]
-    count, labels = scipy.sparse.csgraph.connected_components(graph)
-    places = other.copy()
-    csr = graph.tocsr()
-    for label in range(count):
-        members = np.flatnonzero(labels == label)
-        if len(members) <= components + 1:
-            continue
-        found = _eigenvectors(csr[members][:, members], components)
-        if found is None:
-            continue
-        mean, spread = other[members].mean(axis=0), np.ptp(other[members], axis=0).max()
-        places[members] = mean + found / np.ptp(found, axis=0).max() * spread
-    return places
-
-
-def _eigenvectors(graph: scipy.sparse.csr_matrix, components: int) -> FloatArray | None:
-    """Of D^−½ A D^−½, those of the largest eigenvalues but one; None where ARPACK finds none."""
-    root = np.sqrt(np.asarray(graph.sum(axis=0)).ravel())
-    scaled = scipy.sparse.diags(1 / root) @ graph @ scipy.sparse.diags(1 / root)
-    if len(root) <= 500:
-        _, vectors = np.linalg.eigh(scaled.toarray())
-    else:
-        try:
-            _, vectors = scipy.sparse.linalg.eigsh(
-                scaled, components + 1, which="LA", v0=np.ones(len(root)), tol=1e-4
-            )
-        except scipy.sparse.linalg.ArpackError:
-            return None
-    result: FloatArray = vectors[:, -2 : -2 - components : -1]
-    return result

@@ -1,4 +1,4 @@
-"""UMAP against umap-learn, which the package does without."""
+"""UMAP against umap-learn."""
 
 import subprocess
 import sys
