@@ -220,7 +220,7 @@ def turn(x, out):  # type: ignore[no-untyped-def]
             out[j, i] = x[i, j]
 
 
-LOG2_E = np.log2(np.e)
+LOG2_E = math.log2(math.e)
 SERIES = [np.log(2.0) ** k / math.factorial(k) for k in range(8)]  # of 2^f; for |f| ≤ 1/2 to 1e-8
 
 
