@@ -1,0 +1,40 @@
+"""Losses of the model and a batch, made of what the user gave in another form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from landscape_widgets.data import Batch, Form
+from landscape_widgets.losses.calling import call_model
+from landscape_widgets.losses.own import BatchLoss
+
+
+class OfBoth:
+    """``loss(model, batch)`` of a ``loss(outputs, targets)`` that uses the model besides."""
+
+    def __init__(self, loss: BatchLoss, form: Form) -> None:
+        self.loss, self.form, self.__name__ = loss, form, loss.name
+
+    def __call__(self, model: nn.Module, raw: Any) -> Tensor:
+        batch = Batch.of(raw, self.form)
+        return self.loss(call_model(model, batch.inputs), batch.targets)
+
+
+class OfOutputs:
+    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
+
+    def __init__(self, form: Form) -> None:
+        self.form, self.__name__ = form, "the model's own"
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        outputs = call_model(model, self.form.arguments(batch))
+        value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"The model returned {type(outputs).__name__} without a loss. "
+                "Give loss=function(model, batch)."
+            )
+        return value

@@ -1,0 +1,172 @@
+"""Running the user's model and loss for the first time, on a few of their examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.data import Batch, Examples, take
+from landscape_widgets.drift import check_repeats
+from landscape_widgets.errors import brief
+from landscape_widgets.evaluation.accumulate import Accumulator
+from landscape_widgets.evaluation.inplace import InPlace, add_losses
+from landscape_widgets.evaluation.live_bytes import LiveBytes
+from landscape_widgets.evaluation.split import Split
+from landscape_widgets.inner_gradients import Recorded
+from landscape_widgets.losses import Loss, call_model, main_output
+from landscape_widgets.losses.own import NotScalar
+from landscape_widgets.separability import moved_vectors
+from landscape_widgets.structure import describe, tensors
+
+FEW = 4  # examples of data given whole that are tried first
+SAMPLE = 256  # examples that are asked whether they add up, and what they are
+HELD_BYTES = 64 << 20  # that they may hold on their way through the model
+SAMPLE_BYTES = 16 << 20  # that these may take, going in and coming out
+
+# What models and losses raise that do not fit the data.
+FAILURES = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError
+)  # fmt: skip
+
+
+class Trial:
+    """Runs the user's code for the first time, explains what goes wrong, and watches for noise."""
+
+    def __init__(
+        self, inplace: InPlace, train: Examples, val: Examples | None, uses_model: bool
+    ) -> None:
+        self.inplace, self.model, self.uses_model = inplace, inplace.model, uses_model
+        self.device = inplace.anchor.device
+        self.train, self.val = train, val
+        self.recorded: Recorded | None = None
+        first = train.batches[0]
+        self.first = (_spread(first, FEW) if train.given_whole else first).to(self.device)
+        self.said = f"inputs {describe(first.inputs)} and targets {describe(first.targets)}"
+
+    @property
+    def stochastic(self) -> bool:
+        return self.inplace.draws
+
+    def check_repeats(self, loss: Loss, given: Any) -> None:
+        few = Split(Examples([self.first], capped=True), self.device, separable=False)
+        roots = [self.model, given]
+        check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+
+    # Running the model
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        try:
+            return self._watched(function)
+        except NotScalar:
+            raise
+        except FAILURES as error:
+            advice = "Give data in the form and type that the model was trained on"
+            if self.first.targets is None:
+                advice += ", or say by loss=function(model, batch) what of a batch it gets"
+            raise ValueError(
+                f"{type(self.model).__name__} with its loss could not be run on a batch with "
+                f"{self.said}: {type(error).__name__}: {brief(str(error).rstrip('.'), 600)}. "
+                f"{advice}."
+            ) from error
+
+    def outputs(self) -> Any:
+        """What the model returns for the first examples."""
+        try:
+            return self.run(lambda: call_model(self.model, self.first.inputs))
+        except ValueError:
+            if not (self.train.given_whole and self.first.size < self.train.size):
+                raise
+            # A program for batches of one size, perhaps.
+            self.first = self.train.batches[0].to(self.device)
+            return self.run(lambda: call_model(self.model, self.first.inputs))
+
+    def outputs_or_none(self, batch: Batch) -> Tensor | None:
+        """Predictions, where a model whose loss is `loss(model, batch)` gives any by itself."""
+        try:
+            return main_output(self._watched(lambda: call_model(self.model, batch.inputs)))
+        except Exception:
+            # Whatever the model does when called alone: its loss does not need that call.
+            return None
+
+    def outputs_on(self, batch: Batch) -> Tensor:
+        return main_output(self.run(lambda: call_model(self.model, batch.inputs)))
+
+    def moved_outputs(self, batch: Batch) -> list[Tensor]:
+        """Outputs at other parameter vectors."""
+        found = []
+        try:
+            for vector in moved_vectors(self.inplace):
+                self.inplace.load(vector)
+                found.append(self.outputs_on(batch))
+        finally:
+            self.inplace.load(self.inplace.anchor)
+        return found
+
+    def _watched(self, function: Callable[[], Any]) -> Any:
+        with torch.no_grad(), self.inplace.alone(watched=True):
+            return function()
+
+    # The examples
+
+    def _all(self) -> Iterator[Batch]:
+        yield from self.train.batches
+        if self.val is not None:
+            yield from self.val.batches
+
+    def all_targets(self) -> list[Any]:
+        return [batch.targets for batch in self._all()]
+
+    def sample(self, outputs: Tensor | None, *, whole: bool = False) -> Batch:
+        """Examples from all of the data, as many as take little memory.
+
+        `whole` says that batches must not be cut, unless the data were given whole.
+        """
+        if self.train.given_whole:
+            source: Batch | None = self.train.batches[0]
+        else:
+            source = None if whole else self.train.joined
+        if source is None:
+            return self.first
+        each = sum(x.nbytes for x in tensors(self.first.raw)) / self.first.size
+        if outputs is not None:
+            each = max(each, outputs.nbytes / self.first.size)
+        count = min(SAMPLE, int(SAMPLE_BYTES // max(each, 1)), int(HELD_BYTES // self._held))
+        count = max(FEW, count)
+        return _spread(source, count).to(self.device)
+
+    @cached_property
+    def _held(self) -> float:
+        """Bytes that an example holds on its way through the model."""
+        with LiveBytes() as counted:
+            self.outputs_or_none(self.first)
+        return float(max(1, counted.peak // self.first.size))
+
+
+def _spread(batch: Batch, count: int) -> Batch:
+    """Examples from all of a batch, in order, always the same ones.
+
+    Half of them at random, the others those whose targets are rarest.
+    """
+    if batch.size <= count or not batch.cuttable:
+        return batch
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.randperm(batch.size, generator=generator)
+    picked, held = mixed[: (count + 1) // 2], tensors(batch.raw)
+    if len(held[-1]) == batch.size:
+        keys = held[-1].reshape(batch.size, -1).double().sum(1).cpu()
+        _, number, counts = torch.unique(keys, return_inverse=True, return_counts=True)
+        rarest = mixed[counts[number][mixed].argsort(stable=True)]
+        picked = torch.cat([picked, rarest[: count // 2]])
+    chosen = list(dict.fromkeys([*picked.tolist(), *mixed[:count].tolist()]))[:count]
+    return take(batch, torch.tensor(sorted(chosen), device=held[0].device))
+
+
+@torch.no_grad()
+def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
+    accumulator = Accumulator(loss, {}, None, 1)
+    add_losses(inplace.model, few.tiles(None), accumulator, 0)
+    return float(accumulator.finish()[0][0])
