@@ -180,6 +180,13 @@ def take(batch: Batch, index: slice | Tensor) -> Batch:
     return replace(part, size=int(index.sum()) if index.dtype == torch.bool else len(index))
 
 
+def row_sums(leaf: Tensor) -> Tensor:
+    """One number for each row of a tensor, on the CPU, float64."""
+    if leaf.is_complex():
+        leaf = torch.view_as_real(leaf.resolve_conj())
+    return leaf.reshape(len(leaf), -1).double().sum(1).cpu()
+
+
 def target_axis(batch: Batch) -> int:
     """Along which axis of a tensor of targets the examples lie."""
     axes = _axes(batch.raw, batch.form, batch.size)

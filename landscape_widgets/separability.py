@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from landscape_widgets.data import Batch, take
+from landscape_widgets.data import Batch, row_sums, take
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.losses import BatchLoss, Loss, MeanLoss, call_model
@@ -119,7 +119,7 @@ def _cuts(examples: Batch) -> Iterator[list[Batch]]:
     yield _parts(examples, torch.randperm(n, generator=generator), quarter)
     last = tensors(examples.raw)[-1]
     if len(last) == n:
-        by_target = last.reshape(n, -1).double().sum(1).cpu().argsort(stable=True)
+        by_target = row_sums(last).argsort(stable=True)
         yield _parts(examples, by_target, middle)
 
 

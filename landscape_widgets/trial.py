@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landscape_widgets.data import Batch, Examples, take
+from landscape_widgets.data import Batch, Examples, row_sums, take
 from landscape_widgets.drift import check_repeats
 from landscape_widgets.errors import brief
 from landscape_widgets.evaluation.accumulate import Accumulator
@@ -64,14 +64,36 @@ class Trial:
         except NotScalar:
             raise
         except FAILURES as error:
-            advice = "Give data in the form and type that the model was trained on"
-            if self.first.targets is None:
-                advice += ", or say by loss=function(model, batch) what of a batch it gets"
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
                 f"{self.said}: {type(error).__name__}: {brief(str(error).rstrip('.'), 600)}. "
-                f"{advice}."
+                f"{self.advice}"
             ) from error
+
+    @property
+    def advice(self) -> str:
+        """What to do where model, loss and data do not go together."""
+        said = "Give data in the form and type that the model was trained on"
+        if self._wants_floats():
+            said = "It can be run on inputs of floating-point numbers: give inputs.float()"
+        if self.first.targets is None:
+            said += ", or say by loss=function(model, batch) what of a batch it gets"
+        return f"{said}."
+
+    def _wants_floats(self) -> bool:
+        """Whether the model takes no whole numbers, which these inputs are, but others."""
+        inputs, dtype = self.first.inputs, self.inplace.tensors[0].dtype
+        if not isinstance(inputs, Tensor) or inputs.is_floating_point() or inputs.is_complex():
+            return False
+        try:
+            self._watched(lambda: call_model(self.model, inputs))
+        except FAILURES:
+            try:
+                self._watched(lambda: call_model(self.model, inputs.to(dtype)))
+            except FAILURES:
+                return False
+            return True
+        return False
 
     def outputs(self) -> Any:
         """What the model returns for the first examples."""
@@ -157,7 +179,7 @@ def _spread(batch: Batch, count: int) -> Batch:
     mixed = torch.randperm(batch.size, generator=generator)
     picked, held = mixed[: (count + 1) // 2], tensors(batch.raw)
     if len(held[-1]) == batch.size:
-        keys = held[-1].reshape(batch.size, -1).double().sum(1).cpu()
+        keys = row_sums(held[-1])
         _, number, counts = torch.unique(keys, return_inverse=True, return_counts=True)
         rarest = mixed[counts[number][mixed].argsort(stable=True)]
         picked = torch.cat([picked, rarest[: count // 2]])

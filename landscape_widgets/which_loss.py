@@ -46,9 +46,20 @@ from landscape_widgets.losses.own import (
     looks_like_model_loss,
 )
 from landscape_widgets.structure import describe
-from landscape_widgets.trial import Trial
+from landscape_widgets.trial import FAILURES, Trial
 
 logger = logging.getLogger(__name__)
+
+# What targets are turned into, to see whether one of torch's losses takes them then.
+CONVERSIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "targets.float()": lambda t: t.float(),
+    "targets.long()": lambda t: t.long(),
+    "targets.squeeze(-1)": lambda t: t.squeeze(-1),
+    "targets.unsqueeze(-1)": lambda t: t.unsqueeze(-1),
+    "targets.squeeze(-1).long()": lambda t: t.squeeze(-1).long(),
+    "targets.unsqueeze(-1).float()": lambda t: t.unsqueeze(-1).float(),
+    "targets.squeeze(-1).float()": lambda t: t.squeeze(-1).float(),
+}
 
 
 @dataclass
@@ -73,7 +84,21 @@ class Search(Trial):
             return self._inferred()
         known = None if self.uses_model else recognise(given)
         if known is not None:
-            found = self._of_torch(given, *known)
+            try:
+                found = self._of_torch(given, *known)
+            except ValueError as error:
+                cure = self._cure(*known)
+                if cure is None:
+                    raise
+                out, aim = (
+                    tuple(x.shape) for x in (main_output(self.outputs()), self.first.targets)
+                )
+                raise ValueError(
+                    f"loss={known[0].module.__name__} does not take targets of shape "
+                    f"{of_any(aim, out)} and type "
+                    f"{str(self.first.targets.dtype).removeprefix('torch.')} for outputs of shape "
+                    f"{of_any(out, aim)}. Give the targets as {cure}."
+                ) from error
             if found is not None:
                 return found
         else:
@@ -135,6 +160,23 @@ class Search(Trial):
             found.sure = _one_each(predictions, main)
         found.assumptions += self._about(kind, loss, main)
         return found
+
+    def _cure(self, kind: Kind, options: dict[str, Any]) -> str | None:
+        """Targets in another shape or type, in words, that a torch loss takes; None if it is not
+        for these that it takes none."""
+        outputs, targets = _tensor_or_none(self.outputs_or_none(self.first)), self.first.targets
+        if outputs is None or not isinstance(targets, Tensor) or targets.is_complex():
+            return None
+        for cure, convert in CONVERSIONS.items():
+            try:
+                converted = convert(targets)
+                value_of_torch(kind, options, outputs, converted)
+            except FAILURES:
+                continue
+            same = bool((converted.double().flatten() == targets.double().flatten()).all())
+            if same and kind.fits(tuple(outputs.shape), converted):
+                return cure
+        return None
 
     def _about(self, kind: Kind, loss: MeanLoss, outputs: Tensor) -> list[str]:
         """What the user may not know of a torch loss that they gave."""
@@ -198,8 +240,7 @@ class Search(Trial):
         ]
         raise ValueError(
             f"The loss {BatchLoss(given).name} could not be called on {type(self.model).__name__} "
-            f"and a batch with {self.said}. {' '.join(tried)} "
-            "Give data in the form and type that the model was trained on."
+            f"and a batch with {self.said}. {' '.join(tried)} {self.advice}"
         ) from causes[0]
 
     def _of_outputs(self, function: Callable[..., Any]) -> Found:

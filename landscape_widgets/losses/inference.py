@@ -63,7 +63,7 @@ def infer(outputs: Tensor, targets: Any, moved: Moved, all_targets: Sequence[Any
     if isinstance(loss, CrossEntropy):
         return _classes(loss, outputs, targets, moved, seen)
     if isinstance(loss, BinaryCrossEntropy):
-        return _two_classes(loss, outputs, moved)
+        return _two_classes(loss, outputs, moved, seen)
     return _numbers(outputs, targets, moved, seen)
 
 
@@ -78,9 +78,19 @@ def infer_loss(outputs: Tensor, targets: Any) -> MeanLoss:
         If there are no targets, or their shape fits neither.
     """
     if not isinstance(targets, Tensor):
+        cure = (
+            "Give data as (inputs, targets), or loss=function(model, batch)."
+            if targets is None
+            else "Give loss=function(outputs, targets), which gets them as they are."
+        )
         raise TypeError(
             f"Targets of type {type(targets).__name__} were given; a tensor is expected to infer "
-            "the loss. Give data as (inputs, targets), or loss=function(model, batch)."
+            f"the loss. {cure}"
+        )
+    if outputs.is_complex() or targets.is_complex():
+        raise ValueError(
+            "Outputs or targets are complex numbers, of which no loss can be inferred. Give "
+            "loss=function(outputs, targets)."
         )
     out, aim, axes = tuple(outputs.shape), tuple(targets.shape), outputs.ndim
     if targets.is_floating_point():
@@ -96,6 +106,9 @@ def infer_loss(outputs: Tensor, targets: Any) -> MeanLoss:
     hint = ""
     if targets.is_floating_point() and out[:1] + out[2:] == aim:
         hint = " If the targets are classes, give them as integers (targets.long())."
+    elif aim[-1:] == (1,) and aim[:-1] in (out[:1] + out[2:], out[:-1]):
+        hint = " If the targets are classes, give them without their last axis: targets.squeeze(-1)"
+        hint += "." if not targets.is_floating_point() else ".long()."
     raise ValueError(
         f"The model's outputs have shape {of_any(out, aim)}, the targets {of_any(aim, out)} "
         f"({str(targets.dtype).removeprefix('torch.')}). Expected are integer targets (m,) for "
@@ -188,7 +201,16 @@ def _better_than_chance(logits: Tensor, targets: Tensor, ignored: int) -> bool:
     return right > by_chance + CHANCE * error + 1 / n
 
 
-def _two_classes(loss: BinaryCrossEntropy, outputs: Tensor, moved: Moved) -> Inferred:
+def _two_classes(
+    loss: BinaryCrossEntropy, outputs: Tensor, moved: Moved, seen: Sequence[Tensor]
+) -> Inferred:
+    if outputs.ndim > 1 and outputs.shape[1] > 1 and all(bool((t.sum(1) == 1).all()) for t in seen):
+        raise ValueError(
+            f"Each target is a row of {outputs.shape[1]} integers of which one is 1: of one class, "
+            "or of several labels of which each example has one. Give the classes themselves, "
+            "targets.argmax(1), for cross-entropy, or targets.float() and "
+            "loss=nn.BCEWithLogitsLoss() for labels."
+        )
     if are_shares(outputs, moved):
         return Inferred(
             BinaryCrossEntropyOfProbabilities(loss.output_axes), assumptions=[_OF_A_SIGMOID]
@@ -206,18 +228,49 @@ _OF_A_SIGMOID = (
 def _numbers(outputs: Tensor, targets: Tensor, moved: Moved, seen: Sequence[Tensor]) -> Inferred:
     loss = SquaredError(outputs.ndim)
     said = f"The loss is {loss.name}, inferred from the targets."
+    if all(map(_are_distributions, seen)):
+        return _distributions(loss, outputs, targets, moved)
     values: Tensor = torch.unique(torch.cat([part.reshape(-1) for part in seen]))
     if not _look_like_classes(values, sum(part.numel() for part in seen)):
         return Inferred(loss, assumptions=[said])
     if values.tolist() != [0.0, 1.0]:
         shown = ", ".join(f"{value:g}" for value in values.tolist())
         z, y = outputs.double().reshape(-1), targets.double().reshape(-1)
-        explained = 1 - float((z - y).square().mean()) / max(float(y.var()), 1e-12)
-        return Inferred(loss, sure=explained > FITS, assumptions=[
+        return Inferred(loss, sure=_explained(z, y) > FITS, assumptions=[
             f"{said} These are the whole numbers {shown}: if these are classes, give the loss that "
             "the model was trained with.",
         ])  # fmt: skip
     return _zeros_and_ones(outputs, targets, moved)
+
+
+def _are_distributions(targets: Tensor) -> bool:
+    """Whether each row holds shares that sum to 1, and not whole numbers alone."""
+    if targets.ndim < 2 or targets.shape[1] < 2 or not bool((targets >= 0).all()):
+        return False
+    sums = targets.double().sum(1)
+    whole = bool((targets == targets.round()).all())
+    return not whole and bool(((sums - 1).abs() < 1e-3).all())
+
+
+def _distributions(loss: SquaredError, outputs: Tensor, targets: Tensor, moved: Moved) -> Inferred:
+    """Of targets that are shares of classes, as soft labels are."""
+    explained = _explained(outputs.double(), targets.double())
+    if explained > FITS and not are_probabilities(outputs, 1, moved):
+        return Inferred(loss, assumptions=[
+            f"The loss is {loss.name}, inferred from the targets, which are shares that sum to 1: "
+            "the outputs are near them. If the model was trained with another loss, give it.",
+        ])  # fmt: skip
+    raise ValueError(
+        f"Each target is {targets.shape[1]} shares that sum to 1, as soft labels are, and which "
+        "loss the model was trained with is not known from them. Give it: "
+        "loss=nn.CrossEntropyLoss() for logits, nn.KLDivLoss(reduction='batchmean') for logarithms "
+        "of probabilities, nn.MSELoss() or your own."
+    )
+
+
+def _explained(outputs: Tensor, targets: Tensor) -> float:
+    """Share of the targets' variance that the outputs explain."""
+    return 1 - float((outputs - targets).square().mean()) / max(float(targets.var()), 1e-12)
 
 
 def _look_like_classes(values: Tensor, count: int) -> bool:

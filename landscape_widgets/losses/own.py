@@ -12,6 +12,18 @@ from torch import Tensor, nn
 from landscape_widgets.errors import brief
 from landscape_widgets.structure import fresh
 
+# How torch's losses of three tensors are handed over, by the names of their arguments.
+_OF_THREE = {
+    ("input", "target", "var"):
+        "For a model that returns means and variances, with this loss as `criterion`, give "
+        "loss=lambda outputs, targets: criterion(outputs[0], targets, outputs[1]).",
+    ("input1", "input2", "target"):
+        "For a model that returns two tensors, with this loss as `criterion`, give "
+        "loss=lambda outputs, targets: criterion(outputs[0], outputs[1], targets).",
+    ("anchor", "positive", "negative"):
+        "For batches of three inputs, with this loss as `criterion`, give "
+        "loss=lambda model, batch: criterion(*(model(inputs) for inputs in batch)).",
+}  # fmt: skip
 MODEL_NAMES = ("model", "module", "net", "network", "m")
 
 
@@ -89,11 +101,14 @@ def check_arguments(function: Any) -> None:
         names = list(inspect.signature(called).parameters)
         inspect.signature(called).bind(None, None)
     except TypeError as error:
+        cure = next(
+            (said for known, said in _OF_THREE.items() if tuple(names[:3]) == known),
+            "Wrap it in a function of these two that passes on what it needs.",
+        )
         raise TypeError(
             f"The loss {name_of(function)} takes {len(names)} arguments "
             f"({brief(', '.join(names), 200)}) and cannot be called with two; "
-            "loss(outputs, targets) or loss(model, batch) is expected. Wrap it in a function of "
-            "these two that passes on what it needs."
+            f"loss(outputs, targets) or loss(model, batch) is expected. {cure}"
         ) from error
     except ValueError:
         pass  # a built-in function without a signature
