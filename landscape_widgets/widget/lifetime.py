@@ -143,16 +143,24 @@ def models(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
 
 
 def forget_output(thing: Any) -> None:
-    """Take something out of what IPython keeps of the cells' results: `Out`, `_`, `_7`."""
+    """Take something out of what IPython keeps of the cells' results: `Out`, `_`, `_7`.
+
+    IPython has it twice: among the user's names, and among those that `%who` leaves out.
+    """
     shell = get_ipython()
     if shell is None:
         return
-    names, kept = shell.user_ns, shell.user_ns.get("_oh", {})
-    for number in [n for n, value in kept.items() if value is thing]:
+    kept = shell.user_ns.get("_oh", {})
+    numbers = [number for number, value in kept.items() if value is thing]
+    for number in numbers:
         del kept[number]
-        names.pop(f"_{number}", None)
-    for name in ("_", "__", "___"):
+    last = ("_", "__", "___")
+    for name in last:
         if getattr(shell.displayhook, name, None) is thing:
             setattr(shell.displayhook, name, "")
-        if names.get(name) is thing:
-            names[name] = ""
+    for names in (shell.user_ns, shell.user_ns_hidden):
+        for name in last:
+            if names.get(name) is thing:
+                names[name] = ""
+        for number in numbers:
+            names.pop(f"_{number}", None)
