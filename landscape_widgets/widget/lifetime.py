@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import ipywidgets
 from IPython.core.getipython import get_ipython
+from ipywidgets.widgets.widget import _instances
 
 GRACE = 3.0  # s that a widget may be out of sight, as while its output is moved
 
@@ -140,6 +141,16 @@ def models(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
 
     gather(widget)
     return iter(list(found.values()))
+
+
+def leave_boxes(widget: ipywidgets.Widget) -> None:
+    """Take a widget out of the boxes that it was laid out in: ipywidgets keeps all of them.
+
+    Such a box could not be shown with a widget that is closed.
+    """
+    for other in list(_instances.values()):
+        if isinstance(other, ipywidgets.Box) and widget in other.children:
+            other.children = tuple(child for child in other.children if child is not widget)
 
 
 def forget_output(thing: Any) -> None:

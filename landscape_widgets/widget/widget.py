@@ -38,6 +38,7 @@ from landscape_widgets.widget.lifetime import (
     Views,
     current_cell,
     forget_output,
+    leave_boxes,
     models,
     register,
 )
@@ -377,6 +378,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
             return
         self._left = self._left or self._worker.busy
         self._worker.stop()
+        leave_boxes(self)
         with self._lock:
             self._close_models()
         del self._repr_mimebundle_  # which keeps a closed widget from being shown

@@ -114,6 +114,18 @@ def test_so_does_one_that_gives_its_widget_no_name(kernel: Kernel) -> None:
     assert models == MODELS
 
 
+@pytest.mark.parametrize("box", ["HBox", "Tab"])
+def test_and_one_that_lays_its_widget_out_in_a_box(kernel: Kernel, box: str) -> None:
+    for _ in range(3):
+        made = f"ipywidgets.{box}([ipywidgets.Label('map'), follow({NEW})])"
+        kernel.run(f"box = ipywidgets.VBox([{made}])\nbox", "cell")
+    assert kernel.ask("counted()[:2]") == [1, 1]
+    assert kernel.ask("[type(c).__name__ for c in box.children[0].children]") == [
+        "Label",
+        "LandscapeWidget",
+    ]
+
+
 def test_and_one_that_was_at_work(kernel: Kernel) -> None:
     kernel.run(
         "def slow(model, batch):\n"
