@@ -77,7 +77,8 @@ class Minima(Sampler):
     and L-BFGS on all of the data until the loss has stopped falling. These k ends and θ* span the
     slice, and n points are drawn uniformly from a box around them. An end is called a minimum
     where its gradient and a further descent from beside it say so (see `settle.Settled`, and the
-    table's column ``ending``), and is a mere "end" otherwise. Where a descent comes back to θ*, or
+    table's column ``ending``), and is a mere "end" otherwise; one that is still falling when its
+    steps are up ends where it was as low as θ*. Where a descent comes back to θ*, or
     to an end that was found before, the slice goes along the direction that it began in.
 
     Rates, gradients and ends are measured in units of each filter's own size: scaling layers of a
@@ -281,8 +282,8 @@ def _said(found: Found) -> Iterator[str]:
 
 # How descents ended that found no minimum.
 ENDINGS = {
-    "still falling": "with the loss still falling: these ends are no minima (a larger finish= goes "
-    "on)",
+    "still falling": "with the loss still falling, and are shown where it was as low as at the "
+    "trained weights, if it came that far: these ends are no minima (a larger finish= goes on)",
     "stuck": "where no step lowers the loss although its gradient is not small, as in a kink: "
     "these ends may be no minima",
     "no gradient": "where the loss has no gradient, as on steps and plateaus: these ends are no "

@@ -18,8 +18,9 @@ Ending = Literal["minimum", "still falling", "stuck", "no gradient", "not finite
 # Of all that the loss fell by since the descent began:
 SETTLED = 1e-6  # over LATELY steps no more than this: it has stopped falling
 LATELY = 10
-BOTTOM = 1e-5  # all that is left, of a loss above zero: it has nowhere to fall
-FALLS = 1e-4  # a further descent from a point beside the end falls by more: it was no minimum
+# A further descent from a point beside the end falls by more: it was no minimum. A loss above zero
+# that has no more than this left has nowhere to fall.
+FALLS = 1e-4
 GENTLE = 1e-2  # length of the gradient at a minimum, of that where the descent began
 ASIDE = 1e-2  # how far beside the end, in the units of the weights and of the start's distance
 FURTHER = 15  # steps of that descent
@@ -44,8 +45,9 @@ class Settled:
     ending : str
         "minimum": the gradient is a hundredth of what it was where the descent began, or less; the
         loss fell by less than a millionth of its whole fall in ten steps, or is down to a
-        hundred-thousandth of it; and a further descent from beside the end finds nothing lower.
-        "still falling": the steps ended before. "stuck": no step lowers the loss, though its
+        ten-thousandth of it; and a further descent from beside the end finds nothing lower than by
+        such a ten-thousandth. "still falling": the steps ended before, and this is where the loss
+        was first as low as at θ*, if it got there. "stuck": no step lowers the loss, though its
         gradient is not small (a kink, or rounding). "no gradient": it never moved, or ends on a
         plateau. "not finite": the loss or gradient was not finite.
     """
@@ -118,6 +120,11 @@ class _Descent:
         """Whether it may go on from here."""
         return math.isfinite(self.loss) and bool(self.gradient.isfinite().all())
 
+    @property
+    def gentle(self) -> bool:
+        """Whether the gradient is as small as at a minimum."""
+        return float(self.gradient.norm()) <= GENTLE * math.sqrt(len(self.at))
+
     def step(self) -> bool:
         """Go one step down; False where no step lowers the loss."""
         if self._search(self.memory.direction(self.gradient)):
@@ -176,12 +183,17 @@ def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: in
     if not descent.finite:
         return ended("not finite")
     lately = deque([descent.loss], maxlen=LATELY + 1)
-    taken = 0
+    taken, level = 0, work.objective.loss(work.objective.anchor) / run.steepness
+    # Where it first was as low as at θ*. A descent that finds no minimum ends here: farther down,
+    # it fits the noise of few examples, and samples around such ends tell nothing of θ*.
+    as_low: tuple[Tensor, float] | None = None
     while taken < steps:
+        if as_low is None and descent.loss <= level:
+            as_low = descent.at, descent.loss * run.steepness
         fall = max(fell_from / run.steepness - descent.loss, 0.0)
         rests = len(lately) > LATELY and lately[0] - lately[-1] <= SETTLED * fall
         # A loss that is not known to go below zero has no more than itself to fall.
-        rests = rests or 0 <= descent.loss <= BOTTOM * fall
+        rests = rests or (0 <= descent.loss <= FALLS * fall and descent.gentle)
         if not rests and descent.step():
             lately.append(descent.loss)
             taken += 1
@@ -195,9 +207,8 @@ def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: in
             if beside.loss < descent.loss - FALLS * fall:
                 descent, lately = beside, deque([beside.loss], maxlen=LATELY + 1)
                 continue
-        gentle = float(descent.gradient.norm()) <= GENTLE * math.sqrt(len(descent.at))
-        return ended("minimum" if gentle else "stuck")
-    return ended("still falling")
+        return ended("minimum" if descent.gentle else "stuck")
+    return ended("still falling") if as_low is None else Settled(*as_low, "still falling")
 
 
 def _aside(work: Work, descent: _Descent, distance: float) -> Tensor:
