@@ -43,13 +43,19 @@ def shortened(error: E) -> E:
 
 
 def entry(function: Callable[P, T]) -> Callable[P, T]:
-    """Let what a public function raises be `shortened`."""
+    """Let what a public function raises be `shortened`, and leave torch's inference mode for it.
+
+    Under inference mode tensors cannot be differentiated, nor be seen to be written to.
+    """
 
     @functools.wraps(function)
     def call(*args: P.args, **keywords: P.kwargs) -> T:
         __tracebackhide__ = True  # IPython and pytest leave out such frames
         try:
-            return function(*args, **keywords)
+            if not torch.is_inference_mode_enabled():
+                return function(*args, **keywords)
+            with torch.inference_mode(False):
+                return function(*args, **keywords)
         except Exception as error:
             raise shortened(error)  # noqa: B904  # it is this very error
 

@@ -10,7 +10,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.utils import prune
 
+from landscape_widgets.landscape import Landscape
 from landscape_widgets.objective import Objective
+from landscape_widgets.samplers import Minima
 from tests.models import digits
 
 
@@ -266,6 +268,26 @@ def test_models_made_under_inference_mode_are_evaluated():
     reference.load_state_dict({name: t.clone() for name, t in model.state_dict().items()})
     reference.eval()
     assert_follows(Objective(model, (x, y)), lambda w: cross_entropy(reference, w, x, y))
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_all_of_it_works_while_inference_mode_is_on(made):
+    x, y = digits(50)
+    model = tiny().append(nn.BatchNorm1d(10)).eval()
+    expected = Objective(model, (x, y))
+    gradient = expected.gradient(expected.anchor)
+    with torch.inference_mode():
+        if made:
+            x, model = x + 0, copy.deepcopy(model)
+        found = Objective(model, (x, y))
+        assert found.anchor_loss == expected.anchor_loss
+        assert torch.equal(found.gradient(found.anchor), gradient)
+        product = found.hvp(found.anchor, gradient)
+        landscape = Landscape(model, (x, y)).sample(Minima(k=1, n=4, steps=2))
+        landscape.slice(1)
+        assert torch.is_inference_mode_enabled()
+    assert torch.equal(product, expected.hvp(expected.anchor, gradient))
+    assert landscape.losses[0] == expected.anchor_loss
 
 
 def test_what_cannot_be_copied_is_shared():

@@ -48,6 +48,7 @@ class Double:
         self._inplace: InPlace | None = None
         self._anchor_losses: dict[int, float] = {}
         self._twin = loss  # its copy for the model in float64
+        numbers = sum(p.numel() for p in inplace.model.parameters())  # frozen ones are copied too
         scripted = any(isinstance(m, torch.jit.ScriptModule) for m in inplace.model.modules())
         # TorchScript refuses float64, some devices too; re-estimated statistics are not repeated.
         self.allowed = (
@@ -56,7 +57,7 @@ class Double:
             and inplace.prepare is None
             and not inplace.draws  # float64 draws other numbers
             and not scripted
-            and 8 * inplace.anchor.numel() <= LARGEST
+            and 8 * numbers <= LARGEST
         )
 
     @torch.no_grad()
