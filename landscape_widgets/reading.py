@@ -93,7 +93,11 @@ def read_model(
         separable,
         val_separable,
         found.has_outputs,
-        tuple(found.assumptions + _about_batches(trial, found.loss, separable)),
+        tuple(
+            found.assumptions
+            + _about_batches(trial, found.loss, separable)
+            + trial.about_gradients(found.loss)
+        ),
         trial.recorded,
     )
 

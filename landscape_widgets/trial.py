@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -22,8 +23,11 @@ from landscape_widgets.losses.own import NotScalar
 from landscape_widgets.separability import moved_vectors
 from landscape_widgets.structure import describe, tensors
 
+logger = logging.getLogger(__name__)
+
 FEW = 4  # examples of data given whole that are tried first
 SAMPLE = 256  # examples that are asked whether they add up, and what they are
+RECORDED = 1e-4  # relative difference of a loss with gradients recorded that fused kernels explain
 HELD_BYTES = 64 << 20  # that they may hold on their way through the model
 SAMPLE_BYTES = 16 << 20  # that these may take, going in and coming out
 
@@ -54,7 +58,36 @@ class Trial:
     def check_repeats(self, loss: Loss, given: Any) -> None:
         few = Split(Examples([self.first], capped=True), self.device, separable=False)
         roots = [self.model, given]
-        check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+        with torch.no_grad():
+            check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+
+    def about_gradients(self, loss: Loss) -> list[str]:
+        """Whether the loss is another while gradients are recorded, as a sentence."""
+        if self.recorded is not None:
+            return []
+        few = Split(Examples([self.first], capped=True), self.device, separable=False)
+        found = []
+        try:
+            for recording in (False, True):
+                with torch.set_grad_enabled(recording), self.inplace.alone(watched=True):
+                    for tensor in self.inplace.tensors:
+                        tensor.requires_grad_(recording)
+                    found.append(_value(self.inplace, loss, few))
+        except FAILURES as error:  # it has no gradient, which is raised where one is asked for
+            logger.debug("cannot be called with gradients recorded: %s", error)
+            return []
+        finally:
+            for tensor in self.inplace.tensors:
+                tensor.requires_grad_(False)
+        plain, recorded = found
+        if not abs(plain - recorded) > RECORDED * max(abs(plain), abs(recorded)):
+            return []
+        return [
+            "The model or its loss looks at whether gradients are recorded: on a few examples it "
+            f"gives {plain:.4g} without, as in an evaluation loop under torch.no_grad(), and "
+            f"{recorded:.4g} with. Losses are those without; gradients, descents and the Hessian "
+            "are of the other."
+        ]
 
     # Running the model
 
@@ -187,8 +220,7 @@ def _spread(batch: Batch, count: int) -> Batch:
     return take(batch, torch.tensor(sorted(chosen), device=held[0].device))
 
 
-@torch.no_grad()
 def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
     accumulator = Accumulator(loss, {}, None, 1)
     add_losses(inplace.model, few.tiles(None), accumulator, 0)
-    return float(accumulator.finish()[0][0])
+    return float(accumulator.finish()[0][0].detach())

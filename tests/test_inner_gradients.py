@@ -252,3 +252,32 @@ def test_an_ordinary_model_is_called_without_recording_anything():
     seen.clear()
     objective.evaluate(DenseBasis(torch.ones(1, objective.size)), np.linspace(0, 1, 5)[:, None])
     assert seen == [False] * len(seen)
+
+
+class LooksAtGradients(nn.Module):
+    """Computes something else while gradients are recorded."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.how = nn.Linear(3, 2), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.inner(x)
+        recorded = torch.is_grad_enabled() if self.how == "enabled" else out.requires_grad
+        return out if recorded else 2 * out
+
+
+@pytest.mark.parametrize("how", ["enabled", "requires"])
+def test_losses_are_those_of_a_loop_without_gradients_and_it_is_said(how):
+    x, y = torch.randn(20, 3), torch.randn(20, 2)
+    model = LooksAtGradients(how)
+    objective = Objective(model, (x, y), metrics=[])
+    with torch.no_grad():
+        expected = float(nn.functional.mse_loss(model(x), y))
+    assert objective.anchor_loss == pytest.approx(expected, rel=1e-5)
+    assert any("gradients are recorded" in said for said in objective.assumptions)
+    assert not any(
+        "gradients are recorded" in said
+        for said in Objective(nn.Linear(3, 2), (x, y), metrics=[]).assumptions
+    )
