@@ -48,6 +48,7 @@ from landscape_widgets.reading import read_model
 from landscape_widgets.sources import Source
 from landscape_widgets.state import State
 from landscape_widgets.structure import tensors
+from landscape_widgets.tracebacks import entries
 from landscape_widgets.untouched_inputs import inputs_untouched
 from landscape_widgets.working_copy import WorkingCopy, check_device, check_model, refused
 
@@ -102,6 +103,7 @@ class Evaluation:
         )
 
 
+@entries
 class Objective:
     """Loss, gradient, Hessian products, outputs and metrics at any parameter vector.
 
@@ -315,10 +317,16 @@ class Objective:
 
     @cached_property
     def buffers(self) -> dict[str, Tensor]:
-        """The model's buffers at θ*, by name."""
+        """What of the model's tensors is no part of θ, at θ*, by name: buffers, frozen parameters.
+
+        Frozen parameters are not copied.
+        """
         with self._alone():
             self._inplace.begin()
-            return {name: tensor.clone() for name, tensor in self._copy.named_buffers()}
+            found = {name: tensor.clone() for name, tensor in self._copy.named_buffers()}
+        trained = set(self.layout.names)
+        named = self._copy.named_parameters()
+        return {**found, **{name: p.detach() for name, p in named if name not in trained}}
 
     @property
     def reestimates(self) -> bool:
@@ -712,6 +720,11 @@ class Objective:
             yield (
                 "Batch statistics are estimated anew at every parameter vector, on the training "
                 "data. Products with the Hessian hold them fixed."
+            )
+        elif self.batchnorm == "reestimate":
+            yield (
+                "batchnorm='reestimate' changes nothing: no layer of torch's own in this model "
+                "keeps running statistics."
             )
         elif self.has_batchnorm:
             yield "Batch normalisation uses the trained statistics at every parameter vector."

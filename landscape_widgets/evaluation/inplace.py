@@ -65,7 +65,8 @@ class InPlace(Strategy):
         self.tile = TILE
         named = dict(model.named_parameters())
         self.tensors: list[Tensor] = [named[name] for name in layout.names]
-        self._buffers = dict(model.named_buffers())
+        frozen = {name: p for name, p in named.items() if name not in set(layout.names)}
+        self._buffers = {**dict(model.named_buffers()), **frozen}
         self._moved: Mapping[str, Tensor] = {}
         alike = all(tensor.dtype == anchor.dtype for tensor in self.tensors)
         self._at_once = alike and layout.size <= AT_ONCE

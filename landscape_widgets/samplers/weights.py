@@ -23,8 +23,8 @@ FORMS = (
 )
 WRAPPERS = ("module", "_orig_mod")  # what wrappers put into the names of the weights they wrap
 SHOWN = 6  # names in a message
-# Counts the batches that were seen in training; nothing in evaluation hangs on it.
-COUNTER = "num_batches_tracked"
+# Counters of what was seen in training; nothing in evaluation hangs on them.
+COUNTER = ("num_batches_tracked", "seed_generator_state")
 AVERAGED = "n_averaged"  # of torch's averaged models: how many they are an average of
 
 
@@ -90,6 +90,10 @@ class Fitted:
                 wrong.append(f"{name} is missing")
             elif named[name].shape != shape:
                 wrong.append(f"{name} has shape {tuple(named[name].shape)} for {tuple(shape)}")
+            elif named[name].is_meta:
+                wrong.append(f"{name} lies on the device 'meta', and has no values")
+            elif not named[name].is_floating_point():
+                wrong.append(f"{name} is of type {named[name].dtype}, and no real numbers")
         wrong += [
             f"{name} is unknown ({did_you_mean(name, known)})"
             for name in named
@@ -120,13 +124,16 @@ class Fitted:
         return moved
 
     def moved_buffers(self, objective: Objective) -> dict[str, Tensor]:
-        """The buffers among them that are not as at θ*, in float64."""
+        """The buffers, and frozen parameters, among them that are not as at θ*, in float64.
+
+        What is θ*'s own, rounded to a shorter type, is as at θ*.
+        """
         at_anchor = objective.buffers
         found: dict[str, Tensor] = {}
         for name, value in self.buffers.items():
-            other = value.detach().to("cpu", torch.float64)
-            if not torch.equal(other, at_anchor[name].to("cpu", torch.float64)):
-                found[name] = other
+            other, ours = value.detach().to("cpu"), at_anchor[name].to("cpu")
+            if not torch.equal(other.double(), ours.to(other.dtype).double()):
+                found[name] = other.double()
         return found
 
 
@@ -184,7 +191,7 @@ def _loaded(path: Path, where: str) -> Any:
         ) from error
 
 
-def _dictionaries(given: Mapping[str, Any], depth: int = 2) -> Iterator[dict[str, Tensor]]:
+def _dictionaries(given: Mapping[str, Any], depth: int = 4) -> Iterator[dict[str, Tensor]]:
     """Every mapping of names to tensors in a checkpoint, which may hold much besides."""
     own: dict[str, Tensor] = {}
     for name, value in given.items():
@@ -227,10 +234,42 @@ def _renamed(
     for name in (*wanted, *known):
         for short in _shorter(name):
             longer.setdefault(short, name)
+    candidates += [_by_rank(part, known) for part in candidates[:2]]
     candidates += [
         {k if k in known else longer.get(k, k): v for k, v in part.items()} for part in candidates
     ]
     return min(candidates, key=lambda part: sum(name not in part for name in wanted))
+
+
+def _by_rank(named: Mapping[str, Tensor], known: set[str]) -> dict[str, Tensor]:
+    """Tensors under the model's names, where layers are numbered as Keras does.
+
+    It goes on counting over all models ("model_2/dense_7/kernel"): the n-th layer of a kind of one
+    model is the n-th of that kind of the other.
+    """
+    ours, theirs = _ranked(known), _ranked(named)
+    if any(len(ours.get(kind, ())) != len(names) for kind, names in theirs.items()):
+        return dict(named)
+    pairs = {
+        old: new
+        for kind, names in theirs.items()
+        for old, new in zip(names, ours[kind], strict=True)
+    }
+    return {pairs.get(name, name): value for name, value in named.items()}
+
+
+def _ranked(names: Iterable[str]) -> dict[tuple[str, str, str], list[str]]:
+    """Names with slashes by what they are but for the layer's number, in the order of these."""
+    found: dict[tuple[str, str, str], list[tuple[int, str]]] = {}
+    for name in names:
+        before, _, path = name.rpartition(".")
+        if "/" not in path:
+            continue
+        layer, variable = path.split("/")[-2:]
+        kind, _, number = layer.rpartition("_")
+        known = (kind, int(number)) if kind and number.isdigit() else (layer, 0)
+        found.setdefault((before, known[0], variable), []).append((known[1], name))
+    return {kind: [name for _, name in sorted(group)] for kind, group in found.items()}
 
 
 def _ends(name: str) -> list[str]:

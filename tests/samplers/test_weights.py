@@ -135,3 +135,64 @@ def test_an_adapters_file_leaves_the_adapters_name_out():
         cloud = Trajectory([form]).draw(objective, seed=0)
         found = objective.evaluate(cloud.basis, cloud.coefficients[1:]).losses
         assert found == pytest.approx([expected], rel=1e-5)
+
+
+def test_frozen_weights_that_a_checkpoint_brings_along_are_its_own():
+    x, y = torch.randn(30, 4), torch.randint(0, 3, (30,))
+    model, other = (nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)) for _ in range(2))
+    model[0].requires_grad_(False)
+    objective = Objective(model, (x, y))
+    cloud = Trajectory([other.state_dict(), model.state_dict()]).draw(objective, seed=0)
+    losses = objective.evaluate(cloud.basis, cloud.coefficients).losses
+    expected = [float(nn.functional.cross_entropy(m(x), y).detach()) for m in (model, other)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    shorter = {name: value.bfloat16() for name, value in model.state_dict().items()}
+    shorter["2.bias"] = shorter["2.bias"] + 1
+    assert Trajectory([shorter]).draw(objective, seed=0).basis.buffers is None
+
+
+def test_layers_that_are_numbered_over_all_models_are_told_by_their_order():
+    objective = Objective(Numbered(0, 1), (torch.randn(20, 4), torch.randint(0, 3, (20,))))
+    other = {name: torch.full_like(value, 0.5) for name, value in Numbered(9, 10).pairs()}
+    cloud = Trajectory([{f"held.sequential_3/{name}": v for name, v in other.items()}]).draw(
+        objective, seed=0
+    )
+    torch.testing.assert_close(cloud.vector(1), torch.full((objective.size,), 0.5))
+
+
+class Numbered(nn.Module):
+    """Names its weights as Keras does: "dense_9/kernel"."""
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__()
+        self.names = [f"dense_{n}/kernel" if n else "dense/kernel" for n in numbers]
+        self.held = nn.ParameterDict()
+        for name, shape in zip(self.names, ((4, 5), (5, 3)), strict=True):
+            self.held[name] = nn.Parameter(torch.randn(shape))
+
+    def pairs(self):
+        return [(name, self.held[name].detach()) for name in self.names]
+
+    def forward(self, x):
+        first, second = (self.held[name] for name in self.names)
+        return torch.tanh(x @ first) @ second
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(lambda v: v.int(), "of type torch.int32"), (lambda v: v.to("meta"), "device 'meta'")],
+)
+def test_checkpoints_that_hold_no_real_numbers_are_refused(change, message):
+    model = nn.Linear(3, 2)
+    objective = Objective(model, (torch.randn(9, 3), torch.randn(9, 2)))
+    given = {name: change(value) for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=message):
+        Trajectory([given]).draw(objective, seed=0)
+
+
+def test_a_state_dict_is_found_deep_inside_a_checkpoint():
+    model = nn.Linear(3, 2)
+    objective = Objective(model, (torch.randn(9, 3), torch.randn(9, 2)))
+    moved = {name: value + 1 for name, value in model.state_dict().items()}
+    cloud = Trajectory([{"state": {"model": {"net": moved}}}]).draw(objective, seed=0)
+    torch.testing.assert_close(cloud.vector(1), objective.anchor + 1)
