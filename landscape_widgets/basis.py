@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.buffers import Buffers, concatenated
+from landscape_widgets.evaluation.precision import accumulated
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -87,7 +88,7 @@ class Basis(ABC):
             return self._gram[1].copy()
         total = torch.zeros(self.k, self.k, dtype=torch.float64)
         for place, columns in self.blocks():
-            block = columns.to(torch.float64)
+            block = accumulated(columns)
             right = block if weights is None else block * weights[place].to(block)
             total += (block @ right.T).cpu()
         result: FloatArray = total.numpy()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.structure import (
     attribute,
     is_array,
@@ -184,7 +185,7 @@ def row_sums(leaf: Tensor) -> Tensor:
     """One number for each row of a tensor, on the CPU, float64."""
     if leaf.is_complex():
         leaf = torch.view_as_real(leaf.resolve_conj())
-    return leaf.reshape(len(leaf), -1).double().sum(1).cpu()
+    return accumulated(leaf.reshape(len(leaf), -1)).sum(1).cpu()
 
 
 def target_axis(batch: Batch) -> int:

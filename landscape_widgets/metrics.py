@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.errors import did_you_mean
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.losses import BinaryCrossEntropy, CrossEntropy, MeanLoss
 
 Metric = Callable[[Tensor, Tensor], float]
@@ -76,15 +77,14 @@ def class_counts(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
     hits = predicted == targets
     wrong = predicted.new_full((), classes)  # a bin of its own, cut off below
     true_positives = _count(torch.where(hits, predicted, wrong), classes)
-    there = torch.bincount(targets, minlength=classes).to(torch.float64)
-    return torch.stack(
-        [true_positives, _count(predicted, classes), there.expand_as(true_positives)], dim=-2
-    )
+    there = torch.bincount(targets, minlength=classes)
+    counts = [true_positives, _count(predicted, classes), there.expand_as(true_positives)]
+    return accumulated(torch.stack(counts, dim=-2))
 
 
 def _count(values: Tensor, classes: int) -> Tensor:
-    counts = values.new_zeros(*values.shape[:-1], classes + 1, dtype=torch.float64)
-    counts.scatter_add_(-1, values, torch.ones_like(values, dtype=torch.float64))
+    counts = values.new_zeros(*values.shape[:-1], classes + 1)
+    counts.scatter_add_(-1, values, torch.ones_like(values))
     return counts[..., :classes]
 
 
@@ -106,8 +106,8 @@ def from_class_counts(name: str, counts: Tensor) -> Tensor:
 
 def squared_sums(outputs: Tensor, targets: Tensor) -> Tensor:
     """Sums for R² and the mean absolute error of outputs (..., M) and targets (M,): (..., 5)."""
-    errors = (outputs - targets).to(torch.float64)
-    aim = targets.to(torch.float64)
+    errors = accumulated(outputs - targets)
+    aim = accumulated(targets)
     shape = errors.shape[:-1]
     return torch.stack(
         [

@@ -26,7 +26,7 @@ from landscape_widgets.evaluation.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
-from landscape_widgets.evaluation.precision import check_precision
+from landscape_widgets.evaluation.precision import accumulated, check_precision
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.forms import find_form
@@ -659,7 +659,7 @@ class Objective:
         z = torch.as_tensor(np.ascontiguousarray(outputs), dtype=torch.float64)
         read = self.predictions
         if self.task == "custom" or not isinstance(read, (BinaryCrossEntropy, CrossEntropy)):
-            spread = float(self.outputs(self.anchor).double().std()) or 1.0
+            spread = float(accumulated(self.outputs(self.anchor)).std()) or 1.0
             result: FloatArray = (z.reshape(n, -1) / (spread * m**0.5)).numpy()
             return result
         probabilities = read.probabilities(z)

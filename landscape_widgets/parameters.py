@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from landscape_widgets.evaluation.precision import accumulated
+
 
 @dataclass(frozen=True)
 class ParameterLayout:
@@ -123,7 +125,7 @@ def filter_norms(anchor: Tensor, layout: ParameterLayout, place: slice, filters:
     for _, other, shape in layout.slices():
         weights = anchor[other]
         if len(shape) > 1 and bool(weights.any()):
-            total += float(weights.double().square().sum())
+            total += float(accumulated(weights).square().sum())
             count += weights.numel()
     typical = math.sqrt(total / count) if count else 0.0
     return torch.full_like(norms, typical * math.sqrt(rows.shape[1]))

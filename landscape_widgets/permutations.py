@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.evaluation.tracing import trace
 
@@ -306,8 +307,8 @@ def match(
     from scipy.optimize import linear_sum_assignment
 
     rng = np.random.default_rng(seed)
-    reference = {name: tensor.detach().double() for name, tensor in reference.items()}
-    current = {name: tensor.detach().double() for name, tensor in other.items()}
+    reference = {name: accumulated(tensor.detach()) for name, tensor in reference.items()}
+    current = {name: accumulated(tensor.detach()) for name, tensor in other.items()}
     found: list[Permutation] = [np.arange(group.size) for group in groups]
     for _ in range(ROUNDS):
         improved = False

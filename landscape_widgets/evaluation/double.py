@@ -20,6 +20,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
+from landscape_widgets.evaluation.precision import holds_double
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import call_alike, recorded_of
 from landscape_widgets.losses import Loss
@@ -54,6 +55,7 @@ class Double:
         self.allowed = (
             inplace.anchor.dtype == torch.float32
             and inplace.anchor.device.type in ("cpu", "cuda")
+            and holds_double(inplace.anchor.device)
             and inplace.prepare is None
             and not inplace.draws  # float64 draws other numbers
             and not scripted

@@ -11,6 +11,7 @@ from torch import Tensor
 from landscape_widgets.errors import did_you_mean
 
 PRECISIONS = {"bf16": torch.bfloat16}
+WITHOUT_DOUBLE = {"mps"}  # types of devices that have no tensors in float64: Apple's
 
 
 def check_precision(name: str | None) -> None:
@@ -43,10 +44,17 @@ def widened(outputs: Any) -> Any:
 
 
 def holds_double(device: torch.device) -> bool:
-    """Whether a device has tensors in float64: Apple's have none."""
-    return device.type != "mps"
+    """Whether a device has tensors in float64."""
+    return device.type not in WITHOUT_DOUBLE
 
 
 def accumulated(values: Tensor) -> Tensor:
     """The same numbers in float64; on the CPU, where the device has none."""
     return (values if holds_double(values.device) else values.cpu()).double()
+
+
+def summed(values: Tensor) -> Tensor:
+    """Sums over the last axis in float64; where the device has none, sums of its own, widened."""
+    if holds_double(values.device):
+        return values.sum(-1, dtype=torch.float64)
+    return accumulated(values.sum(-1))

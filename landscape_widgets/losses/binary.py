@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from landscape_widgets.evaluation.precision import accumulated, summed
 from landscape_widgets.losses.mean import MeanLoss
 
 
@@ -34,12 +35,12 @@ class BinaryCrossEntropy(MeanLoss):
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
         lead = outputs.ndim - self.output_axes
         signs = 1 - 2 * targets.reshape(-1).to(outputs.dtype)
-        return F.softplus(outputs.flatten(lead) * signs).sum(-1, dtype=torch.float64)
+        return summed(F.softplus(outputs.flatten(lead) * signs))
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
         lead = outputs.ndim - self.output_axes
         signs = 1 - 2 * targets.reshape(-1).to(outputs.dtype)
-        losses = F.softplus(outputs.flatten(lead) * signs).double()
+        losses = accumulated(F.softplus(outputs.flatten(lead) * signs))
         return losses.reshape(*losses.shape[:-1], len(targets), -1).sum(-1)
 
     def count(self, targets: Tensor) -> float:
@@ -57,10 +58,10 @@ class BinaryCrossEntropyOfProbabilities(BinaryCrossEntropy):
         return torch.stack([1 - p, p], dim=-1).clamp(min=0.0)
 
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return self._terms(outputs, targets).sum(-1, dtype=torch.float64)
+        return summed(self._terms(outputs, targets))
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        losses = self._terms(outputs, targets).double()
+        losses = accumulated(self._terms(outputs, targets))
         return losses.reshape(*losses.shape[:-1], len(targets), -1).sum(-1)
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> Tensor:

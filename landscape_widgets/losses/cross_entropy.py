@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from landscape_widgets.evaluation.precision import accumulated, summed
 from landscape_widgets.losses.mean import MeanLoss
 
 LOG2_E = math.log2(math.e)
@@ -26,15 +27,15 @@ class _Aims:
 
     kept: Tensor | None  # positions that count, where some do not
     index: Tensor  # (M, 1)
-    weights: Tensor | None  # (M,), float64
+    weights: Tensor | None  # (M,), float64, as `accumulated`
     count: float
     masks: dict[tuple[bool, torch.dtype], Tensor] = field(default_factory=dict)
 
     def summed(self, losses: Tensor) -> Tensor:
         """Losses (..., M) of the positions that count, summed: float64 (...)."""
         if self.weights is None:
-            return losses.sum(-1, dtype=torch.float64)
-        return losses.double() @ self.weights
+            return summed(losses)
+        return accumulated(losses) @ self.weights
 
     def but_own(self, margins: Tensor) -> Tensor:
         """0, and −∞ at each position's own class, (M, C), laid out in memory as `margins` are."""
@@ -77,7 +78,7 @@ class CrossEntropy(MeanLoss):
     ) -> None:
         super().__init__(output_axes)
         self.class_axis, self.ignored = class_axis, ignored
-        self.weight = None if weight is None else weight.double()
+        self.weight = None if weight is None else accumulated(weight)
         self._known: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -130,7 +131,8 @@ class CrossEntropy(MeanLoss):
         logits, flat = self.classes_last(outputs), targets.reshape(-1).long()
         own = flat.clamp(min=0, max=logits.shape[-1] - 1)  # ignored ones may lie outside
         index = own.view(-1, 1).expand(*logits.shape[:-1], 1)
-        losses = _by_margins(logits, index).double()
+        losses = accumulated(_by_margins(logits, index))
+        flat = flat.to(losses.device)
         if self.weight is not None:
             losses = losses * self.weight[flat.clamp(min=0, max=len(self.weight) - 1)]
         losses = losses.where(flat != self.ignored, 0.0)
@@ -143,7 +145,7 @@ class CrossEntropy(MeanLoss):
         own = targets.view(-1, 1).long().clamp(min=0, max=outputs.shape[-1] - 1)
         scale = None if self._aims(targets).kept is None else (targets != self.ignored).view(-1, 1)
         if self.weight is not None:
-            weights = self.weight[own].to(outputs.dtype)
+            weights = self.weight[own.to(self.weight.device)].to(outputs)
             scale = weights if scale is None else weights * scale
 
         def along(u: Tensor) -> Tensor:
@@ -163,7 +165,9 @@ class CrossEntropy(MeanLoss):
             kept = flat != self.ignored
             every = bool(kept.all())
             counted = flat if every else flat[kept]
-            weights = None if self.weight is None else self.weight[counted]
+            weights = None
+            if self.weight is not None:
+                weights = self.weight[counted.to(self.weight.device)]
             count = len(counted) if weights is None else float(weights.sum())
             known = _Aims(None if every else kept, counted.view(-1, 1), weights, float(count))
             self._known[targets] = known

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.losses.binary import BinaryCrossEntropy, BinaryCrossEntropyOfProbabilities
 from landscape_widgets.losses.cross_entropy import CrossEntropy, CrossEntropyOfProbabilities
 from landscape_widgets.losses.mean import MeanLoss
@@ -130,7 +131,7 @@ def are_probabilities(outputs: Tensor, class_axis: int, moved: Moved) -> bool:
     def sum_to_one(z: Tensor) -> bool:
         if not bool((z >= 0).all()):
             return False
-        sums = z.sum(class_axis, dtype=torch.float64)
+        sums = accumulated(z).sum(class_axis)
         return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
 
     return sum_to_one(outputs) and all(map(sum_to_one, moved()))
@@ -147,7 +148,7 @@ def are_shares(outputs: Tensor, moved: Moved) -> bool:
 
 def are_log_probabilities(outputs: Tensor) -> bool:
     """Whether their exponentials sum to 1 over axis 1."""
-    sums = outputs.double().logsumexp(1)
+    sums = accumulated(outputs).logsumexp(1)
     return bool((sums.abs() < 1e-3).all())
 
 
@@ -182,7 +183,7 @@ def _classes(
 
 
 def _of_length_one(rows: Tensor) -> bool:
-    norms = rows.double().norm(dim=-1)
+    norms = accumulated(rows).norm(dim=-1)
     return bool(((norms - 1).abs() < 1e-3).all())
 
 
@@ -193,10 +194,10 @@ def _better_than_chance(logits: Tensor, targets: Tensor, ignored: int) -> bool:
     if n == 0:
         return False
     shares = [
-        torch.bincount(x, minlength=classes)[:classes].double() / n for x in (predicted, aims)
+        accumulated(torch.bincount(x, minlength=classes)[:classes]) / n for x in (predicted, aims)
     ]
     by_chance = float(shares[0] @ shares[1])
-    right = float((predicted == aims).double().mean())
+    right = float(accumulated(predicted == aims).mean())
     error = float((by_chance * (1 - by_chance) / n) ** 0.5)
     return right > by_chance + CHANCE * error + 1 / n
 
@@ -235,7 +236,7 @@ def _numbers(outputs: Tensor, targets: Tensor, moved: Moved, seen: Sequence[Tens
         return Inferred(loss, assumptions=[said])
     if values.tolist() != [0.0, 1.0]:
         shown = ", ".join(f"{value:g}" for value in values.tolist())
-        z, y = outputs.double().reshape(-1), targets.double().reshape(-1)
+        z, y = accumulated(outputs).reshape(-1), accumulated(targets).reshape(-1)
         return Inferred(loss, sure=_explained(z, y) > FITS, assumptions=[
             f"{said} These are the whole numbers {shown}: if these are classes, give the loss that "
             "the model was trained with.",
@@ -247,14 +248,14 @@ def _are_distributions(targets: Tensor) -> bool:
     """Whether each row holds shares that sum to 1, and not whole numbers alone."""
     if targets.ndim < 2 or targets.shape[1] < 2 or not bool((targets >= 0).all()):
         return False
-    sums = targets.double().sum(1)
+    sums = accumulated(targets).sum(1)
     whole = bool((targets == targets.round()).all())
     return not whole and bool(((sums - 1).abs() < 1e-3).all())
 
 
 def _distributions(loss: SquaredError, outputs: Tensor, targets: Tensor, moved: Moved) -> Inferred:
     """Of targets that are shares of classes, as soft labels are."""
-    explained = _explained(outputs.double(), targets.double())
+    explained = _explained(accumulated(outputs), accumulated(targets))
     if explained > FITS and not are_probabilities(outputs, 1, moved):
         return Inferred(loss, assumptions=[
             f"The loss is {loss.name}, inferred from the targets, which are shares that sum to 1: "
@@ -281,7 +282,7 @@ def _look_like_classes(values: Tensor, count: int) -> bool:
 
 def _zeros_and_ones(outputs: Tensor, targets: Tensor, moved: Moved) -> Inferred:
     """Floating targets 0 and 1: of two classes, of one of several classes, or numbers."""
-    axes, z, y = outputs.ndim, outputs.double().reshape(-1), targets.double().reshape(-1)
+    axes, z, y = outputs.ndim, accumulated(outputs).reshape(-1), accumulated(targets).reshape(-1)
     one_hot = targets.ndim == 2 and targets.shape[1] > 1 and bool((targets.sum(1) == 1).all())
     picture = targets.ndim > 2
     if are_shares(outputs, moved) and not one_hot and not picture:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.weak import WeakIdKeyDictionary
 
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.losses.cross_entropy import CrossEntropy
 from landscape_widgets.losses.mean import MeanLoss
 from landscape_widgets.losses.own import scalar
@@ -266,7 +267,7 @@ class TorchLoss(MeanLoss):
             if targets.is_floating_point():
                 targets = targets.to(outputs.dtype)
             terms = self.kind.function(outputs, targets, **options, reduction="none")
-        return terms.double().reshape(len(terms), -1)
+        return accumulated(terms).reshape(len(terms), -1)
 
     def _in(self, dtype: torch.dtype) -> dict[str, Any]:
         """The options, with floating-point tensors in the outputs' precision."""
@@ -300,7 +301,7 @@ class TorchLoss(MeanLoss):
         weight = self.options["weight"]
         if weight is None:
             return float(counted.numel())
-        return float(weight[counted.long()].sum(dtype=torch.float64))
+        return float(accumulated(weight[counted.long()]).sum())
 
     def check(self, outputs: Tensor, targets: Any) -> None:
         if self.kind.fits is _classes and not targets.is_floating_point():

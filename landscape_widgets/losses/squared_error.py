@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from landscape_widgets.evaluation.precision import accumulated, summed
 from landscape_widgets.losses.mean import MeanLoss
 
 
@@ -35,12 +35,12 @@ class SquaredError(MeanLoss):
         # Flattened on both sides: (m, 1) against (m,) must not broadcast to (m, m).
         lead = outputs.ndim - self.output_axes
         errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
-        return errors.square().sum(-1, dtype=torch.float64) * self._share(targets)
+        return summed(errors.square()) * self._share(targets)
 
     def each(self, outputs: Tensor, targets: Tensor) -> Tensor:
         lead = outputs.ndim - self.output_axes
         errors = outputs.flatten(lead) - targets.reshape(-1).to(outputs.dtype)
-        return errors.square().double().reshape(*errors.shape[:-1], len(targets), -1).mean(-1)
+        return accumulated(errors.square()).reshape(*errors.shape[:-1], len(targets), -1).mean(-1)
 
     def curvature(self, outputs: Tensor, targets: Tensor) -> Callable[[Tensor], Tensor] | None:
         scale = 2.0 * self._share(targets)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.evaluation.memory import allowance
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.objective import Objective
 from landscape_widgets.parameters import (
     filter_normalise,
@@ -64,10 +65,10 @@ def unit_direction(
     """A random filter-normalised direction (P,), scaled as a whole to length 1."""
     anchor, layout = objective.anchor, objective.layout
     direction = random_direction(anchor, layout, generator, filter_normalised)
-    norm = float(direction.double().norm())
+    norm = float(accumulated(direction).norm())
     if norm == 0 or not math.isfinite(norm):  # θ* is zero wherever filters are
         direction = random_direction(anchor, layout, generator, filter_normalised=False)
-        norm = float(direction.double().norm())
+        norm = float(accumulated(direction).norm())
     return direction / norm
 
 
@@ -82,7 +83,7 @@ def filters_length(objective: Objective) -> float:
     fresh = reinitialise(anchor, layout, torch.Generator().manual_seed(0))
     for weights in (anchor, fresh):
         direction = filter_normalise(weights, weights, layout, one_dimensional(layout))
-        length = float(direction.double().norm())
+        length = float(accumulated(direction).norm())
         if length > 0:
             return length
     return 1.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.directions import Directions
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.calibration import filters_length, unit_direction
@@ -102,19 +103,21 @@ class Units:
             others = own[own > 0].square().mean().sqrt()
             self.sizes[place] = torch.where(own > 0, own, others).expand_as(rows).reshape(-1)
         known = self.sizes > 0
-        usual = float(self.sizes[known].double().square().mean().sqrt()) if bool(known.any()) else 0
+        usual = (
+            float(accumulated(self.sizes[known]).square().mean().sqrt()) if bool(known.any()) else 0
+        )
         if usual == 0:
             usual = filters_length(objective) / math.sqrt(objective.size)
-        moves = (self.sizes.double() * gradient)[known]
+        moves = accumulated(self.sizes[known]) * accumulated(gradient[known])
         pull = float(moves.square().mean().sqrt()) if len(moves) else 0.0
         for place in without:
-            own_pull = float(gradient[place].double().square().mean().sqrt())
+            own_pull = float(accumulated(gradient[place]).square().mean().sqrt())
             wanted = pull / own_pull if own_pull > 0 else usual
             self.sizes[place] = min(wanted, usual) or usual
 
     def length(self, displacement: Tensor) -> float:
         """Root mean square of a displacement (P,) in these units."""
-        return float((displacement / self.sizes).double().square().mean().sqrt())
+        return float(accumulated(displacement / self.sizes).square().mean().sqrt())
 
 
 @dataclass
@@ -202,7 +205,7 @@ def descend(
         run.moved = run.moved or bool(gradient.any())
         if relative and run.units is None:
             run.units = Units(objective, gradient)
-            length = float((gradient.double() * run.units.sizes).norm())
+            length = float(accumulated(gradient * run.units.sizes).norm())
             run.steepness = length / math.sqrt(objective.size) or 1.0
         rate = learning_rate * cosine(step, steps)
         if run.units is None:

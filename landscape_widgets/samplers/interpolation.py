@@ -17,6 +17,7 @@ from landscape_widgets.basis import DenseBasis
 from landscape_widgets.buffers import Buffers
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.objective import Objective
 from landscape_widgets.permutations import Group, apply, match, symmetries
 from landscape_widgets.samplers.base import (
@@ -211,18 +212,16 @@ class Interpolation(Sampler):
         groups = symmetries(objective.model_at(objective.anchor))
         layout = objective.layout
         reference = layout.unflatten(objective.anchor)
-        other = layout.unflatten(objective.anchor.double() + moved.double())
+        other = layout.unflatten(accumulated(objective.anchor) + accumulated(moved))
         order = match(reference, other, groups, seed)
-        vector = layout.flatten(apply(other, groups, order)).to(
-            objective.anchor.device, torch.float64
-        )
+        vector = layout.flatten(apply(other, groups, order))
         theirs = {name: value.to("cpu", torch.float64) for name, value in objective.buffers.items()}
         theirs.update(buffers)  # those that are as at θ* move too
         turned = apply(theirs, [_buffers_only(group) for group in groups], order)
         found = {
             name: turned[name] for name in turned if not torch.equal(turned[name], theirs[name])
         }
-        return (vector - objective.anchor.double()).to(objective.anchor), {**buffers, **found}
+        return (vector - accumulated(objective.anchor)).to(objective.anchor), {**buffers, **found}
 
     def _bend(self, work: Work, end: Tensor, buffers: Mapping[str, Tensor]) -> Tensor:
         """β of the curve θ* + 2t(1 − t)·β + t²·end whose mean loss is least, (P,)."""

@@ -16,6 +16,7 @@ from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
 from landscape_widgets.directions import Directions
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.hessian import hessian_eigenpairs
 from landscape_widgets.objective import Objective
 from landscape_widgets.progress import Cancelled
@@ -213,14 +214,14 @@ class Langevin(Sampler):
             noise = torch.randn(objective.size, generator=work.generator, dtype=at.dtype)
             pull = gradient / settings.temperature + settings.tether * at
             move = noise.to(at.device) * noise_scale - pull * (settings.step_size / 2)
-            stepped += float(move.double().square().sum())
+            stepped += float(accumulated(move).square().sum())
             at = at + move
         trace = np.array(losses)
         health = chain_health(
             trace,
             anchor_loss=objective.anchor_loss,
             temperature=settings.temperature,
-            walked=float((at - start).double().square().sum()),
+            walked=float(accumulated(at - start).square().sum()),
             stepped=stepped,
             untrained_loss=untrained_loss,
             failed_at=failed_at,

@@ -232,7 +232,7 @@ class Minima(Sampler):
     def _everywhere(self, work: Work, found: Found, own: list[int]) -> Cloud:
         """All weights that there are, as far as they matter, and the ends of all descents."""
         ahead, behind = whole.extents(work, self.radius)
-        ends = found.ends[own].double().cpu().numpy().reshape(-1, work.objective.size)
+        ends = found.ends[own].cpu().double().numpy().reshape(-1, work.objective.size)
         high = np.maximum(ahead, ends.max(axis=0, initial=0.0))
         low = np.minimum(-behind, ends.min(axis=0, initial=0.0))
         places = np.vstack([ends, whole.fill(work, self.n, low, high)])

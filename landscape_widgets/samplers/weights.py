@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.buffers import Buffers
 from landscape_widgets.errors import did_you_mean
+from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.objective import Objective
 
 Weights = Mapping[str, Any] | nn.Module | Tensor | np.ndarray[Any, Any] | str | os.PathLike[str]
@@ -119,8 +120,9 @@ class Fitted:
         anchor = objective.anchor
         moved = torch.empty_like(anchor)
         for name, place, _ in objective.layout.slices():  # no more than a tensor in float64 a time
-            theta = self.tensors[name].detach().reshape(-1).to(anchor.device, torch.float64)
-            moved[place] = theta - anchor[place].double()
+            before = accumulated(anchor[place])
+            theta = accumulated(self.tensors[name].detach().reshape(-1)).to(before.device)
+            moved[place] = (theta - before).to(moved.dtype)
         return moved
 
     def moved_buffers(self, objective: Objective) -> dict[str, Tensor]:
