@@ -30,6 +30,8 @@ export interface BarHandlers {
 
 export class Bar {
   readonly element = h("div", { class: "lw-bar", role: "toolbar", "aria-label": "Landscape" });
+  /** Goes into a second row as a whole: a status with a row of its own would be lost in it. */
+  private readonly end = h("div", { class: "lw-bar-end" });
   private readonly selects = new Map<Chooser, HTMLSelectElement>();
   private readonly start = h("button", { class: "lw-button", "data-testid": "start", type: "button" }, "Start");
   private readonly stop = h("button", { class: "lw-button", "data-testid": "stop", type: "button" }, "Stop");
@@ -58,11 +60,13 @@ export class Bar {
       this.selects.set(what, select);
       const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
       const more = beside[what];
-      this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
+      if (what === "colour-by") this.end.append(field);
+      else this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
-    this.element.append(h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status));
+    this.end.append(h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status));
+    this.element.append(this.end);
   }
 
   drawChoices(): void {
@@ -135,7 +139,7 @@ export function drawColourBar(
     h("div", { class: "lw-ticks" }, ...ticks),
   );
   const entries = [symbol("star", "trained weights θ*")];
-  const marked = new Set(kinds.filter((kind) => isMarked(kind)).map((kind) => (kind.startsWith("model") ? "model of yours" : kind)));
+  const marked = new Set(kinds.filter((kind) => isDiamond(kind)).map((kind) => (kind.startsWith("model") ? "model of yours" : kind)));
   for (const kind of marked) entries.push(symbol("minimum", kind));
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
@@ -163,19 +167,27 @@ export function starPath(radius: number): string {
   return `M${corners.join("L")}Z`;
 }
 
-export function label(index: number, kind: string | undefined): string {
+/** What a sample is called where there is little room: by its name on the map, or its number. */
+export const shortLabel = (index: number, kinds: readonly string[]): string =>
+  kinds[index] === "trained" ? "θ*" : names(kinds)[index] || `#${index}`;
+
+/** What a sample is called: its number, the name beside its diamond, and what it is. */
+export function label(index: number, kinds: readonly string[]): string {
+  const kind = kinds[index];
   if (kind === "trained") return "θ*";
-  return !kind || kind === "sample" ? `#${index}` : `#${index} ${kind}`;
+  if (!kind || kind === "sample") return `#${index}`;
+  const name = names(kinds)[index];
+  return name && name !== kind ? `#${index} ${name}, ${kind}` : `#${index} ${kind}`;
 }
 
 /** Whether samples of a kind are drawn as diamonds; the kernel says in words what they are. */
-const isMarked = (kind: string): boolean => kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
+export const isDiamond = (kind: string): boolean => kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
 
 /** What stands beside each diamond: minima M1, M2, other ends of descents E1, E2; "" of other samples. */
 export function names(kinds: readonly string[]): string[] {
   let [minima, ends] = [0, 0];
   return kinds.map((kind) => {
-    if (!isMarked(kind)) return "";
+    if (!isDiamond(kind)) return "";
     if (kind.startsWith("model")) return kind;
     return kind === "minimum" ? `M${++minima}` : `E${++ends}`;
   });

@@ -6,6 +6,7 @@ import { LINES, POINTED } from "./colours";
 import { quantile } from "./geometry";
 import { height, lossTicks } from "./lossscale";
 import type { State } from "./model";
+import { shortLabel } from "./panels";
 
 // The order in which Python lists the marks of the figure.
 const BAND = 0;
@@ -96,7 +97,7 @@ export class SliceView {
     const single: number[] = [];
     const { errors, valErrors } = this.estimates ?? {};
     const add = (index: number, colour: string, withVal: boolean) => {
-      const label = this.state.samples.kind[index] === "trained" ? "θ*" : `#${index}`;
+      const label = shortLabel(index, this.state.samples.kind);
       single.push(index);
       const values = this.row(this.profiles, index)!;
       train.push({ values, colour, label, errors: errors ? this.row(errors, index) : null });

@@ -68,7 +68,7 @@ export class SelectionPanel {
       h(
         "tr",
         {},
-        h("th", { scope: "row" }, label(i, samples.kind[i])),
+        h("th", { scope: "row" }, label(i, samples.kind)),
         ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
       ),
     );

@@ -19,7 +19,7 @@ import { Kernel } from "./kernel";
 import { MapView } from "./map";
 import { floats, State, type Model } from "./model";
 import { NullView } from "./null";
-import { Bar, drawColourBar, label, nameOf, starPath } from "./panels";
+import { Bar, drawColourBar, isDiamond, label, nameOf, starPath } from "./panels";
 import { PlaneView } from "./planeview";
 import { Replay, type Trace } from "./replay";
 import type { Rotation } from "./rotation";
@@ -344,7 +344,7 @@ class LandscapeView {
 
   private describe(index: number): string[] {
     const { columns, samples, evaluated } = this.state;
-    const lines = [label(index, samples.kind[index])];
+    const lines = [label(index, samples.kind)];
     if (!evaluated[index]) return [...lines, "not evaluated yet"];
     for (const [name, values] of Object.entries(columns)) {
       if (name === "gap" || name === "path" || Number.isNaN(values[index])) continue;
@@ -470,7 +470,8 @@ class LandscapeView {
     if (polygon.length > 1) parts.push(lassoPart(polygon, removes, " lw-drawing"));
     const ring = (index: number, hovered: boolean) => {
       const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
-      const r = (["trained", "minimum"].includes(this.state.samples.kind[index]!) ? 12 : 7) + (hovered ? 2 : 0);
+      const kind = this.state.samples.kind[index]!;
+      const r = (kind === "trained" || isDiamond(kind) ? 12 : 7) + (hovered ? 2 : 0);
       if (Number.isFinite(x)) parts.push(s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx: x, cy: y, r }));
     };
     const star = this.state.samples.kind.indexOf("trained");
@@ -504,7 +505,7 @@ class LandscapeView {
     }
     this.sliceTitle.textContent =
       this.hovered >= 0
-        ? `Loss on the way to ${label(this.hovered, this.state.samples.kind[this.hovered])}`
+        ? `Loss on the way to ${label(this.hovered, this.state.samples.kind)}`
         : this.state.selected.length
           ? "Loss on the way to the selection"
           : "Loss on the way from θ* to a sample";
@@ -551,7 +552,7 @@ class LandscapeView {
       );
     }
     parts.push(...this.slice.bands().map(({ colour, path }) => s("path", { class: "lw-band", d: path, fill: colour })));
-    if (this.slice.legend.length === 0) {
+    if (this.slice.legend.length === 0 && this.state.samples.kind.length) {
       parts.push(
         s(
           "text",

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 
 import type { Progress } from "../src/model";
-import { describe } from "../src/panels";
+import { describe, label, names } from "../src/panels";
 
 const progress = (changed: Partial<Progress>): Progress => ({
   state: "running",
@@ -25,4 +25,13 @@ test("work that ends with its time is not said to be left, unless it is done soo
   expect(describe(ahead)).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
   expect(describe({ ...ahead, seconds_left: 140 })).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
   expect(describe({ ...ahead, seconds_left: 4 })).toBe("taking slices ahead, 105 of 1,004 · 4 s left");
+});
+
+test("a sample is called by its number, the name beside its diamond, and what it is", () => {
+  const falling = "end of a descent, still falling";
+  const kinds = ["trained", "minimum", falling, "sample", "minimum", "model 0", "model 0, units matched", "end of a path"];
+  expect(names(kinds)).toEqual(["", "M1", "E1", "", "M2", "model 0", "model 0, units matched", ""]);
+  expect(kinds.map((_, i) => label(i, kinds))).toEqual([
+    "θ*", "#1 M1, minimum", `#2 E1, ${falling}`, "#3", "#4 M2, minimum", "#5 model 0", "#6 model 0, units matched", "#7 end of a path",
+  ]);
 });

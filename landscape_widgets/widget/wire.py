@@ -234,8 +234,6 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
     if land.tolerance is not None:
         caption.append(f"losses estimated to a standard error of {100 * land.tolerance:.2g}%")
     caption.append(f"loss: {objective.loss_function.name}")
-    if objective.has_batchnorm:
-        caption.append(f"batch statistics: {objective.batchnorm}")
     if land.strategy:
         caption.append(f"evaluated {land.strategy}")
     caption.append(f"seed {land.seed}")

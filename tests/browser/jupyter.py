@@ -172,14 +172,13 @@ class Notebook:
 
     @contextlib.contextmanager
     def blocked_kernel(self, root: Path) -> Iterator[None]:
-        """Keep the kernel busy with a cell, for as long as this lasts and no shorter."""
+        """Keep the kernel busy, for as long as this lasts and no shorter."""
         end = root / "end"
         busy = "() => {" + KERNEL + "return kernel.status === 'busy'; }"
-        self.run_new_cell(
+        self.tell(
             f"import pathlib, time\nwhile not pathlib.Path({str(end)!r}).exists(): time.sleep(0.05)"
         )
         self.page.wait_for_function(busy)
-        self.page.wait_for_timeout(300)  # JupyterLab scrolls to the new cell
         try:
             yield
             assert self.page.evaluate(busy)
@@ -225,6 +224,16 @@ class Notebook:
         if "ANSWER" not in answer:
             raise AssertionError(answer)
         return json.loads(answer.split("ANSWER", 1)[1])
+
+    def wait_for_answer(self, expression: str, wanted: Any) -> None:
+        """Until the kernel says what is wanted."""
+        found = None
+        for _ in range(200):
+            found = self.ask(expression)
+            if found == wanted:
+                return
+            self.page.wait_for_timeout(50)
+        assert found == wanted
 
     def part(self, name: str) -> Locator:
         """A part of the page by its data-testid."""

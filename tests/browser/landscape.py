@@ -46,6 +46,18 @@ class LandscapeNotebook(Notebook):
             )
         self.draw()
 
+    def set_window(self, width: int, height: int) -> None:
+        """Give the page another size, and wait until the figures have taken up theirs."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.draw()
+        self.page.wait_for_function(
+            """() => {
+              const {drawn, drawing} = document.querySelector('.lw-root').dataset;
+              const {clientWidth} = document.querySelector('[data-testid=map]');
+              return drawing === undefined && JSON.parse(drawn).width === clientWidth;
+            }"""
+        )
+
     def reset(self) -> None:
         """Nothing selected, nothing pointed at."""
         self.ask("[setattr(w, 'selected', ()), setattr(w, '_lassos', [])] and None")
@@ -65,6 +77,7 @@ class LandscapeNotebook(Notebook):
 
         A mark is told by the data that it was drawn from.
         """
+        self.draw()
         drawn = np.asarray(
             self.page.evaluate(
                 """(dots) => [...document.querySelectorAll(dots)].map((dot) => {
@@ -160,6 +173,7 @@ class LandscapeNotebook(Notebook):
 
     def curves(self, width: float, *, dashed: bool = False) -> list[FloatArray]:
         """The curves of the slice with a stroke of some width, each (points, 2) in px."""
+        self.draw()
         paths = self.page.evaluate(
             """([width, dashed]) =>
               [...document.querySelectorAll('[data-testid=slice] .curve path.line')]

@@ -26,7 +26,7 @@ def test_colours_grow_lighter_with_the_column_that_they_stand_for(
         ("loss", "w.landscape.losses"),
     ):
         notebook.part("colour-by").select_option(column)
-        notebook.page.wait_for_timeout(500)
+        notebook.wait_for_drawn(colour=column)
         drawn = notebook.page.evaluate(
             """(dots) => [...document.querySelectorAll(dots)].map((dot) =>
               [dot.__data__.x, dot.__data__.y, getComputedStyle(dot).fill])""",
@@ -63,13 +63,13 @@ def contrast(colour: str, opacity: float, ground: str) -> float:
 def test_what_is_not_selected_is_faint_but_seen_on_white_and_on_black(
     notebook: LandscapeNotebook,
 ) -> None:
-    notebook.ask("setattr(w, 'selected', (17, 300))")
-    expect(notebook.part("selection")).to_contain_text("2 samples")
+    notebook.select(17, 300)
     try:
         for name, background in (("Light", "rgb(255, 255, 255)"), ("Dark", "rgb(17, 17, 17)")):
             notebook.set_theme(name)
             root = notebook.page.locator(".lw-root")
             expect(root).to_have_css("background-color", background)
+            notebook.draw()
             looks = notebook.page.evaluate(
                 """(dots) => [...document.querySelectorAll(dots)]
                   .map((dot) => getComputedStyle(dot))

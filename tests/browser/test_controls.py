@@ -33,6 +33,7 @@ w
 
 def places(notebook: LandscapeNotebook) -> FloatArray:
     """The data that the map's dots are drawn from, (N, 2), in an order of their own."""
+    notebook.draw()
     found = notebook.page.evaluate(
         "(dots) => [...document.querySelectorAll(dots)].map(({__data__: {x, y}}) => [x, y])", DOTS
     )
@@ -96,9 +97,9 @@ def test_the_fields_lie_within_the_output_and_move_nothing_when_they_close(
     notebook: LandscapeNotebook,
 ) -> None:
     size = notebook.page.viewport_size
+    assert size is not None
     for width in (1400, 900):
-        notebook.page.set_viewport_size({"width": width, "height": 1000})
-        notebook.page.wait_for_timeout(300)
+        notebook.set_window(width, 1000)
         closed = notebook.page.locator(".lw-root").bounding_box()
         for what in ("sampler", "reducer"):
             notebook.part(f"{what}-settings").click()
@@ -119,9 +120,7 @@ def test_the_fields_lie_within_the_output_and_move_nothing_when_they_close(
         assert closed is not None
         assert opened is not None
         assert opened["height"] == closed["height"]
-    assert size is not None
-    notebook.page.set_viewport_size(size)
-    notebook.page.wait_for_timeout(300)
+    notebook.set_window(**size)
 
 
 def test_what_an_empty_field_means_is_not_cut_off(notebook: LandscapeNotebook) -> None:
@@ -216,7 +215,7 @@ def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_ker
     assert curve.get_attribute("points") != length
     assert not np.allclose(places(notebook), before)
     expect(notebook.part("play")).to_be_disabled()
-    notebook.page.wait_for_timeout(1000)
+    expect(told).to_contain_text(re.compile(r"iteration \d,\d{3}"), timeout=60_000)
     notebook.part("stop").click()
     notebook.wait_for_state("stopped")
     notebook.wait_for_frame()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -30,17 +29,6 @@ w
 """
 
 
-def wait_for_answer(notebook: LandscapeNotebook, expression: str, wanted: Any) -> None:
-    """Until the kernel says what is wanted."""
-    found = None
-    for _ in range(100):
-        found = notebook.ask(expression)
-        if found == wanted:
-            return
-        notebook.page.wait_for_timeout(100)
-    assert found == wanted
-
-
 def run_cell(notebook: LandscapeNotebook, number: int) -> None:
     """Run a cell, and wait until it has run."""
     notebook.page.evaluate(
@@ -63,10 +51,10 @@ def test_a_cell_that_is_run_again_leaves_one_widget_behind(
     assert threads == 1
     for _ in range(10):
         run_cell(notebook, 2)
-    wait_for_answer(notebook, "count()", [1, models])
+    notebook.wait_for_answer("count()", [1, models])
     expect(notebook.page.locator(".lw-root")).to_have_count(1)
     notebook.ask("w.close()")
-    wait_for_answer(notebook, "count()", [0, 0])
+    notebook.wait_for_answer("count()", [0, 0])
 
 
 def test_a_widget_that_is_shown_nowhere_stops_computing_and_goes_on_when_it_is_shown_again(
@@ -82,13 +70,13 @@ def test_a_widget_that_is_shown_nowhere_stops_computing_and_goes_on_when_it_is_s
           return window.jupyterapp.commands.execute('notebook:clear-cell-output').then(() => null);
         }"""
     )
-    wait_for_answer(notebook, "w._worker.busy", False)
+    notebook.wait_for_answer("w._worker.busy", False)
     done = notebook.ask("int(w.landscape.evaluated.sum())")
     assert done < 601
     notebook.run_new_cell("w")
     notebook.wait_for_widget()
     notebook.wait_for_state("running")
-    wait_for_answer(notebook, f"int(w.landscape.evaluated.sum()) > {done}", True)
+    notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
     notebook.ask("w.close()")
 
 
@@ -103,7 +91,7 @@ def test_a_widget_that_was_replaced_can_be_shown_again(
     )
     notebook.wait_until_done()
     run_cell(notebook, 2)
-    wait_for_answer(notebook, "kept[0].comm is None", True)
+    notebook.wait_for_answer("kept[0].comm is None", True)
     assert notebook.ask("len(kept[0].landscape.cloud)") == 81
     notebook.run_new_cell("kept[0]")
     expect(notebook.page.locator(".lw-root[data-ready]")).to_have_count(2)

@@ -135,7 +135,7 @@ def test_the_frame_of_the_focus_is_for_the_keyboard_alone(notebook: LandscapeNot
 
 
 def test_setting_the_selection_in_the_kernel_changes_the_view(notebook: LandscapeNotebook) -> None:
-    notebook.ask("setattr(w, 'selected', (3, 5))")
+    notebook.select(3, 5)
     expect(notebook.part("selection")).to_contain_text("2 samples")
     assert len(notebook.curves(2.4)) == 2
 
@@ -166,12 +166,11 @@ def test_a_selection_from_the_kernel_takes_the_lasso_away_and_the_next_one_is_dr
 
 def test_a_resized_page_keeps_the_lasso_around_its_samples(notebook: LandscapeNotebook) -> None:
     before = notebook.page.viewport_size
+    assert before is not None
     notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
     selected = notebook.selected()
-    notebook.page.set_viewport_size({"width": 1000, "height": 1000})
     try:
-        notebook.page.wait_for_timeout(500)
-        notebook.wait_for_frame()
+        notebook.set_window(1000, 1000)
         polygon = np.asarray(
             notebook.page.evaluate(
                 """() => {
@@ -188,6 +187,4 @@ def test_a_resized_page_keeps_the_lasso_around_its_samples(notebook: LandscapeNo
         assert clear.sum() > 0.9 * len(pixels)
         assert (inside == chosen)[clear].all()
     finally:
-        assert before is not None
-        notebook.page.set_viewport_size(before)
-        notebook.page.wait_for_timeout(500)
+        notebook.set_window(**before)

@@ -27,7 +27,7 @@ def fills(dots: Locator) -> FloatArray:
 def test_shuffled_losses_are_laid_beside_the_map_in_its_colours_and_taken_away_again(
     notebook: LandscapeNotebook,
 ) -> None:
-    notebook.ask("setattr(w, 'selected', (3, 5))")
+    notebook.select(3, 5)
     expect(notebook.part("selection")).to_contain_text("2 samples")
     null, box = notebook.part("null"), notebook.part("map").bounding_box()
     expect(null).to_be_hidden()
@@ -37,6 +37,7 @@ def test_shuffled_losses_are_laid_beside_the_map_in_its_colours_and_taken_away_a
         expect(notebook.part("compared")).to_have_text("shuffled losses")
         expect(notebook.part("slice")).to_be_hidden()
         notebook.wait_until_done()
+        notebook.draw()
         shown, real = fills(null.locator("circle")), fills(notebook.page.locator(DOTS))
         assert len(shown) == notebook.ask("len(w.landscape.cloud)") - 1
         np.testing.assert_allclose(shown, real, atol=1)

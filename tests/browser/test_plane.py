@@ -28,6 +28,7 @@ def colour(share: float) -> FloatArray:
 def places(notebook: LandscapeNotebook) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Where on the page θ* and the two samples are drawn in the plane."""
     notebook.part("plane").scroll_into_view_if_needed()
+    notebook.draw()
     boxes = notebook.page.evaluate(
         """() => ['star', 'place']
           .flatMap((kind) => [...document.querySelectorAll(`[data-testid=plane] .lw-${kind}`)])

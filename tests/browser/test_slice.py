@@ -77,8 +77,7 @@ def test_pointing_at_a_sample_draws_its_losses(notebook: LandscapeNotebook) -> N
 
 
 def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: LandscapeNotebook) -> None:
-    notebook.ask("setattr(w, 'selected', (50,))")
-    expect(notebook.part("selection")).to_contain_text("1 sample")
+    notebook.select(50)
     axes = notebook.part("slice").locator(".axis")
     labels = axes.locator(".tick text").all_text_contents()
     assert "−0.5" in labels
@@ -89,8 +88,7 @@ def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: Landsca
 
 
 def test_the_trained_weights_are_called_so_in_the_legend(notebook: LandscapeNotebook) -> None:
-    notebook.ask("setattr(w, 'selected', (0, 50))")
-    expect(notebook.part("selection")).to_contain_text("2 samples")
+    notebook.select(0, 50)
     names = notebook.page.locator(".lw-slice-legend .lw-legend-entry").all_text_contents()
     assert names == ["θ*", "#50", "θ*, validation", "#50, validation"]
 
@@ -152,11 +150,7 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
     notebook.tell("w._slices.improve = improve; w._slices.doubt([7]); w._worker.submit(improve)")
     expect(note).not_to_contain_text(first)
     worst = "max(e / l for e, l in zip(rows(w._estimates['errors'])[7], rows(w._profiles)[7]))"
-    for _ in range(100):
-        if notebook.ask(worst) <= 0.01:
-            break
-        notebook.page.wait_for_timeout(50)
-    assert notebook.ask(worst) <= 0.01
+    notebook.wait_for_answer(f"{worst} <= 0.01", True)
 
 
 def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_status(
@@ -188,7 +182,7 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
     expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
     notebook.part("stop").click()
     notebook.wait_for_state("done")
-    notebook.page.wait_for_timeout(500)
+    notebook.ask("w.wait(30)")
     known = notebook.ask("int(w._slices.profile._known.sum())")
     assert 16 <= known < 50
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()

@@ -35,6 +35,7 @@ def turned(points: FloatArray, right: float, down: float) -> FloatArray:
 
 def drawn(notebook: LandscapeNotebook) -> tuple[FloatArray, FloatArray]:
     """The data that the dots are drawn from, and where they are on the page."""
+    notebook.draw()
     found = np.asarray(
         notebook.page.evaluate(
             """(dots) => [...document.querySelectorAll(dots)].map((dot) => {

@@ -100,18 +100,17 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
 ) -> None:
     notebook = opened(SLOW, SLOW_WIDGET)
     expect(notebook.part("status")).to_contain_text("evaluating losses", timeout=60_000)
-    notebook.page.wait_for_timeout(500)
+    notebook.wait_for_answer("bool(w.landscape.evaluated.any())", True)
     notebook.part("stop").click()
     notebook.wait_for_state("stopped")
     done, n = notebook.ask("[int(w.landscape.evaluated.sum()), len(w.landscape.cloud)]")
     assert 0 < done < n
     expect(notebook.page.get_by_text(f"not evaluated yet ({n - done})")).to_be_visible()
     assert notebook.page.locator(DOTS).count() == n
-    notebook.page.wait_for_timeout(700)
-    assert notebook.ask("int(w.landscape.evaluated.sum())") == done
+    assert notebook.ask("[w.wait(30), int(w.landscape.evaluated.sum())]") == [None, done]
     notebook.part("start").click()
     notebook.wait_for_state("running")
-    notebook.page.wait_for_timeout(500)
+    notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
 
 
