@@ -7,7 +7,7 @@ from torch import nn
 
 from landscape_widgets import Landscape, samplers
 from landscape_widgets.widget import wire
-from tests.models import digits, mlp, train
+from tests.models import ConvNet, digits, mlp, train
 
 DATA = digits(200)
 
@@ -48,3 +48,11 @@ def test_the_browser_is_told_the_scale_of_losses_below_zero():
     assert scale["kind"] == "symlog"
     assert scale["lowest"] == land.losses.min()
     assert 0 < scale["unit"] < np.ptp(land.losses)
+
+
+@pytest.mark.parametrize("batchnorm", ["trained", "reestimate"])
+def test_which_batch_statistics_are_used_is_said_once(batchnorm):
+    land = Landscape(train(ConvNet(), DATA, 5), DATA, batchnorm=batchnorm)
+    info = wire.info(land, False)
+    said = [text for text in (*info["caption"], *info["assumptions"]) if "statistics" in text]
+    assert len(said) == 1
