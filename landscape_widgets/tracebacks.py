@@ -21,8 +21,12 @@ E = TypeVar("E", bound=BaseException)
 
 _OURS = str(Path(__file__).parent)
 _TORCH = Path(torch.__file__).parent
-# What stands between a call of a module and its own forward.
-_CALLS = tuple(str(_TORCH / part) for part in ("nn/modules/module.py", "func", "_functorch"))
+# What stands between a call of a module and its own forward, and around functions without gradient.
+_CALLS = tuple(
+    str(_TORCH / part)
+    for part in ("nn/modules/module.py", "func", "_functorch", "utils/_contextlib.py")
+)
+_TRAITS = "traitlets"  # the package, between an attribute that is set and the check of its value
 
 
 def shortened(error: E) -> E:
@@ -100,6 +104,11 @@ def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
+def _passes_on(frame: FrameType) -> bool:
+    file = Path(frame.f_code.co_filename)
+    return str(file).startswith(_CALLS) or file.parent.name == _TRAITS
+
+
 def _is_defect(traceback: TracebackType) -> bool:
     """Whether the last line is ours and no `raise`."""
     *_, last = _links(traceback)
@@ -113,6 +122,6 @@ def _without_ours(traceback: TracebackType) -> TracebackType | None:
     kept: TracebackType | None = None
     for link in reversed(list(_links(traceback))):
         frame = link.tb_frame
-        if not _is_ours(frame) and not frame.f_code.co_filename.startswith(_CALLS):
+        if not (_is_ours(frame) or _passes_on(frame)):
             kept = TracebackType(kept, frame, link.tb_lasti, link.tb_lineno)
     return kept

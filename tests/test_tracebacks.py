@@ -4,6 +4,7 @@ import traceback
 
 import pytest
 from torch import nn
+from traitlets import TraitError
 
 import landscape_widgets as lw
 from landscape_widgets.tracebacks import entry
@@ -34,6 +35,27 @@ def test_what_is_refused_shows_the_user_s_line_and_one_hidden_frame(attempt, sen
     with pytest.raises((TypeError, ValueError, RuntimeError), match=sentence) as caught:
         attempt()
     assert [name.split(":")[1] for name in frames(caught.value)[1:]] == ["<lambda>", "call"]
+    last = list(traceback.walk_tb(caught.value.__traceback__))[-1][0]
+    assert last.f_locals["__tracebackhide__"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("selected", (3,), "no samples yet"),
+        ("colour_by", "los", "Did you mean 'loss'"),
+        ("compare_with", "walks", "Did you mean 'walk'"),
+        ("reducer", "tsen", "Did you mean 'TSNE'"),
+        ("n_components", 5, "2 or 3"),
+    ],
+)
+def test_an_attribute_that_is_refused_shows_the_user_s_line_and_one_hidden_frame(
+    name, value, sentence
+):
+    widget = lw.LandscapeWidget(mlp(), DATA, start=False)
+    with pytest.raises((TraitError, ValueError), match=sentence) as caught:
+        setattr(widget, name, value)
+    assert len(frames(caught.value)) == 2
     last = list(traceback.walk_tb(caught.value.__traceback__))[-1][0]
     assert last.f_locals["__tracebackhide__"] is True
 

@@ -28,7 +28,7 @@ from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.slices import ALPHAS
 from landscape_widgets.sources import replayable
-from landscape_widgets.tracebacks import entries, place, shortened
+from landscape_widgets.tracebacks import entries, entry, place, shortened
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure
@@ -263,6 +263,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
         frame = self.landscape.to_frame()
         return frame.loc[[i for i in self.selected if i in frame.index]]
 
+    @entry
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample; yours stays as it is."""
         return self.landscape.model_at(index)
@@ -411,6 +415,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         value = proposal["value"]
         cloud = self.landscape.cloud
         n = 0 if cloud is None else len(cloud)
+        if len(value) and n == 0:
+            raise traitlets.TraitError("There are no samples yet to select. Wait for them.")
         chosen = []
         for index in value:
             if not isinstance(index, (int, np.integer)) or not 0 <= index < n:
