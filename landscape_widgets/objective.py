@@ -234,7 +234,8 @@ class Objective:
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
 
         noise = Noise(self.device, seed, given.generators)
-        state = State([self._copy, given.loss], self._inplace.tensors, noise.seed)
+        roots = [self._copy, given.loss]
+        state = State(roots, self._inplace.tensors, noise.seed, given.originals())
         self._inplace.state, self._inplace.noise = state, noise
         with inputs_untouched(self._copy):
             form, said = find_form(
@@ -723,8 +724,8 @@ class Objective:
             )
         elif self.batchnorm == "reestimate":
             yield (
-                "batchnorm='reestimate' changes nothing: no layer of torch's own in this model "
-                "keeps running statistics."
+                "batchnorm='reestimate' changes nothing: the model has no BatchNorm of torch's own "
+                "with running statistics. Other layers keep what they were trained with."
             )
         elif self.has_batchnorm:
             yield "Batch normalisation uses the trained statistics at every parameter vector."

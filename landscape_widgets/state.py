@@ -59,16 +59,38 @@ class Place:
 
 
 class _OfTensor(Place):
-    def __init__(self, path: str, tensor: Tensor) -> None:
+    """The numbers in a tensor: a copy of them, or the tensor of the user's that it is a copy of."""
+
+    def __init__(self, path: str, tensor: Tensor, original: Tensor | None = None) -> None:
         super().__init__(path)
-        self.tensor, self.saved = tensor, tensor.detach().clone()
+        self.tensor, self.original = tensor, original
+        self._saved = tensor.detach().clone() if original is None else None
         self.version = tensor._version
+        self.of_original = None if original is None else _version(original)
+
+    @property
+    def saved(self) -> Tensor:
+        if self._saved is not None:
+            return self._saved
+        assert self.original is not None
+        if _version(self.original) != self.of_original:
+            raise RuntimeError(
+                f"{self.path} was written to by the model, and in the meantime by others in the "
+                "model that was handed over: what it was is not known any more. Make the landscape "
+                "anew, and let the model write to none of its frozen weights."
+            )
+        self._saved = self.original.detach().to(self.tensor, copy=True)
+        return self._saved
 
     def moved(self) -> bool:
         return self.tensor._version != self.version
 
     def differs(self) -> bool:
-        return not _same_bits(self.tensor, self.saved)
+        if self._saved is not None or self.original is None:
+            return not _same_bits(self.tensor, self.saved)
+        if _version(self.original) != self.of_original:
+            return self.moved()  # there is nothing to compare with any more
+        return not _same_bits(self.tensor, self.original.detach().to(self.tensor))
 
     def put_back(self) -> None:
         with torch.no_grad():
@@ -268,6 +290,9 @@ class State:
         What is written anew for each parameter vector anyhow.
     seed : int
         With which generators that are reached begin.
+    originals : mapping, optional
+        By the address of a large tensor, the user's that it is a copy of, which is then not copied
+        once more.
 
     Attributes
     ----------
@@ -277,8 +302,15 @@ class State:
         What of it held something else afterwards, by name.
     """
 
-    def __init__(self, roots: Iterable[Any], moving: Iterable[Tensor], seed: int = 0) -> None:
+    def __init__(
+        self,
+        roots: Iterable[Any],
+        moving: Iterable[Tensor],
+        seed: int = 0,
+        originals: Mapping[int, Tensor] | None = None,
+    ) -> None:
         self.roots, self.seed = list(roots), seed
+        self._originals = dict(originals or {})
         self.moving = list(moving)
         self.changing: list[Place] = []
         self.found: list[str] = []
@@ -286,7 +318,7 @@ class State:
 
     def _look(self) -> None:
         skipped = {id(tensor) for tensor in self.moving}
-        self._places = list(_Walk(skipped, self.seed).places(self.roots))
+        self._places = list(_Walk(skipped, self.seed, self._originals).places(self.roots))
         self._count = 0
         self._declared: set[int] = set()
         self._sort()
@@ -310,7 +342,7 @@ class State:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         paths = set(state.pop("paths"))
-        vars(self).update(state, changing=[])
+        vars(self).update(state, changing=[], _originals={})
         self._look()
         self.changing = [place for place in self._places if place.path in paths]
         self._sort()
@@ -372,9 +404,9 @@ class State:
 class _Walk:
     """Finds the places that can be reached."""
 
-    def __init__(self, skipped: set[int], seed: int) -> None:
+    def __init__(self, skipped: set[int], seed: int, originals: Mapping[int, Tensor]) -> None:
         self.seen: dict[int, Any] = {}
-        self.skipped, self.seed = skipped, seed
+        self.skipped, self.seed, self.originals = skipped, seed, originals
 
     def places(self, roots: Iterable[Any]) -> Iterator[Place]:
         waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
@@ -385,7 +417,7 @@ class _Walk:
             self.seen[id(thing)] = thing
             if isinstance(thing, Tensor):
                 if id(thing) not in self.skipped and not thing.is_meta and not _is_odd(thing):
-                    yield _OfTensor(path, thing)
+                    yield _OfTensor(path, thing, self.originals.get(id(thing)))
                 if thing.__dict__ and type(thing) is not nn.Parameter:
                     waiting += [(v, f"{path}.{k}") for k, v in thing.__dict__.items()]
                 continue
@@ -545,6 +577,10 @@ def _filled(cell: types.CellType) -> bool:
 
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
 
 
 def _is_odd(tensor: Tensor) -> bool:

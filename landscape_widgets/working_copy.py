@@ -8,10 +8,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from landscape_widgets.duplicate import Duplicate, unwrapped
+
+LARGE = 1 << 20  # bytes of a tensor that is not copied once more, to be put back
 
 
 def check_model(model: object) -> nn.Module:
@@ -127,7 +129,7 @@ class WorkingCopy:
                 "on a copy, so that your model stays as it is. Give a model that copy.deepcopy "
                 "can copy."
             ) from error
-        self.model, self.loss = made.model, made.loss
+        self.model, self.loss, self._theirs = made.model, made.loss, unwrapped(model)
         self.uses_model, self.generators = made.uses_model, made.generators
         with suppress(NotImplementedError):  # exported programs have no modes
             self.model.eval()
@@ -146,6 +148,19 @@ class WorkingCopy:
         for parameter in self.model.parameters():
             parameter.grad = None
             parameter.requires_grad_(False)
+
+    def originals(self) -> dict[int, Tensor]:
+        """By the address of a large frozen tensor of the copy, the user's own that it is of."""
+        theirs = {**dict(self._theirs.named_parameters()), **dict(self._theirs.named_buffers())}
+        ours = (*self.model.named_parameters(), *self.model.named_buffers())
+        return {
+            id(tensor): theirs[name]
+            for name, tensor in ours
+            if tensor.nbytes >= LARGE
+            and name in theirs
+            and theirs[name] is not tensor
+            and theirs[name].shape == tensor.shape
+        }
 
 
 @contextmanager
