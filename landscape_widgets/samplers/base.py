@@ -311,8 +311,8 @@ def check_directions(sampler: Sampler, k: int, objective: Objective, name: str =
     if k > objective.size and k != getattr(type(sampler), name, None):
         raise ValueError(
             f"{sampler.name}({name}={k}): the model has only {objective.size} trainable "
-            f"parameters, so at most {objective.size} independent directions. Give a smaller "
-            f"{name}."
+            f"parameter{'s' * (objective.size > 1)}, so at most {objective.size} independent "
+            f"direction{'s' * (objective.size > 1)}. Give a smaller {name}."
         )
 
 

@@ -30,6 +30,7 @@ COPIES = 8  # untrained copies, and directions, that medians are taken over
 FACTOR = 1.5  # the loss at the radius, in units of an untrained copy's
 # log2(r / length of θ*'s filters) where the search starts, and its ends
 FIRST, LAST, LOWEST = -7.0, 4.0, -24.0
+FARTHEST = 24.0  # and where it ends for a loss that is the same all over
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ def calibrate(work: Work) -> Calibration:
     from 2⁻⁷ times the length of θ*'s filters in steps of √2 until the median loss exceeds
     1.5·L_ref (or shrinks, where it does so from the first); the radius is interpolated, log loss
     against log r. Where the loss rises nowhere but falls, it is the radius at which it has fallen
-    by 90% of what it ever does: θ* is then no minimum, but there is something to see.
+    by 90% of what it ever does: θ* is then no minimum, but there is something to see. Where it is
+    the very same all the way, the search goes on, to 2²⁴ times that length.
 
     Raises
     ------
@@ -169,17 +171,24 @@ def calibrate(work: Work) -> Calibration:
             exponent += 0.5
             median_at(exponent)
 
+    least = 1e-12 * max(1.0, abs(objective.anchor_loss))
+    while exponent < FARTHEST and all(
+        abs(loss - objective.anchor_loss) <= least for loss in tried.values()
+    ):
+        exponent += 1.0  # θ* lies in the middle of a plateau, as of a hinge that all examples pass
+        median_at(exponent)
+
     exponents = np.array(sorted(tried))
     losses = np.array([tried[e] for e in exponents])
     reached = bool((losses > target).any())
     if not reached:
         rise, fall = losses.max() - objective.anchor_loss, objective.anchor_loss - losses.min()
-        least = 1e-12 * max(1.0, abs(objective.anchor_loss))
         if not max(rise, fall) > least:
             raise ValueError(
                 f"The loss is {objective.anchor_loss:g} at the trained weights and nowhere higher "
-                f"or lower up to {2.0**LAST:g} times their norm away: there is no landscape to "
-                "sample. Look whether the loss depends on the model at all, or give radius=."
+                f"or lower up to {2.0**exponent:g} times their norm away, in {COPIES} random "
+                "directions: there is no radius to be found. Look whether the loss depends on the "
+                "trainable weights at all; radius= gives a picture of what is there."
             )
         target = objective.anchor_loss + 0.9 * rise
         if not rise > least:  # turned over, it is what else it would be

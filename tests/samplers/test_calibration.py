@@ -130,3 +130,27 @@ def test_directions_too_many_to_hold_are_drawn_again_and_the_radius_is_the_same(
     assert torch.equal(again.columns(place, [1]), held.columns(place, [1]))
     # Weights are rounded in another way where directions are held.
     assert calibrate(Work(objective, seed=0)).radius == pytest.approx(radius, rel=1e-6)
+
+
+class Hinge(nn.Module):
+    """Nothing is lost as long as the weights' absolute values sum up to less than `margin`."""
+
+    def __init__(self, margin):
+        super().__init__()
+        self.weight, self.margin = nn.Parameter(torch.tensor([0.1, 0.0, 0.0, 0.0])), margin
+
+    def forward(self, x):
+        return torch.relu(self.weight.abs().sum() - self.margin).expand(len(x), 1)
+
+
+def test_a_radius_is_found_beyond_a_plateau_around_the_trained_weights():
+    data = (torch.zeros(4, 1), torch.zeros(4, 1))
+    flat = Objective(Hinge(50.0), data, loss=nn.L1Loss(), metrics=[])
+    found = calibrate(Work(flat, seed=0))
+    assert flat.anchor_loss == 0
+    assert found.losses[0] == 0
+    assert found.losses[-1] > 0
+    assert 25 < found.radius < 1000
+    everywhere = Objective(Hinge(1e30), data, loss=nn.L1Loss(), metrics=[])
+    with pytest.raises(ValueError, match="nowhere higher"):
+        calibrate(Work(everywhere, seed=0))
