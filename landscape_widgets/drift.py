@@ -13,7 +13,7 @@ from landscape_widgets.duplicate import is_users
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.state import parts
 
-TOLERANCE = 1e-5  # relative difference of two losses at the same weights: sums in another order
+TOLERANCE = 1e-6  # relative difference of two losses at the same weights: sums in another order
 STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between
 
 
@@ -51,12 +51,71 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
     iterators = [path for path, thing in _reached(roots) if hasattr(thing, "__next__")]
     if iterators and not changed:
         named = f" (perhaps in the iterator {iterators[0]})"
+    made = [] if changed or iterators else sorted(set(_made_inside(roots)))
+    if made:
+        raise ValueError(
+            f"The loss at the trained weights is {first:.6g}, and {again:.6g} when it is computed "
+            f"again: it calls {', '.join(made[:4])}, which gives something else each time and "
+            "cannot be put back. Keep one generator with a seed as an attribute of the model or of "
+            "the loss, or draw from torch's own (torch.randn, torch.rand)."
+        )
     raise ValueError(
         f"The loss at the trained weights is {first:.6g}, and {again:.6g} after the model was "
         f"evaluated elsewhere: something outside model and loss is kept from call to call{named}, "
         "as a class attribute, a file or the clock would be. Keep it as an attribute of the model "
         "or of the loss, or leave it out."
     )
+
+
+# Names of what gives something else at each call, whatever was done before.
+_FRESH = frozenset(
+    [
+        "default_rng",
+        "SystemRandom",
+        "Random",
+        "RandomState",
+        "Generator",
+        "SeedSequence",
+        "PCG64",
+        "urandom",
+        "getrandbits",
+        "token_bytes",
+        "randbelow",
+        "uuid1",
+        "uuid4",
+        "time",
+        "time_ns",
+        "perf_counter",
+        "perf_counter_ns",
+        "monotonic",
+        "now",
+        "process_time",
+    ]
+)
+
+
+def _made_inside(roots: Iterable[Any]) -> Iterator[str]:
+    """Calls in functions of the user's that no seed governs, as "default_rng in forward"."""
+    for _, thing in _reached(roots):
+        functions = [thing] if isinstance(thing, types.FunctionType) else []
+        if isinstance(thing, nn.Module) or callable(thing):
+            functions += [
+                value
+                for kind in type(thing).__mro__
+                for value in vars(kind).values()
+                if isinstance(value, types.FunctionType)
+            ]
+        for function in functions:
+            if is_users(function):
+                called = _FRESH.intersection(_names_in(function.__code__))
+                yield from (f"{name} in {function.__name__}" for name in called)
+
+
+def _names_in(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names_in(inner)
 
 
 def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:

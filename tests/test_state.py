@@ -254,3 +254,51 @@ def test_every_row_sees_the_same_noise_however_rows_are_cut_into_chunks(source):
     assert before[2] == random.getstate()
     assert torch.equal(own[0], model.generator.get_state())
     assert own[1] == model.rng.bit_generator.state
+
+
+class LargeBase(nn.Module):
+    """Frozen weights and a buffer of 4 MiB each; writes to the first, if told."""
+
+    def __init__(self, writes):
+        super().__init__()
+        torch.manual_seed(0)
+        self.base = nn.Linear(64, 1 << 14, bias=False).requires_grad_(False)
+        self.register_buffer("table", torch.randn(1 << 14, 64))
+        self.head, self.writes = nn.Linear(64, 10), writes
+
+    def forward(self, x):
+        if self.writes == "in place":
+            self.base.weight.mul_(1.5)
+        elif self.writes:  # as momentum encoders do, which autograd does not notice
+            self.base.weight.data = self.base.weight.data * 1.5
+        return self.head(torch.tanh(self.base(x)) @ self.table / 1000)
+
+
+@pytest.mark.parametrize("writes", ["", "in place", "data"])
+def test_a_large_frozen_base_is_copied_once_more_only_where_it_is_written_to(writes):
+    x, y = digits(20)
+    model = LargeBase(writes)
+    before = model.base.weight.clone()
+    objective = Objective(model, (x, y), strategy="inplace")
+    places = {place.path: place for place in objective._inplace.state._places}
+    assert (places["base.weight"]._saved is not None) == bool(writes)
+    assert places["table"]._saved is None
+    losses = [objective.loss(objective.anchor) for _ in range(3)]
+    assert losses == [losses[0]] * 3
+    assert torch.equal(model.base.weight, before)
+    with torch.no_grad():
+        assert losses[0] == pytest.approx(float(nn.functional.cross_entropy(model(x), y)), rel=1e-5)
+
+
+class DrawsAnew(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = tiny()
+
+    def forward(self, x):
+        return self.inner(x) * (1 + np.random.default_rng().random())
+
+
+def test_a_generator_made_at_each_call_is_named_with_what_to_do():
+    with pytest.raises(ValueError, match=r"calls default_rng in forward.*with a seed"):
+        Objective(DrawsAnew(), digits(20))
