@@ -22,20 +22,15 @@ ENDS = {
 }
 
 
-def middles(notebook: LandscapeNotebook) -> FloatArray:
+def seen_middles(notebook: LandscapeNotebook) -> FloatArray:
     """Where the dots are within the layer that answers to the pointer."""
     return np.array(seen(notebook, 0)["dots"])[:, 2:]
 
 
-@pytest.mark.parametrize("end", ENDS)
-def test_without_a_kernel_looking_works_and_what_computes_is_off(
-    opened: Callable[..., LandscapeNotebook], end: str
+def check_looking_works(
+    notebook: LandscapeNotebook, coordinates: FloatArray, before: FloatArray
 ) -> None:
-    notebook = opened(QUICK, WIDGET)
-    notebook.wait_until_done()
-    coordinates = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
-    before = middles(notebook)
-    notebook.page.evaluate("async () => {" + ENDS[end] + "}")
+    """That the widget is as it was before its kernel ended, and says what works and what not."""
     said = notebook.part("no-kernel")
     expect(said).to_be_visible(timeout=30_000)
     expect(said).to_contain_text("run the cell again")
@@ -43,7 +38,7 @@ def test_without_a_kernel_looking_works_and_what_computes_is_off(
     notebook.take_errors()  # of the application, over its kernel
 
     notebook.wait_for_drawn(kernel=False)
-    np.testing.assert_allclose(middles(notebook), before, atol=0.5)
+    np.testing.assert_allclose(seen_middles(notebook), before, atol=0.5)
     for name in ("sampler", "space", "reducer", "dimensions", "compare-with"):
         expect(notebook.part(name)).to_be_disabled()
     for name in ("sampler-settings", "reducer-settings", "plane-toggle"):
@@ -69,3 +64,19 @@ def test_without_a_kernel_looking_works_and_what_computes_is_off(
     notebook.draw()
     assert notebook.page.locator(DOTS).count() == len(coordinates)
     assert notebook.take_errors() == []
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_without_a_kernel_looking_works_and_what_computes_is_off(
+    opened: Callable[..., LandscapeNotebook], end: str
+) -> None:
+    notebook = opened(QUICK, WIDGET)
+    notebook.wait_until_done()
+    coordinates = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
+    before = seen_middles(notebook)
+    notebook.page.evaluate("async () => {" + ENDS[end] + "}")
+    if end == "death":
+        told = notebook.page.locator(".jp-Dialog")
+        expect(told).to_contain_text("appears to have died", timeout=30_000)
+        told.locator("button.jp-mod-accept").click()
+    check_looking_works(notebook, coordinates, before)
