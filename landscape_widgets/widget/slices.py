@@ -19,6 +19,8 @@ from landscape_widgets.slices import ALPHAS, slice_along
 from landscape_widgets.widget import wire
 
 PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
+HALF_ABOVE = 2.0  # s for all slices, above which half of their points come first
+HALF_SECONDS = 5.0  # what is spent on these before the map is judged
 AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s
 BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
@@ -55,6 +57,7 @@ class Slices:
         self._report, self._report_asked = report, report_asked
         self._until = 0.0
         self._pace = 0.0  # s that a slice took, last time
+        self._all = 0.0  # s that all slices are expected to take
         self._lock = threading.Lock()
         self.end()
 
@@ -77,6 +80,7 @@ class Slices:
         """Begin anew, with the samples of a landscape."""
         assert land.cloud is not None
         self._land, self._growing, self._doubted = land, None, []
+        self._all = 0.0
         self.profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
         self._publish()
 
@@ -114,6 +118,7 @@ class Slices:
             step = 2 if len(ALPHAS[::2]) * seconds < AT_ONCE else 4
             alphas = np.unique(np.append(ALPHAS[::step], [0.0, 1.0]))
         if first is None and alphas is ALPHAS:
+            self._all = len(cloud) * len(ALPHAS) * seconds
             return
         self.begin(land, alphas)
         if first is not None:
@@ -209,7 +214,8 @@ class Slices:
         assert land.cloud is not None
         begun, done = time.perf_counter(), 0
         if growing is None:
-            self.profile.put(slice_along(land.objective, land.cloud, indices, self.profile.alphas))
+            for part, alphas in self._missing_points(indices):
+                self.profile.put(slice_along(land.objective, land.cloud, part, alphas))
             done = len(indices)
         else:
             for index in indices:
@@ -222,7 +228,29 @@ class Slices:
             self._pace = (time.perf_counter() - begun) / done
         return done
 
+    def _missing_points(self, indices: list[int]) -> list[tuple[list[int], FloatArray]]:
+        """Samples, and the values of α at which they are not evaluated yet."""
+        profile = self.profile
+        halves = [i for i in indices if profile.interpolated[i]]
+        others = [i for i in indices if not profile.interpolated[i]]
+        parts = [(others, profile.alphas), (halves, profile.alphas[1::2])]
+        return [(part, alphas) for part, alphas in parts if part]
+
     # In the background
+
+    def compute_halves(self, cancelled: CancelCallback) -> None:
+        """Every second point of all slices, where all points take a while and there is time."""
+        if not HALF_ABOVE < self._all <= PROFILE_SECONDS:
+            return
+        self._until = time.monotonic() + min(HALF_SECONDS, PROFILE_SECONDS)
+        self._work_through("ahead", self._is_missing, cancelled, self._take_half)
+
+    def _take_half(self, indices: list[int], interrupted: CancelCallback) -> int:
+        land = self.land
+        assert land.cloud is not None
+        half = self.profile.alphas[::2]
+        self.profile.put_half(slice_along(land.objective, land.cloud, indices, half))
+        return len(indices)
 
     def compute(self, cancelled: CancelCallback) -> None:
         """The slices of all samples, so that the browser needs the kernel no more.
@@ -231,6 +259,9 @@ class Slices:
         """
         self._until = time.monotonic() + PROFILE_SECONDS
         self._work_through("ahead", self._is_missing, cancelled)
+        self._work_through("between", self._is_interpolated, cancelled)
+        if self.profile.forget_interpolated():
+            self._publish()
         for part in range(len(SHARES) if self._growing is not None else 0):
             self._work_through("refined ahead", partial(self._is_rough, part), cancelled)
 
@@ -239,6 +270,9 @@ class Slices:
         """How long slices may yet be taken that nobody has asked for."""
         return max(0.0, self._until - time.monotonic())
 
+    def _is_interpolated(self, index: int) -> bool:
+        return bool(self.profile.interpolated[index])
+
     def _is_rough(self, part: int, index: int) -> bool:
         """Whether a sample's slice is from a part, and not good enough."""
         growing = self._growing
@@ -246,9 +280,14 @@ class Slices:
         return bool(growing.parts[index] == part) and not growing.converged(index)
 
     def _work_through(
-        self, phase: str, is_due: Callable[[int], bool], cancelled: CancelCallback
+        self,
+        phase: str,
+        is_due: Callable[[int], bool],
+        cancelled: CancelCallback,
+        take: Callable[[list[int], CancelCallback], int] | None = None,
     ) -> None:
         """Take the slices that are due block by block, as long as there is time."""
+        take = take or self._take
         size, shown = 4 if self._growing is None else 1, time.monotonic()
         waiting = list(filter(is_due, range(self.profile.n)))
         total = len(waiting)
@@ -259,7 +298,7 @@ class Slices:
             self.improve(cancelled)
             waiting = list(filter(is_due, waiting))  # some may have been asked for
             begun = time.perf_counter()
-            done = self._take(waiting[:size], lambda: self._is_asked or cancelled())
+            done = take(waiting[:size], lambda: self._is_asked or cancelled())
             waiting = waiting[done:]
             took = time.perf_counter() - begun
             size = int(np.clip(size * BLOCK_SECONDS / max(took, 1e-3), 1, 64))

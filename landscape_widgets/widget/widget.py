@@ -605,6 +605,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._finish_map(cancelled)
 
     def _finish_map(self, cancelled: Callable[[], bool]) -> None:
+        self._slices.compute_halves(cancelled)
         self._report(Progress("trust", 0, 1))
         self._judged = self.landscape.faithfulness(seeds=1)
         self._distortion = self.landscape.distortion()
@@ -729,7 +730,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
-        ahead = progress.phase in ("ahead", "refined ahead")
+        ahead = progress.phase in ("ahead", "between", "refined ahead")
         at_most = self._slices.seconds_left if ahead else None
         if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.interpolate import CubicSpline
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
@@ -14,7 +15,7 @@ from landscape_widgets.estimate import EstimatedSlice
 from landscape_widgets.faithfulness import Faithfulness
 from landscape_widgets.faithfulness.words import AGREEMENT
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.loss_scale import LossScale
+from landscape_widgets.loss_scale import FLOOR, LossScale
 from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.slices import Slice
@@ -28,6 +29,7 @@ PHASES = {
     "trust": "judging the map",
     "slices": "taking slices",
     "ahead": "taking slices ahead",
+    "between": "taking the points between on slices",
     "agreement": "comparing with other maps",
     "null": "mapping the null",
     "estimates": "refining slices",
@@ -54,6 +56,7 @@ class Profiles:
         self.val_errors = np.zeros_like(self.losses) if with_val else None
         self.examples = np.zeros(n, dtype=np.float32)
         self._known = np.zeros(n, dtype=bool)
+        self.interpolated = np.zeros(n, dtype=bool)  # at every second value of α
 
     def grow(self, n: int) -> None:
         """Make room for samples behind those that are there."""
@@ -65,6 +68,7 @@ class Profiles:
             self.val_errors = np.pad(self.val_errors, more)
         self.examples = np.pad(self.examples, more[0])
         self._known = np.pad(self._known, more[0])
+        self.interpolated = np.pad(self.interpolated, more[0])
         self.n = n
 
     def has(self, index: int) -> bool:
@@ -72,19 +76,57 @@ class Profiles:
         return bool(self._known[index])
 
     def put(self, found: Slice) -> None:
-        """Take in slices over these very values of α."""
+        """Take in slices over these values of α, or over those that were interpolated."""
+        places = np.ix_(found.indices, np.searchsorted(self.alphas, found.alphas))
         # A first value that is not a number means "not known" to the browser.
-        self.losses[found.indices] = np.nan_to_num(found.losses, nan=np.inf, posinf=np.inf)
+        self.losses[places] = np.nan_to_num(found.losses, nan=np.inf, posinf=np.inf)
         if self.val_losses is not None and found.val_losses is not None:
-            self.val_losses[found.indices] = np.nan_to_num(
-                found.val_losses, nan=np.inf, posinf=np.inf
-            )
+            self.val_losses[places] = np.nan_to_num(found.val_losses, nan=np.inf, posinf=np.inf)
         if isinstance(found, EstimatedSlice):
             self.errors[found.indices] = np.nan_to_num(found.errors, nan=0.0)
             if self.val_errors is not None and found.val_errors is not None:
                 self.val_errors[found.indices] = np.nan_to_num(found.val_errors, nan=0.0)
             self.examples[found.indices] = found.examples
         self._known[found.indices] = True
+        self.interpolated[found.indices] = False
+
+    def put_half(self, found: Slice) -> None:
+        """Take in slices over every second value of α, and interpolate them at the others.
+
+        Slices with a loss that is not finite are left out.
+        """
+        both = [found.losses] if found.val_losses is None else [found.losses, found.val_losses]
+        whole = np.isfinite(both).all(axis=(0, 2))
+        filled = [between(found.alphas, losses[whole], self.alphas) for losses in both]
+        indices = found.indices[whole]
+        val = filled[1] if len(filled) > 1 else None
+        self.put(Slice(indices, self.alphas, filled[0], val))
+        self.interpolated[indices] = True
+
+    def forget_interpolated(self) -> bool:
+        """Forget slices of which a half is interpolated; whether there were any."""
+        rows = self.interpolated
+        if not rows.any():
+            return False
+        self.losses[rows] = np.nan
+        if self.val_losses is not None:
+            self.val_losses[rows] = np.nan
+        self._known[rows] = False
+        self.interpolated = np.zeros_like(rows)
+        return True
+
+
+def between(alphas: FloatArray, losses: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Losses (n, A) interpolated at other values of α, by cubic splines of their logarithm.
+
+    Where one of a slice is below zero, by a spline of the losses themselves.
+    """
+    positive = (losses >= 0).all(axis=1)[:, None]
+    heights = np.where(positive, np.log(np.maximum(losses, FLOOR)), losses)
+    found: FloatArray = CubicSpline(alphas, heights, axis=1)(wanted)
+    with np.errstate(over="ignore"):
+        result: FloatArray = np.where(positive, np.exp(found), found)
+    return result
 
 
 def estimates(profile: Profiles, n_examples: int, tolerance: float) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Where slices take a few seconds, every second point of all of them comes first."""
+
+import numpy as np
+import pytest
+from torch import nn
+
+import landscape_widgets as lw
+from landscape_widgets.slices import ALPHAS, Slice
+from landscape_widgets.widget.wire import Profiles, between
+from tests.models import digits, mlp, train
+
+DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
+SAMPLER = lw.samplers.Subspace(k=3, n=23)
+
+
+def floats(raw: bytes) -> np.ndarray:
+    return np.frombuffer(raw, dtype=np.float32).reshape(-1, len(ALPHAS))
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    return train(mlp(), DATA, 60)
+
+
+@pytest.fixture(autouse=True)
+def taking_a_while(monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.HALF_ABOVE", 0.0)
+
+
+def when_it_is_judged(monkeypatch, look) -> None:
+    own = lw.LandscapeWidget._report
+
+    def report(self, progress):
+        own(self, progress)
+        if progress.phase == "trust":
+            look(self)
+
+    monkeypatch.setattr(lw.LandscapeWidget, "_report", report)
+
+
+def test_all_slices_are_there_before_the_map_is_judged_and_evaluated_in_the_end(model, monkeypatch):
+    first = []
+    when_it_is_judged(
+        monkeypatch, lambda w: first.extend([floats(w._profiles), floats(w._val_profiles)])
+    )
+    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER, reducer="pca")
+    widget.wait(120)
+    line = widget.landscape.slice(range(24))
+    for before, after, truth in zip(
+        first,
+        [floats(widget._profiles), floats(widget._val_profiles)],
+        [line.losses, line.val_losses],
+        strict=True,
+    ):
+        np.testing.assert_allclose(before[:, ::2], truth[:, ::2], rtol=1e-5)
+        off = np.abs(before / truth - 1)[:, 1::2]
+        assert 1e-5 < off.max() < 0.3
+        assert np.median(off) < 0.01
+        np.testing.assert_allclose(after, truth, rtol=1e-5)
+    widget.close()
+
+
+def test_what_is_interpolated_is_forgotten_when_the_work_is_stopped(model, monkeypatch):
+    there = []
+
+    def stop(widget) -> None:
+        there.append(np.isfinite(floats(widget._profiles)).all())
+        widget.stop()
+
+    when_it_is_judged(monkeypatch, stop)
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca")
+    widget.wait(120)
+    assert there == [True]
+    assert np.isnan(floats(widget._profiles)).all()
+    widget._receive(widget, {"type": "slices", "indices": [7]}, [])
+    widget.wait(60)
+    truth = widget.landscape.slice([7]).losses[0]
+    np.testing.assert_allclose(floats(widget._profiles)[7], truth, rtol=1e-5)
+    widget.close()
+
+
+def test_slices_with_losses_that_are_not_finite_are_not_interpolated():
+    profiles = Profiles(3, ALPHAS, with_val=False)
+    losses = np.ones((3, 21))
+    losses[1, 20] = np.inf
+    profiles.put_half(Slice(np.arange(3), ALPHAS[::2], losses, None))
+    assert profiles.interpolated.tolist() == [True, False, True]
+    assert not profiles.has(1)
+    profiles.put(Slice(np.array([2]), ALPHAS[1::2], np.full((1, 20), 3.0), None))
+    assert profiles.losses[2].tolist() == [1.0, 3.0] * 20 + [1.0]
+    assert profiles.forget_interpolated()
+    assert [profiles.has(i) for i in range(3)] == [False, False, True]
+
+
+def test_losses_below_zero_are_interpolated_as_they_are():
+    parabola, growing = ALPHAS**2 - 0.5, np.exp(3 * ALPHAS)
+    losses = np.stack([parabola, growing])
+    np.testing.assert_allclose(between(ALPHAS[::2], losses[:, ::2], ALPHAS), losses, atol=1e-9)
