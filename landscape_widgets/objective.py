@@ -497,6 +497,8 @@ class Objective:
         else:
             watched = progress is not ignore or cancelled is not never or on_chunk is not None
             chunks = self._evaluate_here(basis, coefficients, options, cancelled, watched)
+        if not self._sent and self.engine.waits_for_compiler(n):
+            progress(Progress("compiling", 0, 1))
         parts: dict[int, Evaluation] = {}
         for start, part in chunks:
             parts[start] = part

@@ -23,6 +23,7 @@ from landscape_widgets.evaluation.candidates import Candidates, said
 from landscape_widgets.evaluation.compiled import SOON, load_kernel
 from landscape_widgets.evaluation.double import Double
 from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.kernels import settle
 from landscape_widgets.evaluation.precision import check_precision, exact, reduced
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
@@ -242,6 +243,12 @@ class Engine:
         if self._trust(name, call, rows, splits[0]):
             return name
         return self._choose(call, rows, splits)
+
+    def waits_for_compiler(self, n: int) -> bool:
+        """Whether n rows wait for a kernel to be compiled, because it was named."""
+        if self.named != "compiled" or "compiled" not in self._strategies or n < WORTH_A_TRIAL:
+            return False
+        return not settle("kernel")
 
     def _suits(self, name: str, call: Call, splits: Sequence[Split]) -> bool:
         if name == "inplace":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -58,6 +59,7 @@ class Reducer(ABC):
 
     _counts_copies: ClassVar[bool] = False  # whether points that are the same weigh more than one
     _plain: Projection | None = None  # of points too few for anything else
+    _compiles: ClassVar[bool] = False  # whether a fit may have to wait for numba
     _width = 1  # columns of the points, at least as many as the map has
 
     @property
@@ -82,7 +84,7 @@ class Reducer(ABC):
             if control.name not in unset:
                 control.check(type(self).__name__, getattr(self, control.name))
 
-    def warm_up(self) -> None:  # noqa: B027
+    def warm_up(self, progress: ProgressCallback = ignore) -> None:  # noqa: B027
         """Load and compile what the first fit would wait for; may run beside other work."""
 
     def fit(
@@ -127,14 +129,15 @@ class Reducer(ABC):
             if on_frame is not None:
                 on_frame(part._replace(coordinates=distinct.spread(part.coordinates)))
 
-        coordinates = self._fit(
-            distinct.points,
-            n_components,
-            seed,
-            progress,
-            cancelled,
-            frame if on_frame is not None else None,
-        )
+        with _telling(progress) if self._compiles else nullcontext(progress) as told:
+            coordinates = self._fit(
+                distinct.points,
+                n_components,
+                seed,
+                told,
+                cancelled,
+                frame if on_frame is not None else None,
+            )
         return distinct.spread(coordinates)
 
     def resume(self, points: FloatArray, coordinates: FloatArray, seed: int = 0) -> None:
@@ -206,6 +209,15 @@ class Reducer(ABC):
     @abstractmethod
     def _place(self, points: FloatArray) -> FloatArray:
         """`place`, on a map of such points."""
+
+
+def _telling(progress: ProgressCallback) -> AbstractContextManager[ProgressCallback]:
+    """Progress that tells of compiling, too."""
+    try:
+        from landscape_widgets.reducers.compiled import told_of_compiling
+    except ImportError:  # of numba, which not all maps need
+        return nullcontext(progress)
+    return told_of_compiling(progress)
 
 
 def lowered(what: str, asked: float, to: float, n: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index
 
@@ -46,6 +46,7 @@ class TSNE(Reducer):
     """
 
     objective = "KL divergence"
+    _compiles = True
     controls = (
         Control("perplexity", "perplexity", "how many neighbours of a sample count", above=1),
         Control("early_exaggeration", "early exaggeration", "attraction at first", least=1),
@@ -104,9 +105,9 @@ class TSNE(Reducer):
             return ()
         return (lowered("The perplexity", self.perplexity, self._perplexity, n),)
 
-    def warm_up(self) -> None:
+    def warm_up(self, progress: ProgressCallback = ignore) -> None:
         few = np.random.default_rng(0).normal(size=(30, 3))
-        TSNE(perplexity=2, early_iterations=1, iterations=1).fit(few)
+        TSNE(perplexity=2, early_iterations=1, iterations=1).fit(few, progress=progress)
 
     def _fit(
         self,

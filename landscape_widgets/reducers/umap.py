@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index
 
@@ -48,6 +48,7 @@ class UMAP(Reducer):
     """
 
     objective = "cross-entropy"
+    _compiles = True
     controls = (
         Control("n_neighbors", "n_neighbors", "few: detail; many: the whole", "whole", least=2),
         Control("min_dist", "min_dist", "how close samples may come", least=0, most=1),
@@ -91,9 +92,9 @@ class UMAP(Reducer):
             return ()
         return (lowered("n_neighbors", self.n_neighbors, self._neighbours, n),)
 
-    def warm_up(self) -> None:
+    def warm_up(self, progress: ProgressCallback = ignore) -> None:
         few = np.random.default_rng(0).normal(size=(30, 3))
-        UMAP(n_neighbors=5, n_epochs=1).fit(few)
+        UMAP(n_neighbors=5, n_epochs=1).fit(few, progress=progress)
 
     def _fit(
         self,

@@ -509,7 +509,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         with self._lock:
             self._sampling, self._replaced = True, False
         known = int(land.evaluated.sum()) if self._drawn_by is sampler else 0
-        warm = threading.Thread(target=self._reducer.warm_up, daemon=True)
+        warming: list[Progress] = []
+        warm = threading.Thread(target=self._reducer.warm_up, args=(warming.append,), daemon=True)
         warm.start()
         if self._drawn_by is sampler:
             self._evaluating_since = time.monotonic()
@@ -536,7 +537,10 @@ class LandscapeWidget(ControlledWidget, Comparison):
         took = time.monotonic() - self._evaluating_since
         timed = evaluated > 0 and land.tolerance is None  # with all of the data
         self._slices.fit(took / evaluated if timed else None)
-        warm.join()
+        while warm.is_alive():
+            if warming and warming[-1].phase.startswith("compiling"):
+                self._report(warming[-1])
+            warm.join(0.1)
         with self._lock:
             self._sampling = False
             mapped = self._mapped_by == self._map_settings and self._laid_out
@@ -732,7 +736,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
             left = (now - begun) * (progress.total - progress.done) / progress.done
         ahead = progress.phase in ("ahead", "between", "refined ahead")
         at_most = self._slices.seconds_left if ahead else None
-        if progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
+        is_new = phase != progress.phase  # what it waits for may take long to tell again
+        if is_new or progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:
                 self._progress = wire.progress("running", progress, left, at_most=at_most)

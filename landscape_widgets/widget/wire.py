@@ -23,6 +23,8 @@ from landscape_widgets.slices import Slice
 PHASES = {
     "reading": "reading the data",
     "trying": "trying the model",
+    "compiling": "compiling, once on this machine",
+    "compiling anew": "compiling, in each kernel: there is no folder to keep it in",
     "losses": "evaluating losses",
     "examples": "estimating losses",
     "map": "laying out the map",
@@ -121,7 +123,7 @@ def between(alphas: FloatArray, losses: FloatArray, wanted: FloatArray) -> Float
 
     Where one of a slice is below zero, by a spline of the losses themselves.
     """
-    positive = (losses >= 0).all(axis=1)[:, None]
+    positive = (losses >= 0).all(axis=1, keepdims=True)
     heights = np.where(positive, np.log(np.maximum(losses, FLOOR)), losses)
     found: FloatArray = CubicSpline(alphas, heights, axis=1)(wanted)
     with np.errstate(over="ignore"):
