@@ -1,7 +1,10 @@
+import ast
 import os
 import re
+import tomllib
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -9,7 +12,17 @@ import landscape_widgets as lw
 from landscape_widgets.seeded import SeededBasis
 from tests.models import digits, mlp
 
-LONG_RUNS = Path(__file__).parents[1] / "docs" / "long-runs.md"
+REPOSITORY = Path(__file__).parents[1]
+LONG_RUNS = REPOSITORY / "docs" / "long-runs.md"
+TEXTS = [
+    *REPOSITORY.glob("*.md"),
+    *(
+        path
+        for name in ("docs", "benchmarks", "tests", "landscape_widgets", "js/src")
+        for path in (REPOSITORY / name).rglob("*")
+        if path.suffix in (".md", ".py", ".ts")
+    ),
+]
 
 
 def snippets(section: str) -> list[str]:
@@ -33,3 +46,59 @@ def test_the_snippets_on_large_models_do_what_is_said_of_them(tmp_path, monkeypa
     checkpoints = load_file("checkpoints.safetensors")["directions"]
     assert checkpoints.shape == (7, names["land"].objective.size)
     assert os.listdir("scratch") == []
+
+
+def test_the_layout_in_the_contributing_guide_names_each_file_of_the_package():
+    guide = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    layout = guide.split("## Layout")[1].split("## ")[0]
+    package = REPOSITORY / "landscape_widgets"
+    there = {path.name for path in package.glob("*.py") if not path.name.startswith("_")}
+    named = set(re.findall(r"\w+\.py\b", layout))
+    assert named == there
+    folders = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert folders <= set(re.findall(r"(\w+)/", layout))
+
+
+def test_tests_and_files_of_this_repository_that_texts_name_are_there():
+    there = {path.name for path in (REPOSITORY / "tests").rglob("test_*.py")}
+    benchmarks = {path.stem for path in (REPOSITORY / "benchmarks").glob("*.py")}
+    gone = []
+    for path in TEXTS:
+        text = path.read_text(encoding="utf-8")
+        gone += [
+            (path.name, name) for name in re.findall(r"\btest_\w+\.py", text) if name not in there
+        ]
+        for name in re.findall(
+            r"(?:nox -s bench -- |python -m benchmarks\.|benchmarks/)(\w+)", text
+        ):
+            if name not in benchmarks and name != "RESULTS":
+                gone.append((path.name, name))
+    assert gone == []
+
+
+def test_the_lowest_python_is_the_same_in_all_texts():
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    lowest = re.fullmatch(r">=(3\.\d+)", declared["project"]["requires-python"])[1]
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"Python (3\.\d+)", readme)) == {lowest}
+    assert declared["tool"]["mypy"]["python_version"] == lowest
+    assert declared["tool"]["ruff"]["target-version"] == "py" + lowest.replace(".", "")
+    workflow = (REPOSITORY / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert min(re.findall(r'"3\.(\d+)"', workflow), key=int) == lowest.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "docs").glob("*.md")), ids=lambda p: p.stem)
+def test_the_code_in_the_docs_is_python_and_names_what_there_is(path):
+    text = path.read_text(encoding="utf-8")
+    for code in re.findall(r"```python\n(.*?)```", text, re.S):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("lw."):
+                found = lw
+                for name in ast.unparse(node).split("(")[0].split(".")[1:]:
+                    found = getattr(found, name)
+    # Keywords that a sentence gives with a value are of some class or function.
+    source = "".join(
+        p.read_text(encoding="utf-8") for p in (REPOSITORY / "landscape_widgets").rglob("*.py")
+    )
+    keywords = set(re.findall(r"`(?:\w+\()?(\w+)=[^`]*`", text))
+    assert [name for name in keywords if not re.search(rf"\b{name}\b", source)] == []
