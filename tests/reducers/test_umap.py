@@ -52,7 +52,7 @@ def test_the_graph_is_that_of_umap_learn(name):
         knn_dists=np.hstack([np.zeros(itself.shape), distances]).astype(np.float32),
     )
     np.testing.assert_allclose(
-        fuzzy_graph(indices, distances).toarray(), theirs.toarray(), atol=2e-5
+        fuzzy_graph(indices, distances).toarray(), theirs.toarray(), atol=1e-5
     )
 
 
