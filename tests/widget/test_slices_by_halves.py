@@ -24,7 +24,10 @@ def model() -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def taking_a_while(monkeypatch):
+    """However fast the machine is at the moment."""
     monkeypatch.setattr("landscape_widgets.widget.slices.HALF_ABOVE", 0.0)
+    for name in ("AT_ONCE", "HALF_SECONDS", "PROFILE_SECONDS"):
+        monkeypatch.setattr(f"landscape_widgets.widget.slices.{name}", 1e9)
 
 
 def when_it_is_judged(monkeypatch, look) -> None:

@@ -26,6 +26,12 @@ def model() -> nn.Module:
     return train(mlp(), DATA, 60)
 
 
+@pytest.fixture(autouse=True)
+def all_of_the_data(monkeypatch):
+    """Slices are not estimated from a part, however busy the machine is."""
+    monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 1e9)
+
+
 @pytest.fixture
 def widget(model):
     widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER)
