@@ -26,8 +26,8 @@ ALL = sorted(
 INTRODUCTION = """# Results
 
 What `nox -s bench` measured. Ratios are between things that took turns in one run, so that they
-hold when the machine's speed drifts; times are of the machine named and say less. The commit that was
-measured stands in each heading, or, with "up to", the one that kept the table.
+hold when the machine's speed drifts; times are of the machine named and say less. The
+commit that was measured stands in each heading, or, with "up to", the one that kept the table.
 """
 
 
