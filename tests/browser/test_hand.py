@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-
 import numpy as np
 import pytest
-from playwright.sync_api import expect
 
-from tests.browser import browsers
-from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
-from tests.browser.test_map import LEFT, RIGHT, winding
+from tests.browser.test_map import winding
 
 pytestmark = pytest.mark.timeout(240)
 
 MARKED = "() => String(document.getSelection())"
-SCROLLED = """() => {
-  let scrolled = 0;
-  for (let part = document.querySelector('.lw-root'); part; part = part.parentElement)
-    scrolled += part.scrollTop;
-  return scrolled;
-}"""
 
 
 def check_lasso(notebook: LandscapeNotebook) -> None:
@@ -32,40 +20,6 @@ def check_lasso(notebook: LandscapeNotebook) -> None:
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
     assert inside
     assert notebook.selected() == inside
-
-
-Touch = Callable[..., bool]
-
-
-@pytest.fixture
-def touch(notebook: LandscapeNotebook) -> Iterator[Touch]:
-    """Puts fingers down, moves them, and lifts them: places on the page, each (fingers, 2).
-
-    It returns whether a lasso was seen meanwhile.
-    """
-    browser = notebook.page.context.browser
-    if browser is None or browser.browser_type.name != browsers.CHROMIUM:
-        pytest.skip("only Chromium can be told to touch")
-    session = notebook.page.context.new_cdp_session(notebook.page)
-
-    def send(kind: str, fingers: FloatArray) -> None:
-        points = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(fingers.tolist())]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    def move(*path: FloatArray) -> bool:
-        seen = False
-        send("touchStart", path[0])
-        for before, after in itertools.pairwise(path):
-            for share in np.linspace(0, 1, 6)[1:]:
-                send("touchMove", before + share * (after - before))
-                seen |= notebook.page.locator(".lw-drawing").count() > 0
-        send("touchEnd", np.empty((0, 2)))
-        notebook.draw()
-        return seen
-
-    yield move
-    session.send("Emulation.setPageScaleFactor", {"pageScaleFactor": 1})  # after a pinch
-    session.detach()
 
 
 def test_control_a_on_the_map_marks_nothing_and_lassos_go_on(notebook: LandscapeNotebook) -> None:
@@ -94,141 +48,6 @@ def test_a_drag_that_begins_on_a_text_takes_no_lasso_away(
     notebook.drag(np.array(path))
     assert notebook.selected() == []
     check_lasso(notebook)
-
-
-def test_two_fingers_draw_no_lasso(notebook: LandscapeNotebook, touch: Touch) -> None:
-    notebook.select(3, 5)
-    notebook.scroll_to_map()
-    near, far = notebook.box(0.45, 0.4, 0.55, 0.6)[[0, 2]], notebook.box(0.2, 0.1, 0.8, 0.9)[[0, 2]]
-    assert not touch(near, far)
-    assert notebook.page.evaluate("() => visualViewport.scale") > 1
-    assert not touch(far, near)
-    assert notebook.selected() == [3, 5]
-    expect(notebook.page.locator(".lw-lasso")).to_have_count(0)
-
-
-def test_a_second_finger_gives_up_the_lasso_of_the_first(
-    notebook: LandscapeNotebook, touch: Touch
-) -> None:
-    notebook.select(3, 5)
-    notebook.scroll_to_map()
-    corners = notebook.box(0.3, 0.3, 0.6, 0.6)
-    assert touch(corners[:1], corners[1:2], corners[[2, 0]], corners[[3, 1]])
-    assert notebook.selected() == [3, 5]
-    expect(notebook.page.locator(".lw-lasso")).to_have_count(0)
-
-
-def test_a_finger_that_goes_upwards_scrolls_and_selects_nothing(
-    notebook: LandscapeNotebook, touch: Touch
-) -> None:
-    notebook.select(3, 5)
-    notebook.scroll_to_map()
-    before = notebook.page.evaluate(SCROLLED)
-    low, high = notebook.box(0.5, 0.2, 0.5, 0.8)[[2, 0]]
-    assert not touch(low[None], high[None])
-    assert notebook.selected() == [3, 5]
-    expect(notebook.page.locator(".lw-lasso")).to_have_count(0)
-    assert notebook.page.evaluate(SCROLLED) > before
-
-
-def test_a_finger_that_goes_sideways_first_draws_a_lasso(
-    notebook: LandscapeNotebook, touch: Touch
-) -> None:
-    notebook.scroll_to_map()
-    pixels, path = notebook.pixels(), notebook.box(0.3, 0.2, 0.6, 0.7)
-    assert touch(*path[:, None])
-    inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
-    assert inside
-    assert notebook.selected() == inside
-
-
-def test_a_double_click_selects_as_one_click_does(notebook: LandscapeNotebook) -> None:
-    minimum = notebook.ask("w._samples['kind'].index('minimum')")
-    place = notebook.pixels()[minimum]
-    notebook.page.mouse.dblclick(*place)
-    chosen = notebook.selected()
-    assert len(chosen) == 1
-    notebook.page.keyboard.press("Escape")
-    notebook.page.mouse.click(*place)
-    assert notebook.selected() == chosen
-
-
-@pytest.mark.parametrize("again", ["Control+Shift+z", "Control+Shift+Z", "Control+y"])
-def test_what_was_taken_back_is_done_again(notebook: LandscapeNotebook, again: str) -> None:
-    lassos = notebook.page.locator(".lw-lasso")
-    notebook.drag(notebook.box(*LEFT))
-    left = notebook.selected()
-    notebook.drag(notebook.box(*RIGHT), "Shift")
-    both = notebook.selected()
-    for _ in range(2):
-        notebook.page.keyboard.press("Control+z")
-    assert notebook.selected() == []
-    expect(lassos).to_have_count(0)
-    notebook.page.keyboard.press(again)
-    assert notebook.selected() == left
-    expect(lassos).to_have_count(1)
-    notebook.page.keyboard.press(again)
-    assert notebook.selected() == both
-    expect(lassos).to_have_count(2)
-    notebook.page.keyboard.press(again)
-    assert notebook.selected() == both
-
-
-def test_a_lasso_that_takes_out_looks_otherwise_while_it_is_drawn_and_after(
-    notebook: LandscapeNotebook,
-) -> None:
-    def looks() -> list[list[str]]:
-        found: list[list[str]] = notebook.page.evaluate(
-            """() => [...document.querySelectorAll('.lw-lasso')].map((lasso) => {
-              const {stroke, fill, strokeDasharray} = getComputedStyle(lasso);
-              return [stroke, fill, strokeDasharray];
-            })"""
-        )
-        return found
-
-    notebook.drag(notebook.box(*LEFT))
-    notebook.drag(notebook.box(*RIGHT), "Shift")
-    path = notebook.box(0.4, 0.3, 0.6, 0.6)
-    notebook.page.keyboard.down("Alt")
-    notebook.page.mouse.move(*path[0])
-    notebook.page.mouse.down()
-    for place in path[1:]:
-        notebook.page.mouse.move(*place)
-    notebook.draw()
-    first, second, drawing = looks()
-    assert first == second
-    assert drawing[0] != first[0]
-    notebook.page.mouse.up()
-    notebook.page.keyboard.up("Alt")
-    notebook.draw()
-    first, second, third = looks()
-    assert first == second
-    assert all(one != other for one, other in zip(first, third, strict=True))
-
-
-def test_the_line_of_what_is_pointed_at_has_a_colour_of_its_own(
-    notebook: LandscapeNotebook,
-) -> None:
-    minima = [i for i, kind in enumerate(notebook.ask("w._samples['kind']")) if kind == "minimum"]
-    pointed, others = minima[0], [i for i in (20, 40, 60, 80, 100) if i not in minima]
-    notebook.select(*others)
-    notebook.point_at(notebook.pixels()[pointed])
-    notebook.wait_for_drawn(hovered=pointed)
-    entries = notebook.page.locator(".lw-slice-legend .lw-legend-entry")
-    colours = dict(
-        zip(
-            entries.all_text_contents(),
-            entries.locator("line").evaluate_all("(all) => all.map((line) => line.style.stroke "
-            "|| getComputedStyle(line).stroke)"),
-            strict=True,
-        )
-    )  # fmt: skip
-    own = colours.pop("M1")
-    colours.pop("M1, validation", None)
-    assert len(colours) == len(set(colours.values())) == len(others)
-    assert own not in colours.values()
-    ring = notebook.page.locator(".lw-ring.lw-hovered")
-    assert ring.evaluate("(ring) => getComputedStyle(ring).stroke") == own
 
 
 def test_no_name_in_a_menu_is_cut_off(notebook: LandscapeNotebook) -> None:
