@@ -59,7 +59,7 @@ class Accumulator:
 
     def add_value(self, row: int, value: Tensor, count: float) -> None:
         """Take in a loss that the user's own function has averaged over `count` examples."""
-        self._totals[row] += float(value) * count
+        self._totals[row] += float(value.detach()) * count
         self._counts[row] += count
 
     def finish(self) -> tuple[Tensor, dict[str, Tensor]]:
