@@ -92,12 +92,34 @@ def test_the_ends_of_all_ways_are_the_other_model():
     assert float(at.iloc[0]) == pytest.approx(plain_loss(other.state_dict()), rel=1e-4)
 
 
-def test_half_way_trained_statistics_are_warned_of():
+@pytest.mark.parametrize("by", ["interpolation", "trajectory"])
+def test_half_way_trained_statistics_are_warned_of_with_the_losses_that_both_give(by):
+    x, y = digits(160)
     (model, _, _), (other, _, _) = trained(0), trained(1)
-    land = Landscape(model, digits(160)).sample(
-        Interpolation(other, points=2, steps=1, align=False)
-    )
-    assert any("reestimate" in sentence for sentence in land.assumptions)
+    checkpoints = Trajectory([other.state_dict(), model.state_dict()])
+    between = Interpolation(other, points=2, steps=1, align=False)
+    sampler = between if by == "interpolation" else checkpoints
+    land = Landscape(model, (x, y)).sample(sampler)
+    (said,) = [sentence for sentence in land.assumptions if "reestimate" in sentence]
+    middle = network(0)
+    pairs = zip(model.state_dict().items(), other.state_dict().values(), strict=True)
+    middle.load_state_dict({n: (a + b) / 2 if a.ndim else a for (n, a), b in pairs})
+    with torch.no_grad():
+        interpolated = float(nn.functional.cross_entropy(middle.eval()(x), y))
+        estimated = float(nn.functional.cross_entropy(middle.train()(x), y))
+    assert f"{interpolated:.3g} with the trained" in said
+    found = float(said.split(", and ")[1].split(" with")[0])
+    assert found == pytest.approx(estimated, rel=0.05)
+
+
+def test_nothing_is_said_half_way_to_where_statistics_hardly_differ():
+    x, y = digits(160)
+    model, _, _ = trained(0)
+    with torch.no_grad():
+        for _ in range(100):  # until the running statistics are those of the data
+            model.train()(x)
+    land = Landscape(model.eval(), (x, y)).sample(Trajectory([copy.deepcopy(model), model]))
+    assert not any("reestimate" in sentence for sentence in land.assumptions)
 
 
 @pytest.mark.parametrize("batches", ["whole", "several"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,12 +34,11 @@ from landscape_widgets.samplers.weights import (
     check_weights,
     is_weights,
     moving_buffers,
+    say_what_statistics_do,
 )
 
-logger = logging.getLogger(__name__)
-
 ROUTES = ("linear", "aligned", "curve")
-SAME = 0.1  # relative difference of two losses half-way that is not worth a warning
+COMPARED = 3  # models whose way is asked what batch statistics do to it
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -179,30 +177,10 @@ class Interpolation(Sampler):
             columns["t"] += t.tolist()
         basis = DenseBasis(torch.stack(directions))
         basis.buffers = moving_buffers(objective, beside, "other models")
-        self._say_what_statistics_do(objective, basis)
+        firsts = {way[0]: way[3][0] for way in reversed(ways)}
+        for number in range(min(len(self._models), COMPARED)):
+            say_what_statistics_do(objective, basis, firsts[number], f"model {number}")
         return assemble(work, self, basis, coefficients, **columns)
-
-    @staticmethod
-    def _say_what_statistics_do(objective: Objective, basis: DenseBasis) -> None:
-        """Half-way to the first model: what trained batch statistics give, and what others would.
-
-        Halfway between two minima the loss may be several times too high with statistics that no
-        network there would have (Izmailov et al. 2018, section 3.2).
-        """
-        if not objective.has_batchnorm or objective.reestimates:
-            return
-        row = np.zeros(basis.k)
-        row[0] = 0.5
-        trained, estimated = objective.with_both_statistics(basis, row)
-        if abs(trained - estimated) > SAME * abs(estimated):
-            sentence = (
-                f"Half-way to the first model the loss is {trained:.3g} with the trained batch "
-                f"statistics, and {estimated:.3g} with statistics estimated there: what looks like "
-                "a barrier may be the statistics. Give batchnorm='reestimate' to see the weights' "
-                "own."
-            )
-            logger.warning(sentence)
-            objective.assume(sentence)
 
     @staticmethod
     def _aligned(

@@ -23,6 +23,7 @@ from landscape_widgets.samplers.weights import (
     check_weights,
     is_weights,
     moving_buffers,
+    say_what_statistics_do,
 )
 
 
@@ -252,6 +253,7 @@ class Trajectory(Sampler):
             )
         moving = moving_buffers(work.objective, buffers, "checkpoints")
         cloud = assemble_paths(work, self, found, moving, kind=kinds, path=paths, step=steps)
+        say_what_statistics_do(work.objective, cloud.basis, 0, "the first checkpoint")
         if anchor_place is not None:
             cloud.table.loc[0, ["path", "step"]] = anchor_place
         return cloud

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape_widgets.basis import Basis
 from landscape_widgets.buffers import Buffers
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.precision import accumulated
@@ -18,6 +20,9 @@ from landscape_widgets.objective import Objective
 
 Weights = Mapping[str, Any] | nn.Module | Tensor | np.ndarray[Any, Any] | str | os.PathLike[str]
 
+logger = logging.getLogger(__name__)
+
+SAME = 0.1  # relative difference of two losses half-way that is not worth a warning
 FORMS = (
     "a state dict (model.state_dict()), a model, a vector of all trainable parameters, or the path "
     "of a file that holds one (.pt, .safetensors, .npz)"
@@ -158,6 +163,27 @@ def moving_buffers(
         "beyond they are held."
     )
     return found
+
+
+def say_what_statistics_do(objective: Objective, basis: Basis, direction: int, end: str) -> None:
+    """Half-way along a direction: what trained batch statistics give, and what others would.
+
+    Halfway between two minima the loss may be several times too high with statistics that no
+    network there would have (Izmailov et al. 2018, section 3.2). Takes three losses.
+    """
+    if not objective.has_batchnorm or objective.reestimates:
+        return
+    row = np.zeros(basis.k)
+    row[direction] = 0.5
+    trained, estimated = objective.with_both_statistics(basis, row)
+    if abs(trained - estimated) > SAME * abs(estimated):
+        sentence = (
+            f"Half-way to {end} the loss is {trained:.3g} with the trained batch statistics, and "
+            f"{estimated:.3g} with statistics estimated there: what looks like a barrier may be "
+            "the statistics. Give batchnorm='reestimate' to see the weights' own."
+        )
+        logger.warning(sentence)
+        objective.assume(sentence)
 
 
 def _read(weights: Weights, where: str) -> Mapping[str, Any] | Tensor:
