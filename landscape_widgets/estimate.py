@@ -307,6 +307,9 @@ def estimated_losses(
     share = FIRST_SHARE if tolerance > 0 else 1.0
     while True:
         counts = strata.counts(share)
+        while share < 1 and not (counts > means.counts).any():  # it has the fewest of each already
+            share = min(1.0, 1.25 * share)
+            counts = strata.counts(share)
         added = strata.between(means.counts, counts)
         chunks = moves(objective, basis, rows, strata, added, cancelled=cancelled)
         if not means.add(chunks, strata.labels[added]):

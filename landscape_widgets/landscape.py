@@ -152,6 +152,9 @@ class Landscape:
     ) -> None:
         self.seed = seed
         self.tolerance = tolerance
+        unasked = tolerance is not None and metrics is None and val_data is None
+        if unasked:
+            metrics = []  # one that nobody asked for gives way
         self.objective = Objective(
             model,
             data,
@@ -172,6 +175,11 @@ class Landscape:
         )
         if tolerance is not None:
             _check_tolerance(tolerance, self.objective)
+        if unasked and self.objective.predictions is not None:
+            self.objective.assume(
+                "No metric is shown: losses are estimated from parts of the training data "
+                "(tolerance=). Give val_data to see one on it."
+            )
         if client is not None:
             self.objective.cluster = Cluster(client)
         self.sampler: Sampler | None = None

@@ -6,14 +6,17 @@ may be gathered tile by tile for many parameter vectors at once.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from landscape_widgets.errors import did_you_mean
+from landscape_widgets.errors import brief, did_you_mean
 from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.losses import BinaryCrossEntropy, CrossEntropy, MeanLoss
+from landscape_widgets.losses.own import name_of
 
 Metric = Callable[[Tensor, Tensor], float]
 
@@ -54,7 +57,7 @@ def resolve_metrics(
     resolved: dict[str, str | Metric] = {}
     for metric in metrics:
         if callable(metric):
-            resolved[getattr(metric, "__name__", type(metric).__name__)] = metric
+            resolved[name_of(metric)] = metric
             continue
         name = str(metric).lower()
         if name not in OF_CLASSES + OF_NUMBERS:
@@ -70,6 +73,38 @@ def resolve_metrics(
             )
         resolved[name] = name
     return resolved
+
+
+def of_scikit_learn(metric: Metric) -> str | None:
+    """What a metric of scikit-learn's kind, ``metric(y_true, y_pred)``, takes after the targets.
+
+    "y_pred" for classes or numbers, "y_score" for probabilities of classes; None of any other
+    metric.
+    """
+    try:
+        names = list(inspect.signature(metric).parameters)
+    except (TypeError, ValueError):
+        return None
+    if names[:1] != ["y_true"] or len(names) < 2:
+        return None
+    scores = names[1] != "y_pred" or "log_loss" in name_of(metric)
+    return "y_score" if scores else "y_pred"
+
+
+def _read(reading: MeanLoss | None, outputs: Tensor, *, labels: bool) -> Tensor:
+    """Outputs as the classes that they predict, or as probabilities; numbers as they are."""
+    if isinstance(reading, CrossEntropy):
+        probabilities = reading.probabilities(outputs)
+        if outputs.ndim > 2:
+            return outputs.argmax(reading.class_axis) if labels else probabilities
+        if labels:
+            return outputs.argmax(-1)
+        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    if isinstance(reading, BinaryCrossEntropy):
+        read = outputs > reading.threshold
+        found = read.long() if labels else reading.probabilities(outputs)[..., 1]
+        return found.reshape(outputs.shape).squeeze(-1) if outputs.shape[-1:] == (1,) else found
+    return outputs
 
 
 def class_counts(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -182,21 +217,46 @@ class MetricSums:
             kept = flat >= 0
         return class_counts(predicted[..., kept], flat[kept], classes)
 
-    def _of_own(self, metric: Metric, outputs: list[Tensor]) -> float:
+    def _of_own(self, name: str, metric: Metric, outputs: list[Tensor]) -> float:
         """Of all examples at once; of several shapes the mean over batches, by examples."""
         pairs = list(zip(outputs, self._targets, strict=True))
+        wanted = of_scikit_learn(metric)
+        try:
+            return self._called(metric if wanted is None else self._turned(metric, wanted), pairs)
+        except Exception as error:  # whatever the user's code does
+            shapes = [tuple(part.shape) for part in pairs[0]]
+            how = "outputs, targets" if wanted is None else f"y_true, {wanted}"
+            raise ValueError(
+                f"The metric {name}, called as metric({how}) with outputs of shape {shapes[0]} and "
+                f"targets of shape {shapes[1]}, raised {type(error).__name__}: "
+                f"{brief(str(error).rstrip('.'))}. Give a function metric(outputs, targets) that "
+                "returns a number."
+            ) from error
+
+    def _turned(self, metric: Metric, wanted: str) -> Metric:
+        """A function of targets and predictions, in that order, as one of outputs and targets."""
+
+        def call(outputs: Tensor, targets: Tensor) -> float:
+            read = _read(self.reading, outputs, labels=wanted == "y_pred")
+            arrays: list[Any] = [part.detach().cpu().numpy() for part in (targets, read)]
+            return float(metric(*arrays))
+
+        return call
+
+    @staticmethod
+    def _called(metric: Metric, pairs: list[tuple[Tensor, Tensor]]) -> float:
         shapes = {(output.shape[1:], targets.shape[1:]) for output, targets in pairs}
         if len(shapes) == 1:
-            return float(metric(torch.cat(outputs), torch.cat(self._targets)))
+            return float(metric(*(torch.cat(parts) for parts in zip(*pairs, strict=True))))
         total = sum(float(metric(output, targets)) * len(targets) for output, targets in pairs)
-        return total / sum(map(len, self._targets))
+        return total / sum(len(targets) for _, targets in pairs)
 
     def finish(self) -> dict[str, Tensor]:
         """Each metric by name, float64, shape (n,)."""
         result: dict[str, Tensor] = {}
         for name, metric in self.metrics.items():
             if not isinstance(metric, str):
-                values = [self._of_own(metric, parts) for parts in self._outputs]
+                values = [self._of_own(name, metric, parts) for parts in self._outputs]
                 result[name] = torch.tensor(values, dtype=torch.float64)
             elif self._sums is not None:
                 finish = from_squared_sums if metric in OF_NUMBERS else from_class_counts

@@ -47,7 +47,7 @@ from landscape_widgets.progress import CancelCallback, Progress, ProgressCallbac
 from landscape_widgets.reading import read_model
 from landscape_widgets.sources import Source
 from landscape_widgets.state import State
-from landscape_widgets.structure import tensors
+from landscape_widgets.structure import describe, tensors
 from landscape_widgets.tracebacks import entries
 from landscape_widgets.untouched_inputs import inputs_untouched
 from landscape_widgets.working_copy import WorkingCopy, check_device, check_model, refused
@@ -261,6 +261,8 @@ class Objective:
         self._tile: int | None = TILE if found.separable else None
         self.task = found.task
         read_as = "custom" if self.predictions is None else self.predictions.task
+        if metrics:
+            self._check_metrics(found.has_outputs)
         self._metrics = resolve_metrics(metrics, read_as, sure=found.sure)
         self.metric_names = tuple(self._metrics)
         if found.separable:
@@ -670,6 +672,17 @@ class Objective:
         return result
 
     # Set-up
+
+    def _check_metrics(self, has_outputs: bool) -> None:
+        """Raise a ValueError where no metric can be asked for, whichever it is."""
+        batch = (self.train if self.val is None else self.val).batches[0]
+        if batch.targets is None or not has_outputs:
+            lacking = "has no targets of its own" if has_outputs else "gives no outputs by itself"
+            raise ValueError(
+                f"metrics= was given; metrics are taken of outputs and targets, and a batch "
+                f"{describe(batch.raw)} {lacking}. Give data as pairs (inputs, targets), such that "
+                "model(inputs) gives outputs, or leave metrics out."
+            )
 
     def _not_finite(self, split: str) -> str:
         """Where a loss that is not finite may come from."""

@@ -82,6 +82,7 @@ def read_model(
     found = trial.find(given)
     if isinstance(found.loss, SquaredError):
         found.loss.axis = target_axis(train.batches[0])
+    trial.check_val(found.loss)
     trial.check_repeats(found.loss, given)
     separable, val_separable = _separable(trial, found.loss)
     return Reading(

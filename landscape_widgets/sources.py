@@ -46,6 +46,7 @@ ACCEPTED = (
 )
 BATCH_SIZE = 256  # examples of a Dataset that are put together where nobody says how many
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8, torch.bool)
+_WIDE_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 MEMORY = 1 / 4  # of what is free, for data that are read: joining them takes as much again
 
 
@@ -159,9 +160,10 @@ class Source:
         """Leave out what is too much, and say so."""
         if not batches:
             raise ValueError(f"The data is empty. Give at least one example, as {ACCEPTED}.")
-        said: tuple[str, ...] = ()
+        said = tuple(self._said)
         if not exhausted and self._bytes >= self._budget:
             said = (
+                *said,
                 f"Only the first {sum(b.size for b in batches):,} examples are used: they take "
                 f"{self._bytes / 2**30:.1f} GiB, a quarter of the memory that was free.",
             )
@@ -215,6 +217,8 @@ class Source:
             writable = leaf if leaf.flags.writeable else leaf.copy()
             leaf = torch.from_numpy(writable.astype(writable.dtype.newbyteorder("="), copy=False))
         tensor: Tensor = leaf.clone() if leaf.is_inference() else leaf.detach()
+        if tensor.dtype in _WIDE_UNSIGNED:  # which torch holds, and does little with
+            tensor = tensor.long()
         return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
 
     def _watch(self, progress: ProgressCallback, cancelled: CancelCallback) -> None:
@@ -232,6 +236,7 @@ class Source:
     def _open(self, data: Any) -> bool:
         """See what kind it is and set `_next`; True where all of it was given at once."""
         self._left_out = False
+        self._said: list[str] = []
         if isinstance(data, DataLoader):
             self._refuse_batch_size("A DataLoader")
             self._next = self._of_loader(data)
@@ -324,6 +329,12 @@ class Source:
 
         Examples are taken from the data set itself where that gives the same: no worker starts.
         """
+        if getattr(loader.sampler, "replacement", False):
+            self._said.append(
+                f"The loader's {type(loader.sampler).__name__} draws examples at random, some more "
+                f"than once: the loss is of one draw, that of seed {self.seed}, the same at every "
+                "parameter vector."
+            )
         overridden = type(loader).__iter__ is not DataLoader.__iter__
         prepared = loader.num_workers > 0 and loader.worker_init_fn is not None
         if overridden or prepared:
@@ -549,6 +560,8 @@ def _are_single(items: Sequence[Any]) -> bool:
     if len(shapes) > 1 or len(items) < 2:
         return False
     x, y = shapes.pop()
+    if x == y == (1,):  # a line through points: (x, y) each
+        return True
     return len(y) == 1 and x[0] != y[0] and (y[0] % x[0] != 0 or len(x) == 1) and x[1:2] != y
 
 

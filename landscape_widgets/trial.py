@@ -89,18 +89,36 @@ class Trial:
             "are of the other."
         ]
 
+    def check_val(self, loss: Loss) -> None:
+        """Raise a ValueError if the validation data cannot be taken as the training data are."""
+        if self.val is None:
+            return
+        batch = self.val.batches[0]
+        few = (_spread(batch, FEW) if self.val.given_whole else batch).to(self.device)
+        split = Split(Examples([few], capped=True), self.device, separable=False)
+        try:
+            self.run(
+                lambda: _value(self.inplace, loss, split),
+                f"inputs {describe(few.inputs)} and targets {describe(few.targets)}",
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"val_data: {error} Give val_data that come as data do: with a batch "
+                f"{describe(self.train.batches[0].raw)}."
+            ) from error
+
     # Running the model
 
-    def run(self, function: Callable[[], Any]) -> Any:
+    def run(self, function: Callable[[], Any], said: str | None = None) -> Any:
         try:
             return self._watched(function)
         except NotScalar:
             raise
         except FAILURES as error:
+            cause = f"{type(error).__name__}: {brief(str(error).rstrip('.'), 600)}"
             raise ValueError(
                 f"{type(self.model).__name__} with its loss could not be run on a batch with "
-                f"{self.said}: {type(error).__name__}: {brief(str(error).rstrip('.'), 600)}. "
-                f"{self.advice}"
+                f"{said or self.said}: {cause}. {self.advice}"
             ) from error
 
     @property
@@ -109,6 +127,18 @@ class Trial:
         said = "Give data in the form and type that the model was trained on"
         if self._wants_floats():
             said = "It can be run on inputs of floating-point numbers: give inputs.float()"
+        shapes = [getattr(part, "shape", None) for part in (self.first.inputs, self.first.targets)]
+        if shapes[0] is not None and shapes[0] == shapes[1]:
+            if self.train.given_whole:
+                said += (
+                    ". Two tensors are read as inputs and targets: if they are two batches, give "
+                    "an iterator over them, iter([first, second])"
+                )
+            elif len(shapes[0]) == 1:
+                said += (
+                    ". If each pair is one example, give all of them in a pair of tensors, "
+                    "(torch.stack(inputs), torch.stack(targets))"
+                )
         if self.first.targets is None:
             said += ", or say by loss=function(model, batch) what of a batch it gets"
         return f"{said}."

@@ -114,7 +114,10 @@ def test_the_widget_shows_the_errors_of_samples(model):
     ("keywords", "message"),
     [
         ({"tolerance": 0}, "relative error above 0"),
-        ({"val_data": None}, r"metrics \(accuracy\) are taken on all of it. Give val_data"),
+        (
+            {"val_data": None, "metrics": ["accuracy"]},
+            r"metrics \(accuracy\) are taken on all of it. Give val_data",
+        ),
         (
             {"loss": lambda outputs, targets: nn.functional.cross_entropy(outputs, targets)},
             "gives one number for a batch",

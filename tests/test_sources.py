@@ -328,3 +328,56 @@ def test_what_is_read_beside_the_main_thread_is_the_same():
     here = read(loader())
     assert torch.equal(beside.joined.raw[0], here.joined.raw[0])
     assert torch.equal(beside.joined.raw[2], here.joined.raw[2])
+
+
+def test_points_of_a_line_one_by_one_are_examples():
+    points = [(torch.tensor([i / 10]), torch.tensor([i / 5])) for i in range(20)]
+    inputs, targets = (torch.stack(column) for column in zip(*points, strict=True))
+    torch.manual_seed(0)
+    model = nn.Linear(1, 1)
+    objective = Objective(model, points)
+    assert objective.n_examples == 20
+    expected = (model(inputs) - targets).square().mean()
+    assert objective.anchor_loss == pytest.approx(float(expected.detach()), rel=1e-6)
+
+
+def test_two_batches_in_a_list_are_told_how_they_are_no_pair():
+    torch.manual_seed(0)
+    model, batches = nn.Linear(3, 3), [torch.randn(8, 3), torch.randn(8, 3)]
+
+    def loss(model, batch):
+        return (model(batch) - batch).square().mean()
+
+    with pytest.raises(ValueError, match=r"give an iterator over them, iter\(\[first, second\]\)"):
+        Objective(model, batches, loss=loss)
+    expected = sum(float(loss(model, batch).detach()) for batch in batches) / 2
+    found = Objective(model, iter(batches), loss=loss).anchor_loss
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_unsigned_integers_of_sixteen_bits_are_classes():
+    torch.manual_seed(0)
+    model, inputs, classes = nn.Linear(3, 4), torch.randn(12, 3), np.arange(12) % 4
+    found = Objective(model, (inputs, classes.astype("uint16"))).anchor_loss
+    assert found == Objective(model, (inputs, classes)).anchor_loss
+
+
+def test_a_sampler_that_draws_with_replacement_is_named():
+    data = TensorDataset(torch.randn(12, 3), torch.arange(12) % 4)
+    sampler = WeightedRandomSampler(torch.ones(12), 12)
+    objective = Objective(nn.Linear(3, 4), DataLoader(data, 4, sampler=sampler))
+    assert any("WeightedRandomSampler draws" in said for said in objective.assumptions)
+    objective = Objective(nn.Linear(3, 4), DataLoader(data, 4, shuffle=True))
+    assert not any("draws" in said for said in objective.assumptions)
+
+
+def test_validation_data_of_another_form_than_the_loss_takes_are_refused_by_name():
+    inputs, classes = torch.randn(12, 3), torch.arange(12) % 4
+
+    def loss(model, batch):
+        return nn.functional.cross_entropy(model(batch["x"]), batch["y"])
+
+    with pytest.raises(ValueError, match=r"^val_data: .*Give val_data that come as data do"):
+        Objective(
+            nn.Linear(3, 4), [{"x": inputs, "y": classes}], loss=loss, val_data=(inputs, classes)
+        )

@@ -31,10 +31,12 @@ class OfOutputs:
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         outputs = call_model(model, self.form.arguments(batch))
-        value = outputs["loss"] if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+        named = isinstance(outputs, Mapping)
+        value = outputs.get("loss") if named else getattr(outputs, "loss", None)
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"The model returned {type(outputs).__name__} without a loss. "
-                "Give loss=function(model, batch)."
+                "Give the targets in the batch, under the name that the model takes them by, or "
+                "loss=function(model, batch)."
             )
         return value
