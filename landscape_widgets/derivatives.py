@@ -28,6 +28,7 @@ from landscape_widgets.hessian import (
     GraphProduct,
     HessianProduct,
     TwiceDifferentiable,
+    check_twice_differentiable,
     differentiated,
     room,
 )
@@ -235,7 +236,9 @@ class Derivatives:
         def graphs(part: Split) -> list[object]:
             self._settle(self._anchor())
             shares = self._shares(leaves, part, None)
-            return [differentiated(share, leaves) for share in shares if share.requires_grad]
+            found = [differentiated(share, leaves) for share in shares if share.requires_grad]
+            check_twice_differentiable(found, leaves)
+            return list(found)
 
         return self._weighed(graphs)
 

@@ -8,6 +8,7 @@ shorter way (`r_operator`).
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -135,6 +136,51 @@ class GraphProduct(HessianProduct):
 def differentiated(share: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor]:
     """The gradient of a share of the loss, to be differentiated again."""
     return torch.autograd.grad(share, leaves, create_graph=True, materialize_grads=True)
+
+
+def check_twice_differentiable(
+    gradients: Sequence[Sequence[Tensor]], leaves: Sequence[Tensor]
+) -> None:
+    """Raise a ValueError where torch has no second derivative of something in the loss.
+
+    Of a function of the user's own that is marked with `once_differentiable`, torch would make a
+    derivative of zero.
+    """
+    curved = [part for gradient in gradients for part in gradient if part.requires_grad]
+    if not curved:
+        return
+    lacking = "a function marked with once_differentiable" if _once_only(curved) else ""
+    if not lacking:
+        try:
+            torch.autograd.grad(
+                [part.sum() for part in curved], leaves, retain_graph=True, allow_unused=True
+            )
+        except RuntimeError as error:
+            named = re.search(r"derivative for (\S+) is not implemented", str(error))
+            if named is None:
+                raise
+            lacking = f"{named[1]} of torch"
+    if lacking:
+        raise ValueError(
+            f"The loss has no second derivative: {lacking} in it can be differentiated once. "
+            "Products with the Hessian and its eigenvalues need one; losses, gradients and the "
+            "samplers Subspace, Minima and Rays do not."
+        )
+
+
+def _once_only(gradients: Sequence[Tensor]) -> bool:
+    """Whether the graph of some gradients ends in torch's node for an error to come."""
+    waiting: list[Any] = [part.grad_fn for part in gradients]
+    seen: set[Any] = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() in ("torch::autograd::Error", "torch::autograd::DelayedError"):
+            return True
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+    return False
 
 
 class TwiceDifferentiable(TorchFunctionMode):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import landscape_widgets as lw
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.objective import Objective
 
@@ -114,3 +115,45 @@ def test_a_gradient_holds_one_vector_of_all_parameters_and_no_more():
     assert gradient.nbytes == whole
     # The vector itself is not counted, since NumPy asks for it.
     assert counted.peak < 4 * layer < whole / 5
+
+
+class Once(torch.autograd.Function):
+    """A sine whose derivative cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].cos()
+
+
+@pytest.mark.parametrize(
+    ("loss", "cause"),
+    [
+        (nn.MultiMarginLoss(), "multi_margin_loss_backward of torch"),
+        (lambda z, y: nn.functional.cross_entropy(Once.apply(z), y), "once_differentiable"),
+    ],
+)
+def test_a_loss_without_a_second_derivative_is_refused_where_one_is_needed(loss, cause):
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 3), torch.arange(20) % 4
+    land = lw.Landscape(nn.Linear(3, 4), (x, y), loss=loss)
+    assert torch.isfinite(land.objective.gradient(land.objective.anchor)).all()
+    for ask in (
+        lambda: land.objective.hvp(land.objective.anchor, land.objective.anchor),
+        lambda: land.sample(lw.samplers.HessianSubspace(n=4)),
+        lambda: land.sample(lw.samplers.Langevin(draws=4)),
+    ):
+        with pytest.raises(ValueError, match=f"no second derivative: .*{cause}"):
+            ask()
+    samplers = lw.samplers
+    for sampler in (
+        samplers.Subspace(n=4),
+        samplers.Minima(n=4, k=2),
+        samplers.Rays(rays=2, points=3),
+    ):
+        assert land.sample(sampler).evaluated.all()
