@@ -153,9 +153,17 @@ def extreme_eigenpairs(
             f"{top} top and {bottom} bottom eigenvectors were asked for; between 1 and {size}, the "
             "number of parameters, are expected."
         )
+    told = (0, 0)
+
+    def tell(done: int, most: int) -> None:
+        nonlocal told  # a search for equal values begins anew, and is seldom as long
+        told = (max(told[0], done), max(told[1], most))
+        if on_iteration is not None:
+            on_iteration(*told)
+
     search = partial(
         _lanczos, product, like, generator=generator, tolerance=tolerance, exact=exact,
-        iterations=iterations, on_iteration=on_iteration,
+        iterations=iterations, on_iteration=tell,
     )  # fmt: skip
     found = search(top=top, bottom=bottom, start=start)
     while wanted < size:
@@ -201,7 +209,7 @@ def _lanczos(
     tolerance: float,
     iterations: int,
     exact: Callable[[Tensor], Tensor] | None,
-    on_iteration: Callable[[int, int], None] | None,
+    on_iteration: Callable[[int, int], None],
     start: Tensor | None = None,
     beside: Tensor | None = None,
     within: tuple[float, float] | None = None,
@@ -248,8 +256,7 @@ def _lanczos(
         if length < LOST * size_before:  # what is left is rounding of what was taken away
             image -= (known @ image) @ known
             length = float(accumulated(image).norm())
-        if on_iteration is not None:
-            on_iteration(step + 1, most)
+        on_iteration(step + 1, most)
         scale = max(largest, *map(abs, diagonal)) + max(offsets, default=0.0)
         exhausted = length <= kind.eps * scale * 10 + kind.tiny / kind.eps
         if step + 1 >= wanted:

@@ -268,7 +268,7 @@ class Objective:
         if found.separable:
             few = next(iter(Split(self.train, self.device, separable=True).part(2).tiles(None)))
             with self._inplace.alone():
-                self._inplace.tile = tile_size(self._copy, few, self.device)
+                self._inplace.tile = tile_size(self._copy, few, self.device, self.loss_function)
         self._probe = self._draw_probe(probe_examples, found.separable and found.has_outputs)
         alike = self._of_one_shape(self._probe) if found.has_outputs else []
         self._probe = alike or self._probe

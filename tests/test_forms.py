@@ -246,3 +246,17 @@ def test_the_axis_of_examples_of_tokens_is_the_models(batch_first, rows, columns
     assert objective.n_examples == 2 * (rows if batch_first else columns)
     expected = F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()).item()
     assert objective.anchor_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mapping_given_whole_goes_in_tiles_to_a_loss_of_the_model():
+    x, y = torch.randn(300, 6), torch.randint(0, 3, (300,))
+    model = torch.nn.Linear(6, 3)
+
+    def loss(net, batch):
+        return torch.nn.functional.cross_entropy(net(batch["x"]), batch["y"])
+
+    objective = Objective(model, {"x": x, "y": y}, loss=loss)
+    moved = objective.anchor * 1.5
+    weight, bias = moved[:18].view(3, 6), moved[18:]
+    expected = torch.nn.functional.cross_entropy(x @ weight.T + bias, y)
+    assert objective.loss(moved) == pytest.approx(float(expected), rel=1e-5)

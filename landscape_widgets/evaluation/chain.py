@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.evaluation.tracing import is_own
-from landscape_widgets.losses import call_watched
+from landscape_widgets.losses import call_model, call_watched
 from landscape_widgets.parameters import ParameterLayout
 
 # Functions of single numbers; the modules among them keep no weights.
@@ -168,7 +168,7 @@ class Chain:
         """The first layer's input (m, ..., in), as the model makes it of the data alone."""
         seen: list[Tensor] = []
         call_watched(
-            model, batch.inputs, [self.module],
+            lambda: call_model(model, batch.inputs), [self.module],
             lambda module, arguments, output: seen.append(arguments[0]),
         )  # fmt: skip
         return seen[0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import free_memory
-from landscape_widgets.losses import call_watched
+from landscape_widgets.losses import Loss, ModelLoss, call_model, call_watched
 
 UNKNOWN = 256  # examples, for a model that does not let its layers be watched
 FEWEST = 8  # with fewer, matrix products become thin
@@ -25,8 +25,16 @@ SHARE = 1 / 16  # of the free memory: a model holds a few activations at a time
 
 
 @torch.no_grad()
-def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
-    """Examples whose largest activation fits, a power of two; `few` go through to see."""
+def tile_size(
+    model: nn.Module,
+    few: Batch,
+    device: torch.device,
+    loss: Loss | None = None,
+) -> int:
+    """Examples whose largest activation fits, a power of two; `few` go through to see.
+
+    They go through the `loss` where it is ``loss(model, batch)``: the model may take no batch.
+    """
     if isinstance(model, torch.jit.ScriptModule):
         return UNKNOWN
     largest = 1
@@ -38,7 +46,10 @@ def tile_size(model: nn.Module, few: Batch, device: torch.device) -> int:
                 largest = max(largest, value.nbytes)
 
     with LiveBytes() as counted:
-        call_watched(model, few.inputs, model.modules(), watch)
+        if isinstance(loss, ModelLoss):
+            call_watched(lambda: loss(model, few.raw), model.modules(), watch)
+        else:
+            call_watched(lambda: call_model(model, few.inputs), model.modules(), watch)
     most = CUDA_MOST if device.type == "cuda" else CPU_BYTES
     budget = min(most, int(free_memory(device) * SHARE))
     live = max(1, counted.peak)

@@ -36,19 +36,18 @@ def _call(model: Callable[..., Any], inputs: Any) -> Any:
 
 
 def call_watched(
-    model: nn.Module,
-    inputs: Any,
+    run: Callable[[], Any],
     modules: Iterable[nn.Module],
     watch: Callable[[Any, tuple[Any, ...], Any], None],
 ) -> None:
-    """Run a model while `watch(module, arguments, output)` is called for some of its modules."""
+    """Call `run`, and `watch(module, arguments, output)` for some of the modules that it runs."""
     handles = [
         module.register_forward_hook(watch)
         for module in modules
         if not isinstance(module, torch.jit.ScriptModule)  # they take no hooks
     ]
     try:
-        call_model(model, inputs)
+        run()
     finally:
         for handle in handles:
             handle.remove()
