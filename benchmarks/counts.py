@@ -3,14 +3,20 @@
     python -m benchmarks.counts
 
 The thresholds of `faithfulness.words` are lifted to what nulls reach with as few samples as there
-are: the 95th percentile, over two networks, seeds, and maps by t-SNE and principal components, of
-each score of isotropic noise (of one radius, and at the distances of real samples) and of a real
-map with shuffled losses. Beside it the median of real clouds of as many samples (`Minima`), which
-must lie above for the score to tell anything.
+are. The first table has the 95th percentile of each score over networks, draws of the samples,
+and maps by t-SNE and by principal components, of three nulls: isotropic noise (at one distance from
+θ*, and at those of real samples), one random walk, and the real map with shuffled losses. Beside
+them is the median of real clouds of as many samples (`Minima`), which must lie above for the score
+to tell anything. A score that a null may well reach is left out for it: neighbours along a walk are
+neighbours, losses along it and by the distance can be read.
 
-The second table is of training runs with few to many checkpoints, equally far apart in steps: how
-directed they are, beside walks that take the very same steps, each forwards or backwards by chance;
-and how far their steps are from being at right angles, as those of a walk in all dimensions are.
+The second says how often a map of each is called faithful, with these thresholds.
+
+The third is of training runs with few to many checkpoints, equally far apart in steps: how directed
+they are, beside walks that take the very same steps, each forwards or backwards by chance; and how
+far their steps are from being at right angles, as those of a walk in all dimensions are. The last
+two columns say how often the runs, and random walks of as many steps in all of 1,000 dimensions,
+are called random walks.
 """
 
 from __future__ import annotations
@@ -18,8 +24,9 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,14 +35,32 @@ from torch import nn
 from benchmarks import measure
 from benchmarks.nulls import NETWORKS, network
 from landscape_widgets.faithfulness import scores
-from landscape_widgets.faithfulness.words import COUNTS, WALKED, WALKS, by_count
+from landscape_widgets.faithfulness.words import COUNTS, WALKED, WALKS, Scores, by_count, judge
 from landscape_widgets.landscape import Landscape
-from landscape_widgets.nulls import Isotropic, like
+from landscape_widgets.nulls import Isotropic, Walk, like, shuffled
 from landscape_widgets.reducers import resolve
 from landscape_widgets.samplers import Minima
 
-SCORES = ("trust", "honest", "gain", "shared", "aligned")
+# What each null must not reach, and what of it the thresholds are set by.
+ASKED = {
+    "isotropic, one radius": ("trust", "honest", "beyond_radius", "shared", "aligned"),
+    "isotropic, many radii": ("trust", "beyond_radius"),
+    "shuffled losses": ("honest", "beyond_radius"),
+    "random walk": ("beyond_radius",),
+    "Minima": ("trust", "honest", "beyond_radius", "shared", "aligned"),
+}
+REAL = "Minima"
+SCORES = ASKED[REAL]
+NAMES = {
+    "trust": "trustworthiness",
+    "honest": "loss readable (R²)",
+    "beyond_radius": "map adds to distance",
+    "shared": "neighbours on other maps",
+    "aligned": "layout of other maps",
+}
 REDUCERS = ("tsne", "pca")
+FROM = 40  # samples; of fewer nothing is said of losses
+REPEATS = dict(zip(COUNTS, (5, 5, 5, 4, 2, 1), strict=True))
 Found = dict[tuple[str, str, int], list[float]]  # by score, cloud and count
 
 
@@ -50,52 +75,74 @@ def part(land: Landscape, n: int, seed: int) -> Landscape:
     return few
 
 
-def take(found: Found, cloud: str, n: int, land: Landscape, wanted: tuple[str, ...]) -> None:
-    """The wanted scores of a map."""
+def take(found: Found, cloud: str, n: int, land: Landscape) -> None:
+    """Scores of a map, and whether they are called faithful."""
     assert land.cloud is not None
     radii = land.cloud.table["radius"].to_numpy()[:, None]
-    none = np.full(n, -1)
-    values = {}
-    if "trust" in wanted:
-        values["trust"] = scores.trustworthiness(land.points("weights"), land.coordinates)
-    if "honest" in wanted:
-        values["honest"] = scores.readable(land.coordinates, land.losses, none)
-    if "gain" in wanted:
-        values["gain"] = scores.gain(land.coordinates, land.losses, radii, none)
-    if "shared" in wanted:
+    paths = land.cloud.table["path"].to_numpy()
+    order = land.cloud.table["step"].to_numpy(dtype=np.float64)
+    points = land.points("weights")
+    enough = n >= FROM
+    got = Scores(
+        trust=scores.trustworthiness(points, land.coordinates),
+        honest=scores.readable(land.coordinates, land.losses, paths) if enough else math.nan,
+        by_radius=math.nan,
+        beyond_radius=scores.gain(land.coordinates, land.losses, radii, paths)
+        if enough
+        else math.nan,
+        contrast=scores.contrast(points),
+        dimension=math.nan,
+        directedness=scores.directedness(points, paths, order),
+        has_paths=False,
+        stretch=scores.stretch(points, land.coordinates),
+        count=n,
+        distinct=n,
+        finite=int(np.isfinite(land.losses).sum()),
+        checkpoints=scores.checkpoints(paths),
+        turning=scores.turning(points, paths, order),
+        parameters=land.objective.size,
+    )
+    values = {score: getattr(got, score) for score in ASKED[cloud][:3] if score in SCORES[:3]}
+    if "shared" in ASKED[cloud]:
         values["aligned"], values["shared"] = land.agreement()
     for score, value in values.items():
         if np.isfinite(value):
             found.setdefault((score, cloud, n), []).append(value)
+    said = judge(got).sentence
+    called = said.startswith("Neighbourhoods") or "all distances on it are the true" in said
+    found.setdefault(("called", cloud, n), []).append(float(called))
 
 
-def scored(seeds: int) -> Found:
+def scored(names: Sequence[str]) -> Found:
     """Scores of nulls and of real clouds, N by N."""
     found: Found = {}
-    for name in NETWORKS:
+    for name in names:
         model, data, _ = network(name, 0)
-        for seed in range(seeds):
-            made = [Landscape(model, data, seed=seed, metrics=[]) for _ in range(3)]
-            most = COUNTS[-1]
-            real = made[0].sample(Minima(n=most))
-            assert real.cloud is not None
-            radii = real.cloud.table["radius"].to_numpy()[1:]
-            one = made[1].sample(Isotropic(np.full(most, np.median(radii))))
-            many = made[2].sample(like(real.cloud, "isotropic", seed))
-            for n in COUNTS:
-                if n == most and seed:
-                    continue
-                for key, again in itertools.product(REDUCERS, range(4 if n < 100 else 1)):
-                    drawn = [part(land, n, again) for land in (real, one, many)]
-                    for land in drawn:
-                        land.embed(resolve(key), space="weights")
-                    take(found, "real", n, drawn[0], SCORES)
-                    take(found, "null", n, drawn[1], SCORES)
-                    # At many radii there is something to agree on, and to read: the radius.
-                    take(found, "null", n, drawn[2], ("trust", "gain"))
-                    drawn[0].losses = np.random.default_rng(again).permutation(drawn[0].losses)
-                    take(found, "null", n, drawn[0], ("honest", "gain"))
-        print(name, "done", file=sys.stderr, flush=True)
+        most = COUNTS[-1]
+        real = Landscape(model, data, metrics=[]).sample(Minima(n=most))
+        assert real.cloud is not None
+        radii = real.cloud.table["radius"].to_numpy()[1:]
+        one = Landscape(model, data, metrics=[]).sample(Isotropic(np.full(most, np.median(radii))))
+        many = Landscape(model, data, metrics=[]).sample(like(real.cloud, "isotropic"))
+        for n in COUNTS:
+            step = np.median(radii) / (n - 1) ** 0.5
+            for again, key in itertools.product(range(REPEATS[n]), REDUCERS):
+                walk = Landscape(model, data, metrics=[], seed=again)
+                walk.sample(Walk((np.full(n - 1, step),)))
+                clouds = {
+                    REAL: part(real, n, again),
+                    "isotropic, one radius": part(one, n, again),
+                    "isotropic, many radii": part(many, n, again),
+                    "random walk": walk,
+                }
+                for cloud, land in clouds.items():
+                    land.embed(resolve(key), space="weights")
+                    take(found, cloud, n, land)
+                mixed = clouds[REAL]
+                assert mixed.cloud is not None
+                mixed.losses = mixed.losses[shuffled(mixed.cloud, again)]
+                take(found, "shuffled losses", n, mixed)
+            print(name, n, file=sys.stderr, flush=True)
     return found
 
 
@@ -107,7 +154,8 @@ OPTIMISERS = {
     "SGD 0.1 with momentum": lambda w: torch.optim.SGD(w, lr=0.1, momentum=0.9),
     "SGD 1": lambda w: torch.optim.SGD(w, lr=1.0),
 }
-LENGTHS = (100, 400, 1000, 4000)  # steps of a run
+NOISE = 1000  # dimensions
+LENGTHS = (100, 400, 1000)  # steps of a run
 
 
 def runs() -> Iterator[np.ndarray]:
@@ -132,7 +180,7 @@ def runs() -> Iterator[np.ndarray]:
 
 
 def directed() -> list[tuple[str, ...]]:
-    """Rows of the second table."""
+    """Rows of the third table."""
     rng = np.random.default_rng(0)
     real: dict[int, list[float]] = {n: [] for n in COUNTS}
     walks: dict[int, list[float]] = {n: [] for n in COUNTS}
@@ -150,9 +198,18 @@ def directed() -> list[tuple[str, ...]]:
                 signs = rng.choice([-1.0, 1.0], size=n - 1)
                 walks[n].append(signs @ gram @ signs / np.trace(gram))
 
-    def called(n: int) -> float:
-        apart = np.array(cosines[n]) <= WALKED
-        return float(np.mean(apart & (np.array(real[n]) < by_count(WALKS, n))))
+    def called(directedness: list[float], cosines: list[float], n: int) -> str:
+        apart = np.array(cosines) <= WALKED
+        return f"{np.mean(apart & (np.array(directedness) < by_count(WALKS, n))):.0%}"
+
+    noise: dict[int, list[float]] = {n: [] for n in COUNTS}
+    angles: dict[int, list[float]] = {n: [] for n in COUNTS}
+    for n in COUNTS:
+        for _ in range(100 if n < 1000 else 20):
+            at = np.cumsum(rng.normal(size=(n, NOISE)), axis=0)
+            path, order = np.zeros(n, dtype=np.int64), np.arange(float(n))
+            noise[n].append(scores.directedness(at, path, order))
+            angles[n].append(scores.turning(at, path, order) * NOISE**0.5)
 
     return [
         (
@@ -162,32 +219,40 @@ def directed() -> list[tuple[str, ...]]:
             f"{np.percentile(real[n], 5):.2f}",
             f"{np.median(real[n]):.2f}",
             f"{min(cosines[n]):.1f}",
-            f"{called(n):.0%}",
+            called(real[n], cosines[n], n),
+            called(noise[n], angles[n], n),
         )
         for n in COUNTS
     ]
 
 
 def main() -> None:
-    """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
+    """Print the tables."""
     torch.set_num_threads(1)
-    found = scored(options.seeds)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    options = parser.parse_args()
+    found = scored(options.networks)
     lines = []
-    for score in SCORES:
-        for cloud, text in (("null", "nulls, 95%"), ("real", "Minima, median")):
-            cells = []
-            for n in COUNTS:
-                values = found.get((score, cloud, n), [])
-                known = np.percentile(values, 95) if cloud == "null" else np.median(values)
-                cells.append(f"{known:.2f}" if values else "")
-            lines.append((score, text, *cells))
-    print(measure.table(("score", "of", *map(str, COUNTS)), lines), end="\n\n")
+    for score, (cloud, asked) in itertools.product(SCORES, ASKED.items()):
+        if score not in asked:
+            continue
+        cells = []
+        for n in COUNTS:
+            values = found.get((score, cloud, n), [])
+            known = np.median(values) if cloud == REAL else np.percentile(values or [0], 95)
+            cells.append(f"{known:.2f} ({len(values)})" if values else "")
+        text = "median" if cloud == REAL else "95%"
+        lines.append((NAMES[score], f"{cloud}, {text}", *cells))
+    print(measure.table(("score (of maps)", "of", *map(str, COUNTS)), lines), end="\n\n")
+    lines = []
+    for cloud in ASKED:
+        shares = [f"{np.mean(found['called', cloud, n]):.0%}" for n in COUNTS]
+        lines.append((cloud, *shares))
+    print(measure.table(("maps called faithful", *map(str, COUNTS)), lines), end="\n\n", flush=True)
     head = (
         "checkpoints", "the runs' steps with random signs, 95%", "threshold", "runs, 5%",
-        "runs, median", "least cosine of steps · √P", "runs called walks",
+        "runs, median", "least cosine of steps · √P", "runs called walks", "walks called walks",
     )  # fmt: skip
     print(measure.table(head, directed()))
 
