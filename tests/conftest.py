@@ -20,15 +20,13 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where two processes share the tests: one takes the browser's, which share a server.
 
-    All others go by file, since the tests of a file share what was costly to make.
+    All others go by file, since the tests of a file share what was costly to make. When items are
+    put in order it is too late: xdist has read their groups by then.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
+    if item.config.pluginmanager.hasplugin("xdist"):
         path = item.path.relative_to(HERE)
         group = "browser" if path.parts[0] == "browser" else path.as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
