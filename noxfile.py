@@ -132,7 +132,7 @@ def run_in_two(session: nox.Session) -> None:
 
     How they are grouped: tests/conftest.py.
     """
-    run_pytest(session, "-n", "2", "--dist", "loadgroup")
+    run_pytest(session, "-n", "2", "--dist", "loadscope")
 
 
 @nox.session
