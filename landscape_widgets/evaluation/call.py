@@ -32,6 +32,8 @@ class Call:
         The rows lie along a few lines, or on a plane: they are points of curves that are drawn.
     spread : dict
         The largest difference from the loss at θ* that was found so far, by split.
+    chosen : dict
+        The strategy that its rows so far were evaluated by, by splits.
     """
 
     basis: Basis
@@ -39,6 +41,7 @@ class Call:
     n: int
     curves: bool = True
     spread: dict[Any, float] = field(default_factory=dict, compare=False)
+    chosen: dict[Any, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, basis: Basis, coefficients: FloatArray) -> Call:

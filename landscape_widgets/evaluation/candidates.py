@@ -51,6 +51,10 @@ class Candidates:
         self._add("batches", lambda: Batches("batches", inplace, split))
         if rewritten is not None:
             self._add("fused batches", lambda: Batches("fused batches", rewritten, split))
+            other = self._add("channels last", rewritten.channels_last)
+            if other is not None:
+                name = "channels last batches"
+                self._add(name, lambda: Batches(name, other, split))
         if graph is None:
             names = ("prefix", "shared", "stacked", "compiled")
             self.why_not.update(dict.fromkeys(names, self.why_not["trace"]))

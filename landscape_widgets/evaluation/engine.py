@@ -228,11 +228,20 @@ class Engine:
         # The other strategies take the buffers to be those of θ*.
         if not splits or len(self._strategies) == 1 or call.basis.buffers is not None:
             return "inplace"
+        key = tuple(map(id, splits))
+        known = call.chosen.get(key)
+        if known not in self._strategies:
+            known = self._choose_anew(call, rows, splits)
+            if rows.any():  # where nothing moves, it could not be compared with the model
+                call.chosen[key] = known
+        return known
+
+    def _choose_anew(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
         possible = [
             name
             for name in list(self._strategies)
-            if self._suits(name, call, splits)
-            and (name in self._trusted or self._trust(name, call, rows, splits[0]))
+            # Where nothing moves, those that have not been compared cannot be.
+            if (name in self._trusted or rows.any()) and self._suits(name, call, splits)
         ]
         if self.named == "auto":
             name = self._fastest(possible, call, rows, splits[0])
@@ -242,7 +251,7 @@ class Engine:
             name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
         if self._trust(name, call, rows, splits[0]):
             return name
-        return self._choose(call, rows, splits)
+        return self._choose_anew(call, rows, splits)
 
     def waits_for_compiler(self, n: int) -> bool:
         """Whether n rows wait for a kernel to be compiled, because it was named."""
@@ -355,8 +364,12 @@ def _why_only_inplace(inplace: InPlace, loss: Loss, split: Split, stochastic: bo
 WORDS = {
     "inplace": "one parameter vector at a time, in place",
     "fused": "one parameter vector at a time, layers fused",
+    "channels last": "one parameter vector at a time, layers fused, channels last",
     "batches": "one parameter vector at a time, in place, on the batches as they came",
     "fused batches": "one parameter vector at a time, layers fused, on the batches as they came",
+    "channels last batches": (
+        "one parameter vector at a time, layers fused, channels last, on the batches as they came"
+    ),
     "stacked": "several parameter vectors stacked at once",
     "prefix": "one parameter vector at a time, from the first layer that moves",
     "shared": "first layer shared by all parameter vectors",

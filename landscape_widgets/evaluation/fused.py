@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -51,8 +52,23 @@ class Fused(InPlace):
             arranged = arrange(rewritten.program, part=False)
             rewritten.called = arranged or rewritten.program
         self.arrange = _leave if arranged is None else arrange
-        if has_images(model) and arranged is None:
+        if has_images(model):  # in blocks, weights of any layout are as good
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def channels_last(self) -> Fused:
+        """The same weights without blocks.
+
+        Raises
+        ------
+        Unsuited
+            If there are none.
+        """
+        if self.arrange is _leave or not isinstance(self.model, Rewritten):
+            raise Unsuited("images are channels last already, if there are any")
+        other = copy.copy(self)
+        other.model = Rewritten(self.model.program, self.model.folded)
+        other.name, other.arrange = "channels last", _leave  # type: ignore[misc]
+        return other
 
 
 def _leave(program: fx.GraphModule, *, part: bool) -> fx.GraphModule | None:

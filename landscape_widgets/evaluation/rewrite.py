@@ -30,8 +30,10 @@ class Folded(nn.Module):
         super().__init__()
         self.layer, self.norm = layer, norm
         self.weight = torch.empty_like(layer.weight, requires_grad=False)
-        self.bias = layer.weight.detach()
+        self.bias: Tensor
+        self.refresh()
 
+    @torch.no_grad()
     def refresh(self) -> None:
         """Take over the present weights of both layers."""
         scale = torch.rsqrt(self.norm.running_var + self.norm.eps)

@@ -104,15 +104,32 @@ def test_a_landscape_takes_the_strategy_and_refuses_others():
         Landscape(case.model, data, strategy="inplaec")
 
 
-def test_the_loop_on_the_batches_as_they_came_is_an_entrant(monkeypatch):
+def test_within_a_call_the_strategies_are_asked_once(monkeypatch):
+    case = make("mlp")
+    monkeypatch.setattr(engine, "race", Stopwatch(stacked=0.1))
+    objective = Objective(case.model, (case.inputs, case.targets))
+    asked, shared = [], objective.engine._strategies["shared"]
+    suits = shared.suits
+    monkeypatch.setattr(shared, "suits", lambda *call: asked.append(call) or suits(*call))
+    parts = []
+    objective.evaluate(
+        DenseBasis(directions(case, 2)),
+        np.ones((400, 2)),
+        on_chunk=lambda start, part: parts.append(part),
+    )
+    assert len(parts) > 1
+    assert len(asked) == 1
+
+
+def test_batches_as_they_came_and_channels_last_are_entrants(monkeypatch):
     case = make("cnn")
     batches = list(zip(case.inputs.split(7), case.targets.split(7), strict=True))
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
-    for winner in ("batches", "fused batches"):
+    for winner in ("batches", "fused batches", "channels last", "channels last batches"):
         monkeypatch.setattr(engine, "race", Stopwatch(**{winner: 0.1}))
         monkeypatch.setattr(engine, "_choices", {})
         objective = Objective(case.model, batches)
         found = objective.evaluate(DenseBasis(vectors), rows).losses
         assert objective.engine.last == winner
-        assert "on the batches as they came" in objective.strategy
+        assert ("on the batches as they came" in objective.strategy) == ("batches" in winner)
         np.testing.assert_allclose(found, plain_losses(case, vectors, rows), rtol=2e-5)
