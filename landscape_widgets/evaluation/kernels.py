@@ -81,6 +81,8 @@ def _load(name: str, future: Future[ModuleType], settled: threading.Event) -> No
 @contextlib.contextmanager
 def _told_of_compiling(compiling: threading.Event) -> Iterator[None]:
     """Set an event as soon as numba has to compile some function of this package."""
+    # Another thread may be within the import of numba: only its own name waits until that is over.
+    import numba  # noqa: F401
     from numba.core import event
 
     class Listener(event.Listener):  # type: ignore[misc,unused-ignore]
