@@ -12,6 +12,9 @@ from tests.browser.landscape import LandscapeNotebook
 
 
 # No wider than the package: while Playwright runs, its event loop counts as the thread's own.
+NOT_LAID_OUT = "attribute width: A negative value is not valid"
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -80,4 +83,7 @@ def opened(
     for notebook in notebooks:
         errors = notebook.take_errors()
         notebook.close()
+        if request.path.name == "test_views.py":
+            # bqplot draws the second view once before the page has laid it out.
+            errors = [error for error in errors if NOT_LAID_OUT not in error]
         assert errors == []
