@@ -10,7 +10,6 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
 
-
 # No wider than the package: while Playwright runs, its event loop counts as the thread's own.
 NOT_LAID_OUT = "attribute width: A negative value is not valid"
 
