@@ -105,7 +105,5 @@ def test_a_loss_that_only_falls_has_a_landscape_and_a_constant_one_has_none():
     assert np.ptp(falling.losses) > 0
     assert "minimum" not in set(falling.cloud.table["kind"])
     constant = Landscape(Scalar(0.5, False), data, loss=lambda z, t: z.sum() * 0 + 1)
-    with pytest.raises(
-        ValueError, match=r"nowhere higher.*depends on the trainable weights"
-    ):
+    with pytest.raises(ValueError, match=r"nowhere higher.*depends on the trainable weights"):
         constant.sample()
