@@ -13,12 +13,15 @@ from landscape_widgets.duplicate import is_users
 from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.state import parts
 
-TOLERANCE = 1e-6  # relative difference of two losses at the same weights: sums in another order
+TOLERANCE = 1e-6  # relative difference of two losses that sums in another order may explain
 STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between
 
 
-def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[Any]) -> None:
+def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[Any]) -> list[str]:
     """Evaluate at θ*, elsewhere, and at θ* again, each from the same beginning.
+
+    What there is to say of a difference that is no larger than that of sums in another order is
+    returned.
 
     Parameters
     ----------
@@ -43,28 +46,48 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
             losses.append(value())
     inplace.load(inplace.anchor)
     first, _, again = losses
-    if not abs(first - again) > TOLERANCE * max(abs(first), abs(again)):
-        return  # also where both are no numbers
+    if not abs(first - again) > 0:
+        return []  # also where both are no numbers
+    one, other = _told_apart(first, again)
+    if abs(first - again) <= TOLERANCE * max(abs(first), abs(again)):
+        return [
+            f"The loss is not the same each time: at the trained weights {one}, and then {other}, "
+            "on a few examples. Sums in another order do that, and random numbers that cannot be "
+            "put back. Differences of losses as small as this mean nothing."
+        ]
     after = dict(_surroundings(roots))
     changed = [name for name in after if before.get(name) != after[name]]
     named = f" ({', '.join(changed[:4])} changed)" if changed else ""
     iterators = [path for path, thing in _reached(roots) if hasattr(thing, "__next__")]
     if iterators and not changed:
-        named = f" (perhaps in the iterator {iterators[0]})"
-    made = [] if changed or iterators else sorted(set(_made_inside(roots)))
+        raise ValueError(
+            f"The loss at the trained weights is {one}, and {other} after the model was evaluated "
+            f"elsewhere, perhaps by what it takes from the iterator {iterators[0]}, which cannot "
+            "be put back. Keep a list or a number as an attribute, and count it up at each call."
+        )
+    made = [] if changed else sorted(set(_made_inside(roots)))
     if made:
         raise ValueError(
-            f"The loss at the trained weights is {first:.6g}, and {again:.6g} when it is computed "
+            f"The loss at the trained weights is {one}, and {other} when it is computed "
             f"again: it calls {', '.join(made[:4])}, which gives something else each time and "
             "cannot be put back. Keep one generator with a seed as an attribute of the model or of "
             "the loss, or draw from torch's own (torch.randn, torch.rand)."
         )
     raise ValueError(
-        f"The loss at the trained weights is {first:.6g}, and {again:.6g} after the model was "
+        f"The loss at the trained weights is {one}, and {other} after the model was "
         f"evaluated elsewhere: something outside model and loss is kept from call to call{named}, "
-        "as a class attribute, a file or the clock would be. Keep it as an attribute of the model "
-        "or of the loss, or leave it out."
+        "as a file, a process or the clock would be. Keep it as an attribute of the model or of "
+        "the loss, or leave it out."
     )
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers that differ, with as many digits as it takes to see that."""
+    for digits in range(6, 18):
+        shown = f"{one:.{digits}g}", f"{other:.{digits}g}"
+        if shown[0] != shown[1]:
+            break
+    return shown
 
 
 # Names of what gives something else at each call, whatever was done before.

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import copy
 import dis
+import io
 import logging
+import os
+import sys
 import sysconfig
 import types
 from collections import deque
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from landscape_widgets.errors import Refused
 from landscape_widgets.noise import GENERATORS
 from landscape_widgets.state import Overlay, has_attributes, parts
 
@@ -70,8 +74,8 @@ class Duplicate:
     model, loss
         The copies. What wraps a module for several devices or for a compiler is left away,
         wherever it sits.
-    generators : list of (name, generator)
-        Those that methods of the model's classes take from around them, which cannot be copied.
+    shared : list
+        Objects of the user's in the copies, which could not be copied.
     uses_model : bool
         The loss reaches the model by other ways than its arguments.
 
@@ -89,7 +93,7 @@ class Duplicate:
         self._compiled: list[tuple[Any, Any, list[Any]]] = []
         self._dropped: list[str] = []
         self._wrappers: list[Any] = []
-        self.generators: list[tuple[str, Any]] = []
+        self.shared: list[Any] = []
         self._look([model, loss])
         with torch.no_grad():  # TorchScript modules would copy into a graph
             self._prepare()
@@ -130,10 +134,8 @@ class Duplicate:
                 self._remember(thing, None)
                 self._dropped.append(path)
                 continue
-            if isinstance(thing, nn.Module):
-                if _inside(thing) is not None:
-                    self._wrappers.append(thing)
-                self._note_generators(thing)
+            if isinstance(thing, nn.Module) and _inside(thing) is not None:
+                self._wrappers.append(thing)
             if isinstance(thing, types.FunctionType):
                 if not needs_copy(thing):
                     continue
@@ -146,22 +148,6 @@ class Duplicate:
                 waiting.extend((value, name) for name, value in own_globals(thing))
             waiting.extend(parts(thing, path))
         self._held.append(seen)
-
-    def _note_generators(self, module: nn.Module) -> None:
-        for kind in type(module).__mro__:
-            if kind.__module__.split(".")[0] in ("torch", "builtins"):
-                continue
-            for name, value in vars(kind).items():
-                if isinstance(value, GENERATORS):
-                    self._note_generator(f"{kind.__name__}.{name}", value)
-                if isinstance(value, types.FunctionType) and is_users(value):
-                    for other, held in _globals_of(value):
-                        if isinstance(held, GENERATORS):
-                            self._note_generator(other, held)
-
-    def _note_generator(self, name: str, generator: Any) -> None:
-        if all(generator is not known for _, known in self.generators):
-            self.generators.append((name, generator))
 
     # Copying
 
@@ -185,7 +171,7 @@ class Duplicate:
                 self._cells.setdefault(id(cell), (cell, types.CellType()))
         for function in self._functions.values():
             names = function.__globals__
-            if is_users(function) and (_stores(function.__code__) or any(own_globals(function))):
+            if is_users(function) and (stored_by(function.__code__) or any(own_globals(function))):
                 names = self._overlays.setdefault(id(names), Overlay(names))
             closure = tuple(self._cells[id(cell)][1] for cell in function.__closure__ or ())
             fresh = types.FunctionType(
@@ -247,8 +233,11 @@ class Duplicate:
             try:
                 copy.deepcopy(thing, dict(self._memo))
             except Exception:
-                self._remember(thing, thing)
-                self._dropped.append(f"{path} ({type(thing).__name__}, shared)")
+                self._dropped.append(f"{path} ({type(thing).__name__})")
+                stand_in = _stand_in(thing, path)
+                if stand_in is None:
+                    self.shared.append(thing)
+                self._remember(thing, thing if stand_in is None else stand_in)
 
     def _reaches(self, thing: Any, model: nn.Module) -> bool:
         ours = {id(part) for part in (*model.modules(), *model.parameters())}
@@ -262,6 +251,37 @@ class Duplicate:
                 seen[id(thing)] = thing
                 waiting += [part for part, _ in parts(thing, "")]
         return False
+
+
+class _Uncopied:
+    """Stands for an iterator that cannot be copied: what is taken from it is gone."""
+
+    def __init__(self, path: str, kind: str) -> None:
+        self._path, self._kind = path, kind
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        raise Refused(
+            f"The model or the loss takes the next of {self._path}, an iterator of type "
+            f"{self._kind}: it cannot be copied or put back, so that each parameter vector would "
+            "see other values, and your own would be used up. Keep a list of them and a number "
+            "that says which is the next."
+        )
+
+
+def _stand_in(thing: Any, path: str) -> Any:
+    """What the copy has in the place of something that cannot be copied; None to share it.
+
+    What is written to files goes nowhere, so that the user's stay as they are.
+    """
+    if isinstance(thing, io.IOBase):
+        if thing in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            return None
+        if not thing.closed and thing.writable() and not thing.readable():
+            return open(os.devnull, "w" if isinstance(thing, io.TextIOBase) else "wb")
+    return _Uncopied(path, type(thing).__name__) if hasattr(thing, "__next__") else None
 
 
 def _later(held: list[Any]) -> Any:
@@ -286,12 +306,12 @@ def _needs_copy(function: types.FunctionType, asked: set[int]) -> bool:
         return True
     held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     held += function.__dict__.values()
-    if any(_can_change(value, asked) for value in held):
+    if any(can_change(value, asked) for value in held):
         return True
     if not is_users(function):
         return False
-    return _stores(function.__code__) or any(
-        _can_change(value, asked) for _, value in _globals_of(function)
+    return bool(stored_by(function.__code__)) or any(
+        can_change(value, asked) for _, value in _globals_of(function)
     )
 
 
@@ -299,10 +319,12 @@ def own_globals(function: types.FunctionType) -> list[tuple[str, Any]]:
     """What a function names of the variables around it that a call could change."""
     if not is_users(function):
         return []
-    return [(name, value) for name, value in _globals_of(function) if _can_change(value, set())]
+    return [(name, value) for name, value in _globals_of(function) if can_change(value)]
 
 
-def _can_change(value: Any, asked: set[int]) -> bool:
+def can_change(value: Any, asked: set[int] | None = None) -> bool:
+    """Whether a call could change something in what a variable holds."""
+    asked = set() if asked is None else asked
     if isinstance(value, types.FunctionType):
         return _needs_copy(value, asked)
     if isinstance(value, (Tensor, np.ndarray)):
@@ -315,35 +337,42 @@ def _can_change(value: Any, asked: set[int]) -> bool:
 
 
 def _globals_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    for name in _named(function.__code__):
+    for name in named_by(function.__code__):
         if name in function.__globals__ and not name.startswith("__"):
             yield name, function.__globals__[name]
 
 
 @lru_cache(maxsize=1024)
-def _named(code: types.CodeType) -> tuple[str, ...]:
+def named_by(code: types.CodeType) -> tuple[str, ...]:
     """Global names that a piece of code reads or writes."""
     kinds = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")
     found = {i.argval: None for i in dis.get_instructions(code) if i.opname in kinds}
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            found.update(dict.fromkeys(_named(inner)))
+            found.update(dict.fromkeys(named_by(inner)))
     return tuple(found)
 
 
 @lru_cache(maxsize=1024)
-def _stores(code: types.CodeType) -> bool:
-    """Whether a piece of code writes to a global name."""
-    return any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code)) or any(
-        _stores(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
-    )
+def stored_by(code: types.CodeType) -> tuple[str, ...]:
+    """Global names that a piece of code writes to."""
+    found = [i.argval for i in dis.get_instructions(code) if i.opname == "STORE_GLOBAL"]
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found += stored_by(inner)
+    return tuple(dict.fromkeys(found))
 
 
 def is_users(function: types.FunctionType) -> bool:
     """Whether a function is of the user's own code, and of no installed package."""
     if (function.__module__ or "").split(".")[0] == __name__.split(".")[0]:
         return False
-    return not function.__code__.co_filename.startswith(("<frozen", *_INSTALLED))
+    return not is_installed(function.__code__.co_filename)
+
+
+def is_installed(file: str) -> bool:
+    """Whether code of this file is of Python itself or of an installed package."""
+    return file.startswith(("<frozen", *_INSTALLED))
 
 
 def _is_trainer(thing: Any) -> bool:

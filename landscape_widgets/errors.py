@@ -7,6 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 
+class Refused(ValueError):
+    """Raised inside the user's code, with a cause and a cure to which nothing is to be added."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Say which known names are near `name`, or list them all where none is.
 

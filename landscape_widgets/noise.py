@@ -1,15 +1,10 @@
-"""Random numbers that a model or its loss draws: found, the same for every parameter vector.
-
-Generators that belong to the whole process (torch's, NumPy's and Python's own, those that a
-module's functions name) are lent: whatever is drawn from them, they are given back as they were.
-"""
+"""Generators of random numbers of every kind: their states, read, written and begun anew."""
 
 from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +17,6 @@ GENERATORS = (
     np.random.RandomState,
     random.Random,
 )
-EVERY = 64  # evaluations after which all generators are looked at again
 
 
 def state_of(generator: Any) -> Any:
@@ -94,6 +88,10 @@ class Global:
     ) -> None:
         self.name, self.get, self.put, self.seed = name, get, put, seed
 
+    def is_as(self, state: Any) -> bool:
+        """Whether it is in a state that `get` has told."""
+        return same_state(state, self.get())
+
 
 def process_generators(device: torch.device) -> list[Global]:
     """torch's on the CPU and on `device`, NumPy's and Python's."""
@@ -113,7 +111,7 @@ def process_generators(device: torch.device) -> list[Global]:
     ]
     if device.type == "cuda":
         number = torch.cuda.current_device() if device.index is None else device.index
-        found.append(_lent(f"the generator of {device}", torch.cuda.default_generators[number]))
+        found.append(lent(f"the generator of {device}", torch.cuda.default_generators[number]))
     elif device.type != "cpu":
         module: Any = getattr(torch, device.type, None)
         if hasattr(module, "get_rng_state"):
@@ -128,86 +126,11 @@ def process_generators(device: torch.device) -> list[Global]:
     return found
 
 
-def _lent(name: str, generator: Any) -> Global:
+def lent(name: str, generator: Any) -> Global:
+    """A generator that some object holds, looked at in the same way."""
     return Global(
         name,
         lambda: state_of(generator),
         lambda state: set_state(generator, state),
         lambda seed: reseed(generator, seed),
     )
-
-
-class Noise:
-    """The generators that are not the working copy's own, lent for the time of an evaluation.
-
-    Parameters
-    ----------
-    device
-        Where the working copy is.
-    seed : int
-        With which those that are drawn from begin at every parameter vector.
-    named : sequence of (name, generator)
-        Generators that functions of the model or the loss name, besides the process' own.
-
-    Attributes
-    ----------
-    drawn : list of str
-        Which have been drawn from so far, in words.
-    """
-
-    def __init__(
-        self, device: torch.device, seed: int, named: Sequence[tuple[str, Any]] = ()
-    ) -> None:
-        self.device, self.seed, self.named = device, seed % 2**32, tuple(named)
-        self._find()
-        self._drawn: list[int] = []
-        self._count = self._lent = 0
-
-    def _find(self) -> None:
-        self._all = process_generators(self.device)
-        self._all += [_lent(name, generator) for name, generator in self.named]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_all"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._find()
-
-    @property
-    def drawn(self) -> list[str]:
-        return [self._all[number].name for number in self._drawn]
-
-    def begin(self) -> None:
-        """Let those that are drawn from begin anew, if they are lent: at every parameter vector."""
-        if self._lent:
-            for number in self._drawn:
-                self._all[number].seed(self.seed)
-
-    @contextmanager
-    def lent(self, *, watched: bool = False) -> Iterator[None]:
-        """Give the generators back as they are now, and notice which were drawn from.
-
-        Parameters
-        ----------
-        watched
-            Look at all of them, which takes a fraction of a millisecond; else at torch's own, at
-            those that are known to be drawn from, and now and then at all.
-        """
-        self._count += 1
-        looked_at: Sequence[int] = range(len(self._all))
-        if not (watched or self._count & (self._count - 1) == 0 or self._count % EVERY == 0):
-            looked_at = sorted({0, *self._drawn})
-        before = [(number, self._all[number].get()) for number in looked_at]
-        self._lent += 1
-        self.begin()
-        try:
-            yield
-        finally:
-            self._lent -= 1
-            for number, state in before:
-                generator = self._all[number]
-                if number in self._drawn or not same_state(state, generator.get()):
-                    generator.put(state)
-                    if number not in self._drawn:
-                        self._drawn.append(number)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.batchnorm import BatchNormMode, reestimate, tracked_norms
+from landscape_widgets.borrowed import Borrowed
 from landscape_widgets.data import Batch, Examples, take
 from landscape_widgets.derivatives import Derivatives
 from landscape_widgets.duplicate import Duplicate
@@ -41,7 +42,6 @@ from landscape_widgets.losses import (
     main_output,
 )
 from landscape_widgets.metrics import Metric, resolve_metrics
-from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reading import read_model
@@ -233,10 +233,10 @@ class Objective:
         prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
 
-        noise = Noise(self.device, seed, given.generators)
         roots = [self._copy, given.loss]
-        state = State(roots, self._inplace.tensors, noise.seed, given.originals())
-        self._inplace.state, self._inplace.noise = state, noise
+        borrowed = Borrowed(self.device, seed, roots, given.shared)
+        state = State(roots, self._inplace.tensors, borrowed.seed, given.originals(), given.shared)
+        self._inplace.state, self._inplace.borrowed = state, borrowed
         with inputs_untouched(self._copy):
             form, said = find_form(
                 self._inplace, source.first(progress, cancelled), self.device, batch_axis
@@ -248,7 +248,7 @@ class Objective:
                     self.val = self._on_device(val_source.read(form, progress, cancelled))
             progress(Progress("trying", 0, 1))
             # On the trained statistics: what a loss is does not hang on them.
-            plain = InPlace(self._copy, self.layout, self.anchor, state=state, noise=noise)
+            plain = InPlace(self._copy, self.layout, self.anchor, state=state, borrowed=borrowed)
             with refused(model):
                 found = read_model(
                     plain, given.loss, self.train, self.val, uses_model=given.uses_model
@@ -370,7 +370,7 @@ class Objective:
 
     def loss(self, theta: Tensor, split: Literal["train", "val"] = "train") -> float:
         """Mean loss at θ (P,) on one split."""
-        with self._lock, torch.no_grad(), self._fixed_noise():
+        with self._lock, torch.no_grad(), self._borrowing():
             accumulator = Accumulator(self.loss_function, {}, None, 1)
             model = self._inplace.load(self._take(theta))
             add_losses(model, self._split(split).tiles(self._inplace.tile), accumulator, 0)
@@ -443,7 +443,7 @@ class Objective:
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ on the probe batch, (m, ...)."""
-        with self._lock, torch.no_grad(), self._fixed_noise():
+        with self._lock, torch.no_grad(), self._borrowing():
             model = self._inplace.load(self._take(theta))
             tiles = self._splits["probe"].tiles(self._inplace.tile)
             return torch.cat([main_output(call_model(model, tile.inputs)) for tile in tiles])
@@ -604,7 +604,7 @@ class Objective:
         while start < len(coefficients) and not cancelled():
             count = self._pace.rows(len(coefficients), self.engine.group, watched=watched)
             rows = coefficients[start : start + count]
-            with self._lock, torch.no_grad(), self._fixed_noise(), self._pace.of(len(rows)):
+            with self._lock, torch.no_grad(), self._borrowing(), self._pace.of(len(rows)):
                 part = self._evaluate_chunk(call, rows, **options)
             self._pin_anchor(rows, part)
             yield start, part
@@ -715,10 +715,10 @@ class Objective:
 
     def _of_state_and_noise(self) -> Iterator[str]:
         """What becomes of random numbers, of modes and buffers, and of batch statistics."""
-        state, noise = self._inplace.state, self._inplace.noise
+        state, borrowed = self._inplace.state, self._inplace.borrowed
         assert state is not None
-        assert noise is not None
-        drawn = [*noise.drawn, *state.draws]
+        assert borrowed is not None
+        drawn = [*borrowed.drawn, *state.draws]
         if drawn:
             yield (
                 f"Random numbers are drawn (from {', '.join(drawn[:3])}): the same ones at every "
@@ -731,6 +731,13 @@ class Objective:
             first = ", ".join(sorted(written)[:3]) + (" and others" if len(written) > 3 else "")
             yield (
                 f"A call changes the model ({first}); this is put back at every parameter vector."
+            )
+        if borrowed.written:
+            names = borrowed.written
+            first = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+            yield (
+                f"A call writes to {first}, outside model and loss: every parameter vector finds "
+                "there what there was when the model was handed over, and you what you left there."
             )
         if self.has_batchnorm and self.reestimates:
             yield (
@@ -842,14 +849,14 @@ class Objective:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        with self._lock, self._fixed_noise():
+        with self._lock, self._borrowing():
             yield
 
     @contextmanager
-    def _fixed_noise(self) -> Iterator[None]:
-        """Let a model that draws random numbers draw the same ones each time, not the user's."""
-        assert self._inplace.noise is not None
-        with self._inplace.noise.lent():
+    def _borrowing(self) -> Iterator[None]:
+        """Let what is the user's be used, and be as it was afterwards."""
+        assert self._inplace.borrowed is not None
+        with self._inplace.borrowed.lent():
             yield
 
 

@@ -83,7 +83,7 @@ def read_model(
     if isinstance(found.loss, SquaredError):
         found.loss.axis = target_axis(train.batches[0])
     trial.check_val(found.loss)
-    trial.check_repeats(found.loss, given)
+    said = trial.check_repeats(found.loss, given)
     separable, val_separable = _separable(trial, found.loss)
     return Reading(
         found.loss,
@@ -98,6 +98,7 @@ def read_model(
             found.assumptions
             + _about_batches(trial, found.loss, separable)
             + trial.about_gradients(found.loss)
+            + said
         ),
         trial.recorded,
     )

@@ -7,11 +7,13 @@ made; whatever a call has changed is put back before the next parameter vector.
 
 from __future__ import annotations
 
+import copy
 import operator
 import types
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -53,9 +55,19 @@ class Place:
         """What of it differs, by name."""
         return [self.path]
 
+    def take(self) -> None:
+        """Remember what it holds."""
+        raise NotImplementedError
+
     def put_back(self) -> None:
         """Let it hold what it did."""
         raise NotImplementedError
+
+    def now(self) -> Place:
+        """The same place, with what it holds now."""
+        other = copy.copy(self)
+        other.take()
+        return other
 
 
 class _OfTensor(Place):
@@ -64,9 +76,12 @@ class _OfTensor(Place):
     def __init__(self, path: str, tensor: Tensor, original: Tensor | None = None) -> None:
         super().__init__(path)
         self.tensor, self.original = tensor, original
-        self._saved = tensor.detach().clone() if original is None else None
-        self.version = tensor._version
         self.of_original = None if original is None else _version(original)
+        self.take()
+
+    def take(self) -> None:
+        self._saved = self.tensor.detach().clone() if self.original is None else None
+        self.version = self.tensor._version
 
     @property
     def saved(self) -> Tensor:
@@ -104,7 +119,11 @@ class _OfTensor(Place):
 class _OfArray(Place):
     def __init__(self, path: str, array: Any) -> None:
         super().__init__(path)
-        self.array, self.saved = array, array.copy()
+        self.array = array
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.array.copy()
 
     def differs(self) -> bool:
         equal = self.array.dtype == object or np.array_equal(
@@ -122,8 +141,11 @@ class _OfDict(Place):
     def __init__(self, path: str, entries: dict[Any, Any]) -> None:
         super().__init__(path)
         self.entries = entries
-        self.saved = dict(entries)
-        self.values = list(entries.values())
+        self.take()
+
+    def take(self) -> None:
+        self.saved = dict(self.entries)
+        self.values = list(self.entries.values())
         self.short = len(self.values) <= SHORT
 
     def moved(self) -> bool:
@@ -134,14 +156,14 @@ class _OfDict(Place):
 
     def differs(self) -> bool:
         return len(self.entries) != len(self.values) or not all(
-            map(_alike, self.entries.values(), self.values)
+            map(alike, self.entries.values(), self.values)
         )
 
     def changes(self) -> list[str]:
         names = [
             name
             for name in {**self.saved, **self.entries}
-            if not _alike(self.entries.get(name, _MISSING), self.saved.get(name, _MISSING))
+            if not alike(self.entries.get(name, _MISSING), self.saved.get(name, _MISSING))
         ]
         if names and all(isinstance(name, str) for name in names):
             return [f"{self.path}.{name}".strip(".") for name in names]
@@ -157,7 +179,11 @@ class _OfList(Place):
 
     def __init__(self, path: str, elements: Any) -> None:
         super().__init__(path)
-        self.elements, self.saved = elements, list(elements)
+        self.elements = elements
+        self.take()
+
+    def take(self) -> None:
+        self.saved = list(self.elements)
         self.short = len(self.saved) <= SHORT
 
     def moved(self) -> bool:
@@ -167,7 +193,7 @@ class _OfList(Place):
 
     def differs(self) -> bool:
         return len(self.elements) != len(self.saved) or not all(
-            map(_alike, self.elements, self.saved)
+            map(alike, self.elements, self.saved)
         )
 
     def put_back(self) -> None:
@@ -178,7 +204,11 @@ class _OfList(Place):
 class _OfSet(Place):
     def __init__(self, path: str, elements: set[Any]) -> None:
         super().__init__(path)
-        self.elements, self.saved = elements, set(elements)
+        self.elements = elements
+        self.take()
+
+    def take(self) -> None:
+        self.saved = set(self.elements)
 
     def moved(self) -> bool:
         return len(self.elements) != len(self.saved)
@@ -194,7 +224,11 @@ class _OfSet(Place):
 class _OfBytes(Place):
     def __init__(self, path: str, content: bytearray) -> None:
         super().__init__(path)
-        self.content, self.saved = content, bytes(content)
+        self.content = content
+        self.take()
+
+    def take(self) -> None:
+        self.saved = bytes(self.content)
 
     def differs(self) -> bool:
         return self.content != self.saved
@@ -208,7 +242,11 @@ class _OfCell(Place):
 
     def __init__(self, path: str, cell: types.CellType) -> None:
         super().__init__(path)
-        self.cell, self.saved = cell, cell.cell_contents
+        self.cell = cell
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.cell.cell_contents
 
     def moved(self) -> bool:
         try:
@@ -228,7 +266,11 @@ class _OfMode(Place):
 
     def __init__(self, path: str, layer: nn.Module) -> None:
         super().__init__(_join(path, "training"))
-        self.attributes, self.saved = layer.__dict__, layer.training
+        self.attributes = layer.__dict__
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.attributes["training"]
 
     def moved(self) -> bool:
         return self.attributes["training"] is not self.saved
@@ -246,7 +288,10 @@ class _OfSlots(Place):
     def __init__(self, path: str, thing: Any, names: tuple[str, ...]) -> None:
         super().__init__(path)
         self.thing, self.names = thing, names
-        self.saved = [getattr(thing, name, _MISSING) for name in names]
+        self.take()
+
+    def take(self) -> None:
+        self.saved = [getattr(self.thing, name, _MISSING) for name in self.names]
 
     def moved(self) -> bool:
         return any(
@@ -270,7 +315,11 @@ class OfGenerator(Place):
 
     def __init__(self, path: str, generator: Any) -> None:
         super().__init__(path)
-        self.generator, self.saved = generator, state_of(generator)
+        self.generator = generator
+        self.take()
+
+    def take(self) -> None:
+        self.saved = state_of(self.generator)
 
     def differs(self) -> bool:
         return not same_state(self.saved, state_of(self.generator))
@@ -293,6 +342,8 @@ class State:
     originals : mapping, optional
         By the address of a large tensor, the user's that it is a copy of, which is then not copied
         once more.
+    shared : sequence of objects
+        The user's own, which are lent and not put back here; see `Borrowed`.
 
     Attributes
     ----------
@@ -308,8 +359,9 @@ class State:
         moving: Iterable[Tensor],
         seed: int = 0,
         originals: Mapping[int, Tensor] | None = None,
+        shared: Sequence[Any] = (),
     ) -> None:
-        self.roots, self.seed = list(roots), seed
+        self.roots, self.seed, self.shared = list(roots), seed, list(shared)
         self._originals = dict(originals or {})
         self.moving = list(moving)
         self.changing: list[Place] = []
@@ -318,7 +370,9 @@ class State:
 
     def _look(self) -> None:
         skipped = {id(tensor) for tensor in self.moving}
-        self._places = list(_Walk(skipped, self.seed, self._originals).places(self.roots))
+        walk = Walk(skipped, self.seed, self._originals)
+        walk.seen.update((id(thing), thing) for thing in self.shared)
+        self._places = list(walk.places(self.roots))
         self._count = 0
         self._declared: set[int] = set()
         self._sort()
@@ -337,7 +391,7 @@ class State:
 
     def __getstate__(self) -> dict[str, Any]:
         paths = [place.path for place in self.changing]
-        kept = {name: vars(self)[name] for name in ("roots", "moving", "seed", "found")}
+        kept = {name: vars(self)[name] for name in ("roots", "moving", "seed", "found", "shared")}
         return {**kept, "paths": paths}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -401,18 +455,21 @@ class State:
         return found
 
 
-class _Walk:
+class Walk:
     """Finds the places that can be reached."""
 
     def __init__(self, skipped: set[int], seed: int, originals: Mapping[int, Tensor]) -> None:
         self.seen: dict[int, Any] = {}
         self.skipped, self.seed, self.originals = skipped, seed, originals
 
-    def places(self, roots: Iterable[Any]) -> Iterator[Place]:
-        waiting: list[tuple[Any, str]] = [(root, "") for root in roots]
+    def places(self, roots: Iterable[Any], path: str = "") -> Iterator[Place]:
+        """All that can be reached from `roots`, which are called `path`."""
+        waiting: list[tuple[Any, str]] = [(root, path) for root in roots]
         while waiting:
             thing, path = waiting.pop()
             if isinstance(thing, (*PLAIN, *_OPAQUE)) or id(thing) in self.seen:
+                continue
+            if not self.enters(thing):
                 continue
             self.seen[id(thing)] = thing
             if isinstance(thing, Tensor):
@@ -428,13 +485,19 @@ class _Walk:
             else:
                 waiting += reversed(list(parts(thing, path)))
 
+    def enters(self, thing: Any) -> bool:
+        """Whether to look into an object."""
+        return True
+
+    def of_generator(self, path: str, generator: Any) -> Iterator[Place]:
+        """A generator as a place: from now on it begins with the seed."""
+        with suppress(NotImplementedError):  # the system's own randomness has no state
+            reseed(generator, self.seed)
+            yield OfGenerator(path, generator)
+
     def _of(self, thing: Any, path: str) -> Iterator[Place]:
         if isinstance(thing, GENERATORS):
-            try:
-                reseed(thing, self.seed)
-                yield OfGenerator(path, thing)
-            except NotImplementedError:  # the system's own randomness has no state
-                return
+            yield from self.of_generator(path, thing)
         elif isinstance(thing, np.ndarray):
             if thing.flags.writeable:
                 yield _OfArray(path, thing)
@@ -560,7 +623,7 @@ def slots(thing: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _alike(one: Any, other: Any) -> bool:
+def alike(one: Any, other: Any) -> bool:
     """Whether two entries are the same object, or plain values that are equal."""
     if one is other:
         return True

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from landscape_widgets.data import Batch, Examples, row_sums, take
 from landscape_widgets.drift import check_repeats
-from landscape_widgets.errors import brief
+from landscape_widgets.errors import Refused, brief
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
@@ -55,11 +55,11 @@ class Trial:
     def stochastic(self) -> bool:
         return self.inplace.draws
 
-    def check_repeats(self, loss: Loss, given: Any) -> None:
+    def check_repeats(self, loss: Loss, given: Any) -> list[str]:
         few = Split(Examples([self.first], capped=True), self.device, separable=False)
         roots = [self.model, given]
         with torch.no_grad():
-            check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+            return check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
 
     def about_gradients(self, loss: Loss) -> list[str]:
         """Whether the loss is another while gradients are recorded, as a sentence."""
@@ -112,7 +112,7 @@ class Trial:
     def run(self, function: Callable[[], Any], said: str | None = None) -> Any:
         try:
             return self._watched(function)
-        except NotScalar:
+        except (NotScalar, Refused):
             raise
         except FAILURES as error:
             cause = f"{type(error).__name__}: {brief(str(error).rstrip('.'), 600)}"

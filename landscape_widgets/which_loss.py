@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.errors import brief
+from landscape_widgets.errors import Refused, brief
 from landscape_widgets.evaluation.precision import accumulated
 from landscape_widgets.inner_gradients import read_recorded
 from landscape_widgets.losses import (
@@ -230,7 +230,7 @@ class Search(Trial):
             self.first = self.train.batches[0].to(self.device)  # it may want all of them
             return self._own(given)
         for failure in errors.values():
-            if isinstance(failure, NotScalar):
+            if isinstance(failure, (NotScalar, Refused)):
                 raise failure
         if hint is not None:
             raise next(iter(errors.values()))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from landscape_widgets.duplicate import Duplicate, unwrapped
+from landscape_widgets.errors import Refused
 
 LARGE = 1 << 20  # bytes of a tensor that is not copied once more, to be put back
 
@@ -110,7 +111,7 @@ class WorkingCopy:
         Over the copy where it uses the user's model.
     uses_model : bool
         Whether it does, by other ways than its arguments.
-    generators : list of (name, generator)
+    shared : list
         See `Duplicate`.
 
     Raises
@@ -130,7 +131,7 @@ class WorkingCopy:
                 "can copy."
             ) from error
         self.model, self.loss, self._theirs = made.model, made.loss, unwrapped(model)
-        self.uses_model, self.generators = made.uses_model, made.generators
+        self.uses_model, self.shared = made.uses_model, made.shared
         with suppress(NotImplementedError):  # exported programs have no modes
             self.model.eval()
 
@@ -169,7 +170,7 @@ def refused(model: nn.Module) -> Iterator[None]:
 
     Raises
     ------
-    ValueError
+    Refused
     """
     theirs = {id(module): name for name, module in model.named_modules()}
     thread = threading.get_ident()
@@ -177,7 +178,7 @@ def refused(model: nn.Module) -> Iterator[None]:
     def check(module: nn.Module, inputs: Any) -> None:
         if id(module) in theirs and threading.get_ident() == thread:
             part = theirs[id(module)]
-            raise ValueError(
+            raise Refused(
                 "The loss or the model calls your own model"
                 + (f" ({part})" if part else "")
                 + ", not the copy that it is given, so that its value would not follow the "

@@ -196,7 +196,7 @@ class Iterating(nn.Module):
 
 
 def test_what_cannot_be_put_back_is_refused():
-    with pytest.raises(ValueError, match="perhaps in the iterator steps"):
+    with pytest.raises(ValueError, match="from the iterator steps"):
         Objective(Iterating(), digits(20))
 
 

@@ -127,9 +127,9 @@ class Double:
         if not np.isclose(values[0], values[1], rtol=AGREEMENT, atol=1e-7):
             return False
         # θ* in float32 is exact: it is widened tensor by tensor.
-        self._inplace = InPlace(model, single.layout, single.anchor, noise=single.noise)
+        self._inplace = InPlace(model, single.layout, single.anchor, borrowed=single.borrowed)
         # The loss has just been put back together with the model that this one is a copy of.
-        self._inplace.state = State([model, loss], self._inplace.tensors)
+        self._inplace.state = State([model, loss], self._inplace.tensors, shared=twin.shared)
         self._twin = loss
         self._inplace.tile = max(1, single.tile // 2)  # of numbers twice as long
         return True

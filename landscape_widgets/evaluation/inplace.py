@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.borrowed import Borrowed
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
@@ -19,7 +20,6 @@ from landscape_widgets.evaluation.precision import exact, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
 from landscape_widgets.losses import BatchLoss, MeanLoss, ModelLoss, call_model, main_output
-from landscape_widgets.noise import Noise
 from landscape_widgets.parameters import ParameterLayout
 from landscape_widgets.state import State
 
@@ -41,9 +41,9 @@ class InPlace(Strategy):
     prepare
         Called each time after new weights are in place; returns buffers and what is to be in them
         (re-estimated batch statistics).
-    state, noise
-        What is put back, and which random numbers begin anew, at each parameter vector; None
-        where a model is known to keep nothing, or to draw none.
+    state, borrowed
+        What is put back, and what is the user's and begins anew, at each parameter vector; None
+        where a model is known to keep nothing, or to use nothing of the user's.
     """
 
     name = "inplace"
@@ -56,12 +56,12 @@ class InPlace(Strategy):
         prepare: Prepare | None = None,
         *,
         state: State | None = None,
-        noise: Noise | None = None,
+        borrowed: Borrowed | None = None,
     ) -> None:
         self.model = model
         self.layout = layout
         self.anchor = anchor
-        self.prepare, self.state, self.noise = prepare, state, noise
+        self.prepare, self.state, self.borrowed = prepare, state, borrowed
         self.tile = TILE
         named = dict(model.named_parameters())
         self.tensors: list[Tensor] = [named[name] for name in layout.names]
@@ -87,13 +87,14 @@ class InPlace(Strategy):
     @property
     def draws(self) -> bool:
         """Whether random numbers have been found to be drawn."""
-        lent = self.noise is not None and bool(self.noise.drawn)
+        lent = self.borrowed is not None and bool(self.borrowed.drawn)
         return lent or (self.state is not None and bool(self.state.draws))
 
     @property
     def keeps(self) -> bool:
         """Whether a call has been found to leave something behind."""
-        return self.state is not None and bool(self.state.found)
+        written = self.borrowed is not None and bool(self.borrowed.written)
+        return written or (self.state is not None and bool(self.state.found))
 
     def begin(self) -> None:
         """Put back what calls have changed, and let the same random numbers come again.
@@ -105,8 +106,8 @@ class InPlace(Strategy):
             self.state.put_back()
         for name, value in self._moved.items():
             self._buffers[name].detach().copy_(_as_kind(value, self._buffers[name]))
-        if self.noise is not None:
-            self.noise.begin()
+        if self.borrowed is not None:
+            self.borrowed.begin()
 
     @contextmanager
     def with_buffers(self, moved: Mapping[str, Tensor]) -> Iterator[None]:
@@ -133,14 +134,14 @@ class InPlace(Strategy):
 
     @contextmanager
     def alone(self, *, watched: bool = False) -> Iterator[None]:
-        """For work at one parameter vector: begin, and leave all generators as they are now.
+        """For work at one parameter vector: begin, and leave what is the user's as it is now.
 
         Parameters
         ----------
         watched
             Find what the call leaves behind and what it draws from, and put back the first.
         """
-        with nullcontext() if self.noise is None else self.noise.lent(watched=watched):
+        with nullcontext() if self.borrowed is None else self.borrowed.lent(watched=watched):
             self.begin()
             try:
                 yield
