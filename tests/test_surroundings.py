@@ -180,7 +180,7 @@ class Trembles(nn.Module):
 
 
 def test_small_noise_that_cannot_be_put_back_is_told_in_digits_that_differ():
-    small = Objective(Trembles(5e-7).double(), digits(20))
+    small = Objective(Trembles(1e-9).double(), digits(20))
     assert any("not the same each time" in said for said in small.assumptions)
     with pytest.raises(ValueError, match="default_rng in forward") as refused:
         Objective(Trembles(1e-4), digits(20))
