@@ -16,6 +16,7 @@ from landscape_widgets.borrowed import Borrowed
 from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.memory import keep_freed_memory
 from landscape_widgets.evaluation.precision import exact, widened
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
@@ -58,6 +59,7 @@ class InPlace(Strategy):
         state: State | None = None,
         borrowed: Borrowed | None = None,
     ) -> None:
+        keep_freed_memory()
         self.model = model
         self.layout = layout
         self.anchor = anchor

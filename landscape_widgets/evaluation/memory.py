@@ -77,12 +77,13 @@ def allowance(device: torch.device) -> int:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let the C library keep some tens of megabytes that were freed, where it was told not to.
+    """Let the C library keep some tens of megabytes that were freed.
 
-    glibc learns to by itself, unless MALLOC_TRIM_THRESHOLD_ is set, as in a worker of Dask: each
-    activation is then given back to the system, and comes again page by page, in twice the time.
+    glibc keeps twice the largest block that was freed so far, or what MALLOC_TRIM_THRESHOLD_ says
+    (a worker of Dask sets it). Activations that are freed one after the other come to more: they
+    are given back to the system and come again page by page, in up to twice the time.
     """
-    if sys.platform != "linux" or "MALLOC_TRIM_THRESHOLD_" not in os.environ:
+    if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # these are the values that glibc learns at most
