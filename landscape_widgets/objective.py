@@ -270,8 +270,9 @@ class Objective:
             with self._inplace.alone():
                 self._inplace.tile = tile_size(self._copy, few, self.device, self.loss_function)
         self._probe = self._draw_probe(probe_examples, found.separable and found.has_outputs)
-        alike = self._of_one_shape(self._probe) if found.has_outputs else []
-        self._probe = alike or self._probe
+        self.outputs_shape: tuple[int, ...] | None = None
+        if found.has_outputs:
+            self._probe = self._of_one_shape(self._probe)
         self._splits = self._make_splits(found.separable, found.val_separable)
         self._pace = Pace()
         self.engine = Engine(
@@ -282,10 +283,6 @@ class Objective:
             strategy=strategy,
             precision=precision,
         )
-        self.outputs_shape: tuple[int, ...] | None = None
-        if alike:
-            self.outputs_shape = tuple(self.outputs(self.anchor).shape)
-
         self._anchor_losses: dict[str, float] = {}
         at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
         self._anchor_losses["train"] = float(at_anchor.losses[0])
@@ -563,8 +560,9 @@ class Objective:
         scale = data.size / loss.denominator(loss.count(batch.targets))
         call, start = Call.of(basis, coefficients), 0
         most = max(1, EACH_ELEMENTS // max(1, chosen.size))
+        group = self.engine.group(len(coefficients), [chosen])
         while start < len(coefficients) and not cancelled():
-            count = min(most, self._pace.rows(len(coefficients), self.engine.group))
+            count = min(most, self._pace.rows(len(coefficients), group))
             rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._pace.of(len(rows)):
                 (found,) = self.engine.evaluate(
@@ -599,10 +597,10 @@ class Objective:
         cancelled: CancelCallback,
         watched: bool,
     ) -> Iterator[tuple[int, Evaluation]]:
-        call = Call.of(basis, coefficients)
-        start = 0
+        call, start = Call.of(basis, coefficients), 0
+        group = self.engine.group(len(coefficients), self._asked(options["splits"]))
         while start < len(coefficients) and not cancelled():
-            count = self._pace.rows(len(coefficients), self.engine.group, watched=watched)
+            count = self._pace.rows(len(coefficients), group, watched=watched)
             rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._borrowing(), self._pace.of(len(rows)):
                 part = self._evaluate_chunk(call, rows, **options)
@@ -619,7 +617,7 @@ class Objective:
         outputs: bool,
     ) -> Evaluation:
         splits = [split for split in splits if split in self._splits]
-        chosen = [self._splits[split] for split in splits]
+        chosen = self._asked(splits)
         measured = self._splits["train" if self.val is None else "val"]
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
@@ -643,6 +641,9 @@ class Objective:
             predictions = found_outputs.float().cpu().numpy()
         nothing: FloatArray = np.full(len(rows), np.nan)
         return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
+
+    def _asked(self, names: Sequence[str]) -> list[Split]:
+        return [self._splits[name] for name in names if name in self._splits]
 
     def _pin_anchor(self, rows: FloatArray, part: Evaluation) -> None:
         """θ* has one loss, to the bit, however its neighbours in the chunk were evaluated."""
@@ -795,8 +796,7 @@ class Objective:
             if cut:
                 # Of predictions for each of 50,000 words, those for a few texts are as many.
                 one = take(whole, slice(0, 1)).to(self.device)
-                with torch.no_grad(), self._inplace.alone():
-                    each = main_output(call_model(self._copy, one.inputs)).nbytes
+                each = self._predicted(one).nbytes
                 count = min(count, max(1, PROBE_BYTES // max(1, each)))
             generator = torch.Generator().manual_seed(self.seed)
             picked = torch.randperm(whole.size, generator=generator)[:count].sort().values
@@ -809,16 +809,32 @@ class Objective:
         return batches
 
     def _of_one_shape(self, probe: list[Batch]) -> list[Batch]:
-        """Those batches whose predictions fit together; none where a prediction is one number."""
-        alike: dict[torch.Size, list[Batch]] = {}
+        """Those batches whose predictions fit together, whose shape is then known.
+
+        All of them, and no shape, where a prediction is one number.
+        """
         if len(probe) == 1 and self._tile is not None:
-            return probe  # of examples that do not see each other, each has its prediction
+            # Of examples that do not see each other, two tell what there is of each.
+            found = self._predicted(take(probe[0], slice(0, 2)))
+            self.outputs_shape = (probe[0].size, *found.shape[1:])
+            return probe
+        alike: dict[torch.Size, list[Batch]] = {}
+        lengths: dict[torch.Size, int] = {}
         for batch in probe:
-            with torch.no_grad(), self._inplace.alone():
-                found = main_output(call_model(self._copy, batch.inputs))
+            found = self._predicted(batch)
             if found.ndim > 0 and not found.is_nested:
                 alike.setdefault(found.shape[1:], []).append(batch)
-        return max(alike.values(), key=lambda found: sum(b.size for b in found), default=[])
+                lengths[found.shape[1:]] = lengths.get(found.shape[1:], 0) + len(found)
+        if not alike:
+            return probe
+        each = max(alike, key=lambda shape: sum(batch.size for batch in alike[shape]))
+        self.outputs_shape = (lengths[each], *each)
+        return alike[each]
+
+    def _predicted(self, batch: Batch) -> Tensor:
+        """Predictions at θ*."""
+        with torch.no_grad(), self._inplace.alone():
+            return main_output(call_model(self._copy, batch.inputs))
 
     # Running the model
 

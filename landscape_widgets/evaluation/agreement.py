@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.basis import FloatArray
+from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import losses_at
-from landscape_widgets.losses import Loss
+from landscape_widgets.losses import Loss, MeanLoss
 
 EXAMPLES, AGAIN = 24, 8  # on which they are compared, from all over the data; on further bases
+FEWEST = 4  # where no more go through the model at a time
 MOST_DIRECTIONS = 32  # that are moved along at once
 # Largest difference of outputs, in units of the largest, and of losses. Sums in another order
 # differ by some 1e-6, but where a GPU rounds what it multiplies to 10 bits.
@@ -23,7 +26,7 @@ CLOSE, CLOSE_WITH_TF32 = 1e-4, 1e-2
 
 def agree(
     strategy: Strategy,
-    inplace: Strategy,
+    inplace: InPlace,
     call: Call,
     rows: FloatArray,
     split: Split,
@@ -49,10 +52,14 @@ def agree(
     moved = np.flatnonzero(rows.any(axis=1))
     picked = rows[moved[:1] if again else moved[[0, -1, 0]]]
     rows = np.concatenate([everywhere[None], picked])
-    few = split.spread(AGAIN if again else EXAMPLES)
+    few = split.spread(min(AGAIN if again else EXAMPLES, max(FEWEST, inplace.tile)))
     with exact(split.device):
-        expected, outputs = _found(inplace, call, rows, few, loss)
-        losses, others = _found(strategy, call, rows, few, loss)
+        outputs = inplace.outputs(call, rows, few)
+        expected = _losses_of(outputs, few, loss)
+        if expected is None:
+            expected = losses_at(inplace, call, rows, few, loss)
+        others = strategy.outputs(call, rows, few)
+        losses = losses_at(strategy, call, rows, few, loss)
     close = _closeness(split.device)
     if others.shape != outputs.shape:
         return f"gives outputs of other shapes ({tuple(others.shape[1:])}) than the model itself"
@@ -63,10 +70,14 @@ def agree(
     return None
 
 
-def _found(
-    strategy: Strategy, call: Call, rows: FloatArray, split: Split, loss: Loss
-) -> tuple[Tensor, Tensor]:
-    return losses_at(strategy, call, rows, split, loss), strategy.outputs(call, rows, split)
+def _losses_of(outputs: Tensor, few: Split, loss: Loss) -> Tensor | None:
+    """Losses of outputs (r, m, ...), where they are all that a loss is made of."""
+    if not isinstance(loss, MeanLoss):
+        return None
+    accumulator = Accumulator(loss, {}, None, len(outputs))
+    (batch,) = few.tiles(few.size)
+    accumulator.add(0, outputs, batch)
+    return accumulator.finish()[0]
 
 
 def _everywhere(call: Call, rows: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ import torch
 from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.agreement import AGAIN, agree
+from landscape_widgets.evaluation.agreement import AGAIN, EXAMPLES, agree
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.candidates import Candidates, said
 from landscape_widgets.evaluation.compiled import SOON, load_kernel
@@ -27,7 +27,6 @@ from landscape_widgets.evaluation.kernels import settle
 from landscape_widgets.evaluation.precision import check_precision, exact, reduced
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
-from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.evaluation.trial import Failed, losses_at, race
 from landscape_widgets.losses import Loss, MeanLoss, ModelLoss
 
@@ -40,7 +39,8 @@ STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compil
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.15
-# Passes of the few examples of a comparison that a call must be worth: it takes four of them.
+# Passes of the few examples of a comparison that a call must be worth, else the plain loop
+# does it: the comparison takes sixteen of them, and four on a further basis.
 WORTH_COMPARING = 80
 MEASURED = 8  # rows that the error of a reduced precision is taken from
 
@@ -95,12 +95,6 @@ class Engine:
         self.named = strategy
         self._only_inplace = _why_only_inplace(inplace, loss, split, stochastic)
         self._split = split
-        if not self._only_inplace:
-            few = next(iter(split.part(2).tiles(None)))
-            try:
-                inplace.tile = tile_size(inplace.model, few, inplace.anchor.device)
-            except Exception as error:  # of hooks, which a model may do without
-                logger.debug("The largest activation cannot be seen (%s).", said(error))
         self._forget()
         if strategy == "compiled" and strategy in self._strategies:
             # One that cannot be loaded says so soon; a compiler takes as long as it takes.
@@ -136,13 +130,14 @@ class Engine:
         self.__dict__.update(state)
         self._forget()
 
-    @property
-    def group(self) -> int:
-        """Vectors that go through the model together: chunks are to be multiples of this.
+    def group(self, n: int, splits: Sequence[Split]) -> int:
+        """Of n vectors, how many go through the model together: chunks are to be multiples of it.
 
         How losses are rounded hangs on what they are computed together with, which must not hang
         on how fast the machine happens to be.
         """
+        if self._is_little(n, splits):
+            return 1
         return max(strategy.group for strategy in self._strategies.values())
 
     @property
@@ -228,6 +223,8 @@ class Engine:
         # The other strategies take the buffers to be those of θ*.
         if not splits or len(self._strategies) == 1 or call.basis.buffers is not None:
             return "inplace"
+        if self._is_little(call.n, splits):
+            return "inplace"
         key = tuple(map(id, splits))
         known = call.chosen.get(key)
         if known not in self._strategies:
@@ -235,6 +232,17 @@ class Engine:
             if rows.any():  # where nothing moves, it could not be compared with the model
                 call.chosen[key] = known
         return known
+
+    def _is_little(self, n: int, splits: Sequence[Split]) -> bool:
+        """Whether n rows take less than it takes to find out what would be faster.
+
+        It hangs on nothing that was evaluated before: the same rows have the same losses.
+        """
+        if self._only_inplace or self.named == "inplace":
+            return True
+        if self.named != "auto" or not splits:
+            return False
+        return n * splits[0].size < WORTH_COMPARING * min(splits[0].size, EXAMPLES)
 
     def _choose_anew(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
         possible = [

@@ -10,6 +10,7 @@ import torch
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.inplace import InPlace
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.losses import Loss
@@ -20,7 +21,7 @@ SHARE = 0.08  # of the work ahead that the race may cost
 LEAST, MOST = 0.02, 1.0  # seconds that it may cost in any case, and at most
 FEWEST = 512  # examples: with fewer, strategies that like many would be misjudged
 FEW = 64  # but so many will do where they take long enough
-LONG = 0.1  # seconds
+LONG = 0.1  # seconds: it is then enough to have seen each once
 
 
 class Failed(Exception):
@@ -41,7 +42,8 @@ def race(
     Failed
         If one of them does.
     """
-    few = split.part(FEW)
+    least = _fewest(entrants["inplace"], split)
+    few = split.part(least)
     clock = _clock(split)
     # What is made once, is made.
     _time(entrants["inplace"], call, rows[:1], split.part(2), loss, clock)
@@ -49,7 +51,7 @@ def race(
     groups = {name: rows[: strategy.trial] for name, strategy in entrants.items()}
     whole = GOES * second * sum(map(len, groups.values()))
     budget = min(MOST, max(LEAST, SHARE * call.n * second))
-    enough = max(FEW, min(FEWEST, int(split.size * LONG / max(second, 1e-9))))
+    enough = max(least, min(FEWEST, int(split.size * LONG / max(second, 1e-9))))
     part = split.part(max(enough, int(split.size * min(1.0, budget / max(whole, 1e-9)))))
     for name, strategy in entrants.items():
         if not strategy.ready(call, part):  # what samples share is not to be counted for one
@@ -59,13 +61,21 @@ def race(
     running = list(entrants)
     for go in range(GOES):
         # Once is not enough: what a library makes for each new shape is made then.
-        if go > 1 and clock() - start > budget:
+        seen = go > 1 or min(best.values()) * part.size > LONG * split.size
+        if go > 0 and seen and clock() - start > budget:
             break
         for name in running:
             taken = _time(entrants[name], call, groups[name], part, loss, clock)
             best[name] = min(best[name], taken * split.size / part.size)
         running = [name for name in running if best[name] <= BEHIND * min(best.values())]
     return best
+
+
+def _fewest(inplace: Strategy, split: Split) -> int:
+    """Examples that show what tiles and batches of their sizes are worth, but of small ones."""
+    batches = [0] if split.examples.given_whole else [b.size for b in split.examples.batches]
+    tile = inplace.tile if isinstance(inplace, InPlace) else FEW
+    return min(FEW, max(tile, *batches))
 
 
 def _time(

@@ -69,6 +69,24 @@ def test_few_rows_are_not_worth_a_race(monkeypatch):
     assert watch.runs == 0
 
 
+def test_few_rows_of_few_examples_are_run_by_the_plain_loop_whatever_went_before(monkeypatch):
+    monkeypatch.setattr(engine, "race", Stopwatch(fused=0.1))
+    case = make("cnn")
+    objective = Objective(case.model, (case.inputs, case.targets))
+    assert "fused" in objective.engine._strategies
+    compared: list[object] = []
+    agree = engine.agree
+    monkeypatch.setattr(engine, "agree", lambda *a, **k: compared.append(a) or agree(*a, **k))
+    basis, rows = DenseBasis(directions(case, 2)), np.random.default_rng(0).normal(size=(200, 2))
+    before = objective.evaluate(basis, rows[:3]).losses
+    assert objective.engine.last == "inplace"
+    assert not compared
+    objective.evaluate(basis, rows)
+    assert objective.engine.last == "fused"
+    assert compared
+    assert (objective.evaluate(basis, rows[:3]).losses == before).all()
+
+
 def test_a_strategy_that_misreads_the_model_is_not_used(caplog):
     case = make("mlp")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="stacked")
@@ -124,7 +142,7 @@ def test_within_a_call_the_strategies_are_asked_once(monkeypatch):
 def test_batches_as_they_came_and_channels_last_are_entrants(monkeypatch):
     case = make("cnn")
     batches = list(zip(case.inputs.split(7), case.targets.split(7), strict=True))
-    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
+    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(100, 2))
     for winner in ("batches", "fused batches", "channels last", "channels last batches"):
         monkeypatch.setattr(engine, "race", Stopwatch(**{winner: 0.1}))
         monkeypatch.setattr(engine, "_choices", {})

@@ -181,7 +181,7 @@ def test_a_strategy_that_fails_in_the_race_is_out_of_it(monkeypatch, caplog):
         return run(*arguments)
 
     monkeypatch.setattr(shared, "run", fail_the_second_time)
-    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
+    vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(100, 2))
     found = objective.evaluate(DenseBasis(vectors), rows).losses
     np.testing.assert_allclose(found, plain_losses(case, vectors, rows), rtol=2e-5)
     assert len(runs) == 2
