@@ -15,6 +15,11 @@ from landscape_widgets.separability import adds_up, adds_up_over_all
 from landscape_widgets.trial import SAMPLE, Trial
 from landscape_widgets.which_loss import Search
 
+# Times that the examples go through that are asked whether they add up: so many times fewer are
+# asked than there are, and this takes about as long as a loss.
+PASSES = 6
+FEWEST = 64  # but of a loss of one's own, which may join them in ways that a few do not show
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -83,6 +88,7 @@ def read_model(
     if isinstance(found.loss, SquaredError):
         found.loss.axis = target_axis(train.batches[0])
     trial.check_val(found.loss)
+    trial.take_few(found.loss)
     said = trial.check_repeats(found.loss, given)
     separable, val_separable = _separable(trial, found.loss)
     return Reading(
@@ -112,13 +118,16 @@ def _separable(trial: Trial, loss: Loss) -> tuple[bool, bool]:
     if isinstance(loss, MeanLoss):
         if trial.train.joined is None:
             return False, False
-        found = adds_up(trial.inplace, loss, trial.sample(trial.outputs_on(trial.first)))
+        some = trial.sample(most=min(SAMPLE, trial.train.size // PASSES))
+        found = adds_up(trial.inplace, loss, some)
         return found, found and trial.val is not None and trial.val.joined is not None
     if not trial.train.given_whole:
         return False, False
-    found = adds_up(trial.inplace, loss, trial.sample(trial.outputs_or_none(trial.first)))
-    if found and isinstance(loss, BatchLoss) and trial.train.size > SAMPLE:
-        found = adds_up_over_all(trial.inplace, loss, trial.train.batches[0], TILE)
+    some = trial.sample(most=min(SAMPLE, max(FEWEST, trial.train.size // PASSES)))
+    found = adds_up(trial.inplace, loss, some)
+    if found and isinstance(loss, BatchLoss) and trial.train.size > some.size:
+        tile = min(TILE, trial.fitting)
+        found = adds_up_over_all(trial.inplace, loss, trial.train.batches[0], tile)
     return found, found and trial.val is not None and trial.val.given_whole
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
@@ -18,7 +19,7 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.inner_gradients import Recorded
-from landscape_widgets.losses import Loss, call_model, main_output
+from landscape_widgets.losses import Loss, MeanLoss, call_model, main_output
 from landscape_widgets.losses.own import NotScalar
 from landscape_widgets.separability import moved_vectors
 from landscape_widgets.structure import describe, tensors
@@ -47,6 +48,7 @@ class Trial:
         self.device = inplace.anchor.device
         self.train, self.val = train, val
         self.recorded: Recorded | None = None
+        self._at_anchor = math.nan  # the loss there on the first examples, once it is known
         first = train.batches[0]
         self.first = (_spread(first, FEW) if train.given_whole else first).to(self.device)
         self.said = f"inputs {describe(first.inputs)} and targets {describe(first.targets)}"
@@ -55,31 +57,50 @@ class Trial:
     def stochastic(self) -> bool:
         return self.inplace.draws
 
+    def take_few(self, loss: Loss) -> None:
+        """Go on with a few of the first examples, where the loss is a mean over examples."""
+        few = _spread(self.first, FEW)
+        if not isinstance(loss, MeanLoss) or self.first.form.axes != (0, 0):
+            return
+        try:
+            self._watched(lambda: _value(self.inplace, loss, self._whole(few)))
+        except FAILURES as error:
+            logger.debug("takes no other batches than whole ones: %s", error)
+        else:
+            self.first = few
+
+    def _whole(self, batch: Batch) -> Split:
+        return Split(Examples([batch], capped=True), self.device, separable=False)
+
     def check_repeats(self, loss: Loss, given: Any) -> list[str]:
-        few = Split(Examples([self.first], capped=True), self.device, separable=False)
-        roots = [self.model, given]
+        few, values = self._whole(self.first), []
+
+        def value() -> float:
+            values.append(_value(self.inplace, loss, few))
+            return values[-1]
+
         with torch.no_grad():
-            return check_repeats(self.inplace, lambda: _value(self.inplace, loss, few), roots)
+            said = check_repeats(self.inplace, value, [self.model, given])
+        self._at_anchor = values[0]
+        return said
 
     def about_gradients(self, loss: Loss) -> list[str]:
         """Whether the loss is another while gradients are recorded, as a sentence."""
         if self.recorded is not None:
             return []
-        few = Split(Examples([self.first], capped=True), self.device, separable=False)
-        found = []
+        few = self._whole(self.first)
         try:
-            for recording in (False, True):
-                with torch.set_grad_enabled(recording), self.inplace.alone(watched=True):
-                    for tensor in self.inplace.tensors:
-                        tensor.requires_grad_(recording)
-                    found.append(_value(self.inplace, loss, few))
+            with torch.enable_grad(), self.inplace.alone(watched=True):
+                for tensor in self.inplace.tensors:
+                    tensor.requires_grad_(True)
+                recorded = _value(self.inplace, loss, few)
         except FAILURES as error:  # it has no gradient, which is raised where one is asked for
             logger.debug("cannot be called with gradients recorded: %s", error)
             return []
         finally:
             for tensor in self.inplace.tensors:
                 tensor.requires_grad_(False)
-        plain, recorded = found
+        plain = self._at_anchor
         if not abs(plain - recorded) > RECORDED * max(abs(plain), abs(recorded)):
             return []
         return [
@@ -95,7 +116,7 @@ class Trial:
             return
         batch = self.val.batches[0]
         few = (_spread(batch, FEW) if self.val.given_whole else batch).to(self.device)
-        split = Split(Examples([few], capped=True), self.device, separable=False)
+        split = self._whole(few)
         try:
             self.run(
                 lambda: _value(self.inplace, loss, split),
@@ -205,8 +226,8 @@ class Trial:
     def all_targets(self) -> list[Any]:
         return [batch.targets for batch in self._all()]
 
-    def sample(self, outputs: Tensor | None, *, whole: bool = False) -> Batch:
-        """Examples from all of the data, as many as take little memory.
+    def sample(self, *, whole: bool = False, most: int = SAMPLE) -> Batch:
+        """At most so many examples from all of the data, as many as take little memory.
 
         `whole` says that batches must not be cut, unless the data were given whole.
         """
@@ -217,18 +238,23 @@ class Trial:
         if source is None:
             return self.first
         each = sum(x.nbytes for x in tensors(self.first.raw)) / self.first.size
-        if outputs is not None:
-            each = max(each, outputs.nbytes / self.first.size)
-        count = min(SAMPLE, int(SAMPLE_BYTES // max(each, 1)), int(HELD_BYTES // self._held))
+        each = max(each, self._weighed[1], 1.0)
+        count = min(most, int(SAMPLE_BYTES // each), self.fitting)
         count = max(FEW, count)
         return _spread(source, count).to(self.device)
 
+    @property
+    def fitting(self) -> int:
+        """Examples that hold little on their way through the model."""
+        return max(1, int(HELD_BYTES // self._weighed[0]))
+
     @cached_property
-    def _held(self) -> float:
-        """Bytes that an example holds on its way through the model."""
+    def _weighed(self) -> tuple[float, float]:
+        """Bytes that an example holds on its way through the model, and those of its outputs."""
         with LiveBytes() as counted:
-            self.outputs_or_none(self.first)
-        return float(max(1, counted.peak // self.first.size))
+            outputs = self.outputs_or_none(self.first)
+        nbytes = 0 if outputs is None else outputs.nbytes
+        return max(1.0, counted.peak / self.first.size), nbytes / self.first.size
 
 
 def _spread(batch: Batch, count: int) -> Batch:

@@ -111,7 +111,7 @@ class Search(Trial):
         returned = self.outputs()
         outputs = main_output(returned)
         infer_loss(outputs, self.first.targets)
-        sample = self.sample(outputs)
+        sample = self.sample()
         found = infer(
             self.outputs_on(sample),
             sample.targets,
@@ -152,7 +152,7 @@ class Search(Trial):
                 return None
         predictions = _read_as(kind, loss, main, self.all_targets())
         if isinstance(predictions, BinaryCrossEntropy):
-            sample = self.sample(main)
+            sample = self.sample()
             if are_shares(main, lambda: self.moved_outputs(sample)):
                 predictions = BinaryCrossEntropyOfProbabilities(main.ndim)
         found = Found(loss, predictions, has_outputs=loss.examples_first)
@@ -187,7 +187,7 @@ class Search(Trial):
                 f"The loss is a sum, as reduction='sum' says: over all {self.train.size} examples, "
                 "whatever batches they come in."
             )
-        sample = self.sample(outputs)
+        sample = self.sample()
         if kind.function is torch.nn.functional.cross_entropy:
             axis = getattr(loss, "class_axis", 1)
             if are_probabilities(outputs, axis, lambda: self.moved_outputs(sample)):
