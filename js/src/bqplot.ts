@@ -30,6 +30,7 @@ export class Figure {
     const original = await retry(() => model.widget_manager.get_model(id), signal);
     const figure = copied(original, copies) as BackboneModel;
     const view = await model.widget_manager.create_view(figure);
+    keepPositive(view);
     // bqplot draws once Lumino says that the view is attached, so it has to be attached by Lumino.
     const widget = view.luminoWidget ?? view.pWidget;
     widget.constructor.attach(widget, host);
@@ -107,6 +108,21 @@ export class Figure {
     const [y0, y1] = this.domain("y");
     return [x0 + ((px - left) / width) * (x1 - x0), y0 + (1 - (py - top) / height) * (y1 - y0)];
   }
+}
+
+/**
+ * Let a view be no smaller than its margins and a little more: where the page has not laid it out,
+ * bqplot would draw an area of less than nothing. It draws again once it has its size.
+ */
+function keepPositive(view: any): void {
+  const measure = view.getFigureSize.bind(view);
+  view.getFigureSize = () => {
+    const size = measure();
+    const { left, right, top, bottom } = view.model.get("fig_margin");
+    size.width = Math.max(size.width, left + right + 1);
+    size.height = Math.max(size.height, top + bottom + 1);
+    return size;
+  };
 }
 
 let count = 0; // of copies on the page: bqplot tells scales apart by their id

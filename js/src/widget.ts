@@ -4,12 +4,13 @@
 // progress, status (with data-state), map, turn, slice, estimate, plane-toggle, plane, plane-error,
 // plane-status, plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings,
 // apply, defaults, notice, compare-with, compared, null, film, play, step-back, step-on, frames,
-// objective, error. The root has data-ready once both figures are drawn, and then tells by data-drawn
+// objective, caption-more, error. The root has data-ready once both figures are drawn, and then tells by data-drawn
 // what is on the screen; see drawn.ts. Redraws are measured as performance measures
 // "landscape:hover" and "landscape:lasso".
 
 import { WIDTH } from "./band";
 import { Figure } from "./bqplot";
+import { Caption } from "./caption";
 import { short } from "./colours";
 import { h, keepKeys, s } from "./dom";
 import { Drawn, type Shown } from "./drawn";
@@ -77,7 +78,7 @@ class LandscapeView {
   private readonly trust: TrustPanel;
   private readonly beside: NullView;
   private readonly selection: SelectionPanel;
-  private readonly caption = h("div", { class: "lw-caption" });
+  private readonly caption: Caption;
   private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
   private readonly alone = h(
     "div",
@@ -128,6 +129,7 @@ class LandscapeView {
       () => this.map.lossRange(),
       signal,
     );
+    this.caption = new Caption(signal);
     this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element, this.plane.element);
     this.root = h(
@@ -150,7 +152,7 @@ class LandscapeView {
         ),
       ),
       h("div", { class: "lw-below" }, this.trust.element, this.selection.element),
-      this.caption,
+      this.caption.element,
     );
     keepKeys(this.root, signal);
     el.replaceChildren(this.root);
@@ -311,6 +313,9 @@ class LandscapeView {
     const tell = (open: boolean) => this.state.send({ type: "view", view, open });
     tell(true);
     this.signal.addEventListener("abort", () => tell(false));
+    // A page that is closed ends no view; one that the browser keeps may be shown again.
+    window.addEventListener("pagehide", () => tell(false), { signal: this.signal });
+    window.addEventListener("pageshow", (event) => event.persisted && tell(true), { signal: this.signal });
     this.on("msg:custom", (content) => content.type === "who is there" && tell(true));
   }
 
@@ -442,11 +447,7 @@ class LandscapeView {
     this.trust.draw();
     this.selection.draw();
     this.mapTitle.textContent = this.mapTitle.title = info.title;
-    this.caption.replaceChildren(
-      ...info.assumptions.map((text) => h("p", { class: "lw-assumption" }, text)),
-      ...info.caption.map((text) => h("span", {}, text)),
-      ...info.notes.map((text) => h("span", { class: "lw-note" }, text)),
-    );
+    this.caption.draw(info);
     const { message, state: work } = state.progress;
     this.error.hidden = work !== "error";
     this.error.textContent = work === "error" ? message : "";

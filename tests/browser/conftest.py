@@ -10,10 +10,8 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
 
+
 # No wider than the package: while Playwright runs, its event loop counts as the thread's own.
-NOT_LAID_OUT = "attribute width: A negative value is not valid"
-
-
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -82,7 +80,4 @@ def opened(
     for notebook in notebooks:
         errors = notebook.take_errors()
         notebook.close()
-        if request.path.name == "test_views.py":
-            # bqplot draws the second view once before the page has laid it out.
-            errors = [error for error in errors if NOT_LAID_OUT not in error]
         assert errors == []

@@ -99,7 +99,7 @@ class Notebook:
         self.page: Page = browser.new_page(viewport={"width": width, "height": 1100})
         self.errors: list[str] = []
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         folder = "lab/tree" if kind == "lab" else "notebooks"
         self.address = f"{url}/{folder}/{name}" + "?reset" * (kind == "lab")
         self.open()

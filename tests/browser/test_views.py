@@ -1,4 +1,4 @@
-"""Two views of one widget, in real JupyterLab 4 and Notebook 7."""
+"""Views of one widget, several and in boxes, in real JupyterLab 4 and Notebook 7."""
 
 from __future__ import annotations
 
@@ -116,3 +116,34 @@ def test_a_turn_of_one_view_leaves_the_other_as_it_is(
     assert not np.allclose(np.array(first["dots"]), np.array(before[0]["dots"]))
     np.testing.assert_allclose(np.array(second["dots"]), np.array(before[1]["dots"]), atol=0.1)
     np.testing.assert_allclose(second["star"], before[1]["star"], atol=0.1)
+
+
+BOXES = """
+import ipywidgets
+box = ipywidgets.Box([w], layout=ipywidgets.Layout(width='60px'))
+display(box, ipywidgets.HBox([w, w]), ipywidgets.VBox([ipywidgets.HBox([w])]))
+"""
+
+
+def test_a_view_takes_the_room_that_its_box_has_and_is_drawn_once_it_has_some(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(QUICK, WIDGET, BOXES)
+    widths = "() => [...document.querySelectorAll('.lw-root')].map((root) => root.clientWidth)"
+    expect(notebook.page.locator(".lw-root")).to_have_count(5)
+    whole, narrow, left, right, last = notebook.page.evaluate(widths)
+    assert narrow == 60
+    assert left == right
+    assert whole - 10 < left + right <= whole
+    assert whole - 10 < last <= whole
+    notebook.wait_until_done()
+    notebook.ask("setattr(box.layout, 'width', '800px')")
+    expect(notebook.page.locator(".lw-root[data-ready]")).to_have_count(5)
+    settle(notebook)
+    coordinates = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
+    shown = seen(notebook, 1)
+    assert notebook.page.evaluate(widths)[1] == 800
+    np.testing.assert_allclose(shown["star"], place(shown, coordinates[0]), atol=2)
+    dots = np.array(shown["dots"])
+    assert (dots[:, 2] > 0).all()
+    assert (dots[:, 2] < shown["width"]).all()
