@@ -22,6 +22,7 @@ from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import zeros_like
 from landscape_widgets.evaluation.precision import holds_double, widened
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.gathered import gather, gathering
 from landscape_widgets.hessian import (
     GRAPH_BYTES,
     GraphBytes,
@@ -108,7 +109,7 @@ class Derivatives:
                     continue
                 for tensor, place in zip(tensors, places, strict=True):
                     tensor.grad = place
-                torch.autograd.backward(share, inputs=tensors)
+                gather(share, tensors)
                 for tensor in tensors:  # a model's own passes back are no part of the gradient
                     tensor.grad = None
         return total, gradient
@@ -356,7 +357,7 @@ class Derivatives:
         # derivative at all in evaluation mode.
         twice = twice or recorded_of(self.inplace.model) is not None
         kernel = sdpa_kernel(SDPBackend.MATH) if twice else nullcontext()
-        exact = TwiceDifferentiable() if twice else nullcontext()
+        exact = TwiceDifferentiable() if twice else gathering(self.inplace.model)
         with (
             self.around(),
             torch.enable_grad(),

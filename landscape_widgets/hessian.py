@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointError
 
 from landscape_widgets.evaluation.memory import SHARE, free_memory, zeros_like
 from landscape_widgets.lanczos import Eigenpairs, extreme_eigenpairs
@@ -135,7 +136,17 @@ class GraphProduct(HessianProduct):
 
 def differentiated(share: Tensor, leaves: Sequence[Tensor]) -> Sequence[Tensor]:
     """The gradient of a share of the loss, to be differentiated again."""
-    return torch.autograd.grad(share, leaves, create_graph=True, materialize_grads=True)
+    try:
+        return torch.autograd.grad(share, leaves, create_graph=True, materialize_grads=True)
+    except RuntimeError as error:
+        if not isinstance(error, CheckpointError) and "use_reentrant" not in str(error):
+            raise
+        raise ValueError(
+            "The loss has no second derivative as it is: a part of the model is checkpointed "
+            "(torch.utils.checkpoint). Switch that off in the model to have products with the "
+            "Hessian and its eigenvalues; losses, gradients and the samplers Subspace, Minima and "
+            "Rays need no second derivative."
+        ) from error
 
 
 def check_twice_differentiable(
@@ -170,17 +181,21 @@ def check_twice_differentiable(
 
 def _once_only(gradients: Sequence[Tensor]) -> bool:
     """Whether the graph of some gradients ends in torch's node for an error to come."""
-    waiting: list[Any] = [part.grad_fn for part in gradients]
+    errors = ("torch::autograd::Error", "torch::autograd::DelayedError")
+    return any(node.name() in errors for node in nodes_of(gradients))
+
+
+def nodes_of(results: Sequence[Tensor]) -> Iterator[Any]:
+    """The nodes of the graph that some tensors were computed by."""
+    waiting: list[Any] = [part.grad_fn for part in results]
     seen: set[Any] = set()
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
-        if node.name() in ("torch::autograd::Error", "torch::autograd::DelayedError"):
-            return True
+        yield node
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
-    return False
 
 
 class TwiceDifferentiable(TorchFunctionMode):
