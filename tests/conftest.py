@@ -19,7 +19,7 @@ def _seeded() -> None:
 
 
 class ByPlace(LoadScopeScheduling):  # type: ignore[misc]
-    """Where two processes share the tests: one takes the browser's, which share a server.
+    """Where two processes share the tests: one takes all of the tests that share a Jupyter server.
 
     All others go by file, since the tests of a file share what was costly to make. (Marks of
     groups are not seen by xdist 3.8 under pytest 9.)
@@ -27,7 +27,9 @@ class ByPlace(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::")[0]
-        return "browser" if path.startswith("tests/browser/") else path
+        if not path.startswith("tests/browser/"):
+            return path
+        return "notebook" if "[notebook" in nodeid else "lab"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByPlace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,14 @@ class LandscapeNotebook(Notebook):
         expect(self.part("status")).to_have_attribute("data-state", state, timeout=90_000)
 
     def wait_until_done(self) -> None:
-        """Until there is nothing left to do, and no point is on its way."""
+        """Until the kernel has nothing left to do, and the page shows what it has done.
+
+        The page may still say "done" of what was there before.
+        """
+        deadline = time.monotonic() + 90
+        while not self.ask("not w._worker.busy and w._progress['state'] in ('done', 'error')"):
+            assert time.monotonic() < deadline, self.ask("w._progress")
+            self.page.wait_for_timeout(50)
         self.wait_for_state("done")
         self.wait_for_frame()
 
@@ -170,6 +178,11 @@ class LandscapeNotebook(Notebook):
                 break
             self.page.wait_for_timeout(100)
         return found
+
+    def expect_selected(self, indices: list[int]) -> None:
+        """These samples are selected, in the kernel and on the page, at once or before long."""
+        self.wait_for_answer("list(w.selected)", indices)
+        assert self.selected() == indices
 
     def curves(self, width: float, *, dashed: bool = False) -> list[FloatArray]:
         """The curves of the slice with a stroke of some width, each (points, 2) in px."""

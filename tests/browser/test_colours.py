@@ -1,4 +1,4 @@
-"""What the colours of the map stand for, in real JupyterLab 4 and Notebook 7."""
+"""What the colours of the map stand for, in real JupyterLab 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turning parameters, and watching and replaying a map, in real JupyterLab 4 and Notebook 7."""
+"""Turning parameters, and watching and replaying a map, in real JupyterLab 4."""
 
 from __future__ import annotations
 

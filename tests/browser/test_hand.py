@@ -1,4 +1,4 @@
-"""What hands do by habit or by mistake, in real JupyterLab 4 and Notebook 7."""
+"""What hands do by habit or by mistake, in real JupyterLab 4."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_lasso(notebook: LandscapeNotebook) -> None:
     notebook.drag(path)
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
     assert inside
-    assert notebook.selected() == inside
+    notebook.expect_selected(inside)
 
 
 def test_control_a_on_the_map_marks_nothing_and_lassos_go_on(notebook: LandscapeNotebook) -> None:
@@ -46,7 +46,7 @@ def test_a_drag_that_begins_on_a_text_takes_no_lasso_away(
     assert start is not None
     path = [[start["x"] + 20, start["y"] + 8], *notebook.box(0.5, 0.5, 0.5, 0.5)[:1]]
     notebook.drag(np.array(path))
-    assert notebook.selected() == []
+    notebook.expect_selected([])
     check_lasso(notebook)
 
 

@@ -13,7 +13,7 @@ from tests.browser.landscape import DOTS, LandscapeNotebook
 from tests.browser.test_views import WIDGET, place, seen
 from tests.browser.test_work import QUICK
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
 
 ENDS = {
     "restart": KERNEL + "await kernel.restart();",

@@ -11,7 +11,7 @@ from tests.browser.jupyter import NOTEBOOK
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK, QUICK_WIDGET
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
 
 # On letters, arrows and Enter, JupyterLab cuts, deletes, moves, merges, runs and changes cells.
 KEYS = ("m", "d", "d", "x", "a", "Shift+m", "ArrowUp", "ArrowDown", "ArrowLeft", "Escape")

@@ -11,7 +11,7 @@ from tests.browser.jupyter import NOTEBOOK
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK, SLOW
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
 
 COUNT = """
 import gc, threading, ipywidgets

@@ -1,4 +1,4 @@
-"""Pointing at, clicking and lassoing samples, in real JupyterLab 4 and Notebook 7."""
+"""Pointing at, clicking and lassoing samples, in real JupyterLab 4."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_lasso_selects_in_the_kernel_exactly_the_samples_drawn_inside_it(
     inside = np.flatnonzero(np.abs(winding(pixels, polygon)) > 0.5).tolist()
     notebook.drag(np.vstack([polygon, polygon[:1]]))
     expect(notebook.part("selection")).to_contain_text(f"{len(inside)} samples")
-    assert notebook.selected() == inside
+    notebook.expect_selected(inside)
     assert notebook.ask("list(w.selection.index)") == inside
 
 
@@ -85,11 +85,11 @@ def test_shift_adds_alt_removes_escape_clears_and_control_z_takes_back(
     assert set(left) | set(right) == set(both)
     assert not set(left) & set(right)
     notebook.page.keyboard.press("Control+z")
-    assert notebook.selected() == both
+    notebook.expect_selected(both)
     notebook.page.keyboard.press("Escape")
-    assert notebook.selected() == []
+    notebook.expect_selected([])
     notebook.page.keyboard.press("Control+z")
-    assert notebook.selected() == both
+    notebook.expect_selected(both)
 
 
 def test_a_click_selects_the_sample_under_it_and_a_second_click_lets_it_go(
@@ -99,17 +99,17 @@ def test_a_click_selects_the_sample_under_it_and_a_second_click_lets_it_go(
     apart = np.linalg.norm(pixels[:, None] - pixels, axis=2) + 1e9 * np.eye(len(pixels))
     first, second = np.argsort(-apart.min(axis=1))[:2].tolist()
     notebook.page.mouse.click(*pixels[first])
-    assert notebook.selected() == [first]
+    notebook.expect_selected([first])
     notebook.page.keyboard.down("Shift")
     notebook.page.mouse.click(*pixels[second])
     notebook.page.keyboard.up("Shift")
-    assert notebook.selected() == sorted([first, second])
+    notebook.expect_selected(sorted([first, second]))
     notebook.page.keyboard.down("Alt")
     notebook.page.mouse.click(*pixels[first])
     notebook.page.keyboard.up("Alt")
-    assert notebook.selected() == [second]
+    notebook.expect_selected([second])
     notebook.page.mouse.click(*pixels[second])
-    assert notebook.selected() == []
+    notebook.expect_selected([])
 
 
 def test_the_keyboard_alone_can_select(notebook: LandscapeNotebook) -> None:
@@ -156,11 +156,11 @@ def test_a_selection_from_the_kernel_takes_the_lasso_away_and_the_next_one_is_dr
     notebook.selected()
     expect(lassos).to_have_count(2)
     notebook.page.keyboard.press("Control+z")
-    assert notebook.selected() == left
+    notebook.expect_selected(left)
     expect(lassos).to_have_count(1)
     assert len(notebook.ask("w._lassos")) == 1
     notebook.page.keyboard.press("Control+z")
-    assert notebook.selected() == [17, 300]
+    notebook.expect_selected([17, 300])
     expect(lassos).to_have_count(0)
 
 

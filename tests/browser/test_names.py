@@ -1,4 +1,4 @@
-"""What samples are called on the map and around it, in real JupyterLab 4 and Notebook 7."""
+"""What samples are called on the map and around it, in real JupyterLab 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A null beside the map, in real JupyterLab 4 and Notebook 7."""
+"""A null beside the map, in real JupyterLab 4."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_shuffled_losses_are_laid_beside_the_map_in_its_colours_and_taken_away_a
         shown, real = fills(null.locator("circle")), fills(notebook.page.locator(DOTS))
         assert len(shown) == notebook.ask("len(w.landscape.cloud)") - 1
         np.testing.assert_allclose(shown, real, atol=1)
-        assert notebook.selected() == [3, 5]
+        notebook.expect_selected([3, 5])
         assert notebook.part("map").bounding_box() == box
     finally:
         notebook.part("compare-with").select_option("nothing")

@@ -1,4 +1,4 @@
-"""The plane through two selected samples, in real JupyterLab 4 and Notebook 7."""
+"""The plane through two selected samples, in real JupyterLab 4."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.browser.test_kernel import check_looking_works, seen_middles
 from tests.browser.test_views import WIDGET
 from tests.browser.test_work import QUICK
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
 
 TOGGLE = """() => window.jupyterapp.commands.execute(
   '@jupyter-widgets/jupyterlab-manager:saveWidgetState').then(() => null)"""

@@ -1,4 +1,4 @@
-"""The slice beside the map, in real JupyterLab 4 and Notebook 7."""
+"""The slice beside the map, in real JupyterLab 4."""
 
 from __future__ import annotations
 

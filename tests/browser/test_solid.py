@@ -1,4 +1,4 @@
-"""Turning and lassoing a map of three dimensions, in real JupyterLab 4 and Notebook 7."""
+"""Turning and lassoing a map of three dimensions, in real JupyterLab 4."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def test_a_turned_map_is_the_projection_by_matrices_and_a_lasso_selects_what_is_
     notebook.page.mouse.up(button="right")
     notebook.draw()
     expect(notebook.page.locator(".lw-lasso")).to_have_count(0)
-    assert notebook.selected() == before
+    notebook.expect_selected(before)
     second = turned(first, *(0.008 * (end - start)))
     pixels = check_view(notebook, second)
 
     path = notebook.box(0.3, 0.2, 0.6, 0.6)
     notebook.drag(path)
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
-    assert notebook.selected() == inside
+    notebook.expect_selected(inside)
     assert inside not in ([], before)
 
     notebook.page.keyboard.press("Shift+ArrowLeft")
@@ -95,7 +95,7 @@ def test_a_turned_map_is_the_projection_by_matrices_and_a_lasso_selects_what_is_
     check_view(notebook, turned(second, -np.pi / 24, 0.0))
     notebook.part("turn").click()
     notebook.drag(path[:2])
-    assert notebook.selected() == inside
+    notebook.expect_selected(inside)
     notebook.part("map").locator("svg.lw-layer").focus()
     notebook.page.keyboard.press("Home")
     notebook.draw()

@@ -13,7 +13,7 @@ from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
 
 WIDGET = """
 slices.PROFILE_SECONDS = 20.0

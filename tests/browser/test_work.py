@@ -49,6 +49,7 @@ kept, w._trust = w._trust, wire.trust(judge(Scores(
 """
 
 
+@pytest.mark.in_both_applications
 def test_the_quickstart_runs_and_maps_every_sample(notebook: LandscapeNotebook) -> None:
     cells = [cell for cell in notebook.cells() if cell["cell_type"] == "code"]
     assert [cell["execution_count"] is not None for cell in cells] == [True] * len(cells)
@@ -75,6 +76,7 @@ def test_changing_the_map_or_the_colour_evaluates_no_loss_again(
     notebook.tell("w.landscape.objective.evaluate = evaluate")
 
 
+@pytest.mark.in_both_applications
 def test_a_page_that_is_loaded_again_shows_the_widget_in_its_state(
     notebook: LandscapeNotebook,
 ) -> None:
