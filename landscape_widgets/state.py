@@ -530,6 +530,8 @@ def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:
     elif isinstance(thing, Mapping) and isinstance(thing, dict):
         for key, value in thing.items():
             yield value, _join(path, key if isinstance(key, str) else f"[{str(key)[:20]}]")
+        if isinstance(thing, Overlay):
+            return  # what is behind it is the user's, all names of a notebook among it
         if type(thing) is not dict and isinstance(getattr(thing, "__dict__", None), dict):
             for key, value in thing.__dict__.items():
                 yield value, _join(path, key)

@@ -302,3 +302,21 @@ class DrawsAnew(nn.Module):
 def test_a_generator_made_at_each_call_is_named_with_what_to_do():
     with pytest.raises(ValueError, match=r"calls default_rng in forward.*with a seed"):
         Objective(DrawsAnew(), digits(20))
+
+
+SCALE = torch.ones(3)
+OF_THE_NOTEBOOK = [0]
+
+
+def scaled(outputs, targets):
+    return nn.functional.cross_entropy(outputs * SCALE, targets)
+
+
+def test_variables_beside_those_that_a_loss_uses_are_not_put_back():
+    objective = Objective(nn.Linear(4, 3), (torch.randn(9, 4), torch.arange(9) % 3), loss=scaled)
+    OF_THE_NOTEBOOK[0] = 1
+    try:
+        objective.evaluate(DenseBasis(objective.anchor[None]), np.ones((3, 1)))
+        assert OF_THE_NOTEBOOK == [1]
+    finally:
+        OF_THE_NOTEBOOK[0] = 0
