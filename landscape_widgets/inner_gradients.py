@@ -197,7 +197,7 @@ def read_recorded(
     ) as raised:  # whatever the user's code raises: it is called again, and explained
         error = raised
     given = tensors(examples.raw)
-    copies = [leaf._version for leaf in given] != versions
+    copies = [leaf._version for leaf in given] != versions or (loss is not None and loss.writes)
     marked = any(leaf.requires_grad or leaf.grad is not None for leaf in given)
     if error is None:
         if copies or marked:

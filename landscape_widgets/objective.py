@@ -38,6 +38,7 @@ from landscape_widgets.losses import (
     CrossEntropy,
     MeanLoss,
     ModelLoss,
+    OwnLoss,
     call_model,
     main_output,
 )
@@ -289,6 +290,8 @@ class Objective:
         if at_anchor.val_losses is not None:
             self._anchor_losses["val"] = float(at_anchor.val_losses[0])
         self.anchor_loss = self._anchor_losses["train"]
+        if isinstance(self.loss_function, OwnLoss):
+            self.loss_function.settle()  # it has seen all of the data
         self.anchor_val_loss = self._anchor_losses.get("val")
         for split, value in (("training", self.anchor_loss), ("validation", self.anchor_val_loss)):
             if value is not None and not np.isfinite(value):

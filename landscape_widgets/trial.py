@@ -158,7 +158,7 @@ class Trial:
             elif len(shapes[0]) == 1:
                 said += (
                     ". If each pair is one example, give all of them in a pair of tensors, "
-                    "(torch.stack(inputs), torch.stack(targets))"
+                    "(torch.stack([x for x, _ in data]), torch.stack([y for _, y in data]))"
                 )
         if self.first.targets is None:
             said += ", or say by loss=function(model, batch) what of a batch it gets"
@@ -186,9 +186,9 @@ class Trial:
         except ValueError:
             if not (self.train.given_whole and self.first.size < self.train.size):
                 raise
-            # A program for batches of one size, perhaps.
-            self.first = self.train.batches[0].to(self.device)
-            return self.run(lambda: call_model(self.model, self.first.inputs))
+        # A program for batches of one size, perhaps.
+        self.first = self.train.batches[0].to(self.device)
+        return self.run(lambda: call_model(self.model, self.first.inputs))
 
     def outputs_or_none(self, batch: Batch) -> Tensor | None:
         """Predictions, where a model whose loss is `loss(model, batch)` gives any by itself."""
@@ -235,7 +235,7 @@ class Trial:
             source: Batch | None = self.train.batches[0]
         else:
             source = None if whole else self.train.joined
-        if source is None:
+        if source is None or not source.cuttable:
             return self.first
         each = sum(x.nbytes for x in tensors(self.first.raw)) / self.first.size
         each = max(each, self._weighed[1], 1.0)

@@ -42,9 +42,14 @@ from landscape_widgets.losses.of_torch import (
     value_of_torch,
 )
 from landscape_widgets.losses.own import (
+    BATCH_MODEL,
+    MODEL_BATCH,
+    OUTPUTS_TARGETS,
+    TARGETS_OUTPUTS,
     NotScalar,
+    Order,
     check_arguments,
-    looks_like_model_loss,
+    order_by_names,
 )
 from landscape_widgets.structure import describe
 from landscape_widgets.trial import FAILURES, Trial
@@ -99,7 +104,7 @@ class Search(Trial):
                     f"{of_any(aim, out)} and type "
                     f"{str(self.first.targets.dtype).removeprefix('torch.')} for outputs of shape "
                     f"{of_any(out, aim)}. Give the targets as {cure}."
-                ) from error
+                ) from error.__cause__
             if found is not None:
                 return found
         else:
@@ -110,7 +115,7 @@ class Search(Trial):
         self.recorded = read_recorded(self.inplace, None, self.first)
         returned = self.outputs()
         outputs = main_output(returned)
-        infer_loss(outputs, self.first.targets)
+        self._check(infer_loss(outputs, self.first.targets), outputs)
         sample = self.sample()
         found = infer(
             self.outputs_on(sample),
@@ -216,16 +221,22 @@ class Search(Trial):
 
         Names are a hint to what is tried first.
         """
-        function = given
-        hint = looks_like_model_loss(given)
-        errors: dict[str, Exception] = {}
-        for of_model in (True, False) if hint else (False, True):
+        hint = order_by_names(given)
+        usual = [OUTPUTS_TARGETS, MODEL_BATCH]
+        # The other way round only where nothing says that it is not meant so.
+        orders = [*usual, TARGETS_OUTPUTS, BATCH_MODEL] if hint is None else [hint, *usual]
+        errors: dict[Order, Exception] = {}
+        for order in dict.fromkeys(orders):
             try:
-                return (
-                    self._of_model(ModelLoss(function)) if of_model else self._of_outputs(function)
-                )
+                found = self._of_model(ModelLoss(given, order.swapped)) if order.of_model else (
+                    self._of_outputs(BatchLoss(given, order.swapped))
+                )  # fmt: skip
             except Exception as error:  # whatever the user's code does: it is told below
-                errors["loss(model, batch)" if of_model else "loss(outputs, targets)"] = error
+                errors[order] = error
+            else:
+                if order.swapped:
+                    found.assumptions.append(_of_order(found.loss.name, order, hint, errors))
+                return found
         if self.train.given_whole and self.first.size < self.train.size:
             self.first = self.train.batches[0].to(self.device)  # it may want all of them
             return self._own(given)
@@ -234,18 +245,17 @@ class Search(Trial):
                 raise failure
         if hint is not None:
             raise next(iter(errors.values()))
-        causes = [failure.__cause__ or failure for failure in errors.values()]
+        causes = [errors[order].__cause__ or errors[order] for order in usual]
         tried = [
-            f"As {form}: {type(cause).__name__}: {brief(str(cause).rstrip('.'), 400)}."
-            for form, cause in zip(errors, causes, strict=True)
+            f"As {order.said}: {type(cause).__name__}: {brief(str(cause).rstrip('.'), 400)}."
+            for order, cause in zip(usual, causes, strict=True)
         ]
         raise ValueError(
             f"The loss {BatchLoss(given).name} could not be called on {type(self.model).__name__} "
             f"and a batch with {self.said}. {' '.join(tried)} {self.advice}"
         ) from causes[0]
 
-    def _of_outputs(self, function: Callable[..., Any]) -> Found:
-        loss = BatchLoss(function)
+    def _of_outputs(self, loss: BatchLoss) -> Found:
         if self.uses_model:
             return self._of_model(ModelLoss(OfBoth(loss, self.first.form)))
         self.recorded = read_recorded(self.inplace, loss, self.first)
@@ -263,6 +273,19 @@ class Search(Trial):
     def _check(self, loss: MeanLoss, outputs: Tensor) -> None:
         for targets in self.all_targets():
             loss.check(outputs, targets)
+
+
+def _of_order(
+    name: str, order: Order, hint: Order | None, errors: Mapping[Order, Exception]
+) -> str:
+    """What there is to say of a loss that takes its arguments the other way round."""
+    why = "as its arguments are named"
+    if hint is None:
+        error = errors[Order(order.of_model, False)]
+        cause = error.__cause__ or error
+        raised = f"{type(cause).__name__}: {brief(str(cause).rstrip('.'), 200)}"
+        why = f"since the other way round it raised {raised}"
+    return f"The loss {name} is called as {order.said}, {why}."
 
 
 def _of_several(outputs: Any) -> list[str]:

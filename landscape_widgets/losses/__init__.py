@@ -5,7 +5,7 @@ from landscape_widgets.losses.calling import call_model, call_watched, main_outp
 from landscape_widgets.losses.cross_entropy import IGNORED, CrossEntropy
 from landscape_widgets.losses.inference import infer_loss
 from landscape_widgets.losses.mean import MeanLoss
-from landscape_widgets.losses.own import BatchLoss, ModelLoss, scalar
+from landscape_widgets.losses.own import BatchLoss, ModelLoss, OwnLoss, scalar
 from landscape_widgets.losses.squared_error import SquaredError
 
 Loss = MeanLoss | BatchLoss | ModelLoss
@@ -18,6 +18,7 @@ __all__ = [
     "Loss",
     "MeanLoss",
     "ModelLoss",
+    "OwnLoss",
     "SquaredError",
     "call_model",
     "call_watched",

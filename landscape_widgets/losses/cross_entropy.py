@@ -91,11 +91,17 @@ class CrossEntropy(MeanLoss):
         classes = outputs.shape[self.class_axis]
         counted = targets[targets != self.ignored]
         if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
+            below = torch.unique(counted[counted < 0]).tolist()
+            cure = "Renumber the classes, or give the model as many outputs as there are classes."
+            if len(below) == 1:
+                cure = (
+                    f"If {below[0]} means no class, leave these examples out, or say that they "
+                    f"count for nothing: loss=nn.CrossEntropyLoss(ignore_index={below[0]}). Else "
+                    "renumber the classes."
+                )
             raise ValueError(
                 f"Targets from 0 to {classes - 1} are expected for the model's {classes} outputs; "
-                f"they range from {int(counted.min())} to {int(counted.max())}. "
-                "Renumber the classes, give the model as many outputs as there are classes, or say "
-                "which target counts for nothing: loss=nn.CrossEntropyLoss(ignore_index=...)."
+                f"they range from {int(counted.min())} to {int(counted.max())}. {cure}"
             )
 
     def classes_last(self, outputs: Tensor) -> Tensor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from landscape_widgets.errors import brief
-from landscape_widgets.structure import fresh
+from landscape_widgets.structure import fresh, map_arrays
 
 # How torch's losses of three tensors are handed over, by the names of their arguments.
 _OF_THREE = {
@@ -25,36 +26,109 @@ _OF_THREE = {
         "loss=lambda model, batch: criterion(*(model(inputs) for inputs in batch)).",
 }  # fmt: skip
 MODEL_NAMES = ("model", "module", "net", "network", "m")
+BATCH_NAMES = ("batch", "data", "b")
+OUTPUT_NAMES = (
+    *("outputs", "output", "out", "logits", "logit", "input", "inputs", "pred", "preds"),
+    *("prediction", "predictions", "predicted", "y_hat", "yhat", "y_pred", "ypred", "y_score"),
+    *("probs", "proba", "probabilities", "recon", "x_hat"),
+)
+TARGET_NAMES = (
+    *("targets", "target", "labels", "label", "true", "truth", "y_true", "ytrue", "y", "gold"),
+    *("ground_truth", "gt", "actual", "expected", "x"),
+)
 
 
-class BatchLoss:
+class Order(NamedTuple):
+    """How a loss is called: of model and batch, or of outputs and targets; in which order."""
+
+    of_model: bool
+    swapped: bool
+
+    @property
+    def said(self) -> str:
+        """The call, in words."""
+        names = ("model", "batch") if self.of_model else ("outputs", "targets")
+        return f"loss({', '.join(names[::-1] if self.swapped else names)})"
+
+
+OUTPUTS_TARGETS, TARGETS_OUTPUTS = Order(False, False), Order(False, True)
+MODEL_BATCH, BATCH_MODEL = Order(True, False), Order(True, True)
+
+
+class OwnLoss:
+    """A function of the user's own, which may write over what it is given.
+
+    Parameters
+    ----------
+    function
+    swapped
+        It takes its two arguments the other way round.
+
+    Attributes
+    ----------
+    copies : bool
+        It gets copies: until `settle` says that all of the data has been seen by it, and from then
+        on if it has written over any of them.
+    writes : bool
+        It has.
+    """
+
+    task = "custom"
+
+    def __init__(self, function: Callable[[Any, Any], Any], swapped: bool = False) -> None:
+        self.function, self.swapped = function, swapped
+        self.name = name_of(function)
+        self.copies = True
+        self.writes = False
+
+    def settle(self) -> None:
+        """What it has not written over so far it will not."""
+        self.copies = self.writes
+
+    def _called(self, first: Any, second: Any) -> Any:
+        return self.function(second, first) if self.swapped else self.function(first, second)
+
+    @contextmanager
+    def _own(self, tree: Any) -> Iterator[Any]:
+        """Copies of what it is called with, looked at afterwards."""
+        known: dict[int, Any] = {}
+
+        def copied(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor) or leaf.requires_grad:
+                return leaf  # one that is differentiated is of this very call
+            return known.setdefault(id(leaf), leaf.clone())
+
+        copies = map_arrays(copied, tree)
+        before = [(tensor, tensor._version, tensor.requires_grad) for tensor in known.values()]
+        try:
+            yield copies
+        finally:
+            for tensor, version, required in before:
+                self.writes |= tensor._version != version or tensor.requires_grad != required
+
+
+class BatchLoss(OwnLoss):
     """The user's own ``loss(outputs, targets)``: a scalar for a batch, taken as it is.
 
     Batches count by their number of examples.
     """
 
-    task = "custom"
-
-    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
-        self.function = function
-        self.name = name_of(function)
-
     def __call__(self, outputs: Any, targets: Any) -> Tensor:
-        return scalar(self.function(outputs, targets), self.name)
+        if not self.copies:
+            return scalar(self._called(outputs, targets), self.name)
+        with self._own((outputs, targets)) as (own_outputs, own_targets):
+            return scalar(self._called(own_outputs, own_targets), self.name)
 
 
-class ModelLoss:
+class ModelLoss(OwnLoss):
     """The user's own ``loss(model, batch)``: the model is a working copy, the batch as it came."""
 
-    task = "custom"
-
-    def __init__(self, function: Callable[[nn.Module, Any], Any]) -> None:
-        self.function = function
-        self.name = name_of(function)
-
     def __call__(self, model: nn.Module, batch: Any) -> Tensor:
-        # In containers of its own: a loss may take its batch apart.
-        return scalar(self.function(model, fresh(batch)), self.name)
+        if not self.copies:
+            # In containers of its own: a loss may take its batch apart.
+            return scalar(self._called(model, fresh(batch)), self.name)
+        with self._own(batch) as own:
+            return scalar(self._called(model, own), self.name)
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -114,18 +188,20 @@ def check_arguments(function: Any) -> None:
         pass  # a built-in function without a signature
 
 
-def looks_like_model_loss(function: Callable[..., Any]) -> bool | None:
-    """Whether the arguments' names say ``loss(model, batch)``; None where they say nothing."""
+def order_by_names(function: Callable[..., Any]) -> Order | None:
+    """How a loss is called, as the names of its arguments say; None where they say nothing."""
     if type(function).__module__ == "torch.nn.modules.loss":
-        return False
+        return OUTPUTS_TARGETS
     called = function.forward if isinstance(function, nn.Module) else function
     try:
-        parameters = inspect.signature(called).parameters
+        names = [name.lower() for name in inspect.signature(called).parameters]
     except (ValueError, TypeError):
         return None
-    names = [name.lower() for name in parameters]
-    if (names[:1] and names[0] in MODEL_NAMES) or names[1:2] == ["batch"]:
-        return True
-    if names[:1] and names[0] in ("outputs", "output", "logits", "pred", "preds", "input", "y_hat"):
-        return False
-    return None
+    first, second = (*names[:2], "", "")[:2]
+    if second in MODEL_NAMES and first in BATCH_NAMES:
+        return BATCH_MODEL
+    if first in MODEL_NAMES or second == "batch":
+        return MODEL_BATCH
+    if first in TARGET_NAMES and second in OUTPUT_NAMES:
+        return TARGETS_OUTPUTS
+    return OUTPUTS_TARGETS if first in OUTPUT_NAMES else None

@@ -277,7 +277,9 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
     caption.append(f"{data} examples" + (" (a part, drawn with the seed)" * objective.capped))
     if land.tolerance is not None:
         caption.append(f"losses estimated to a standard error of {100 * land.tolerance:.2g}%")
-    caption.append(f"loss: {objective.loss_function.name}")
+    said = f"The loss is {objective.loss_function.name}"
+    if not any(sentence.startswith(said) for sentence in land.assumptions):
+        caption.append(f"loss: {objective.loss_function.name}")
     if land.strategy:
         caption.append(f"evaluated {land.strategy}")
     caption.append(f"seed {land.seed}")

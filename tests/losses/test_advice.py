@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from landscape_widgets.objective import Objective
+from tests.models import digits
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 CLASSES = torch.arange(40) % 4
@@ -144,3 +145,46 @@ def test_complex_outputs_go_to_the_users_own_loss_and_are_inferred_from_by_none(
     assert found == pytest.approx(float(loss(model(X), targets).detach()), rel=1e-5)
     with pytest.raises(ValueError, match="complex numbers"):
         Objective(model, (X, targets))
+
+
+def test_one_negative_label_is_refused_with_what_makes_it_count_for_nothing():
+    (x, y), model = digits(40), nn.Linear(64, 10)
+    y[3] = -1
+    for loss in (None, nn.CrossEntropyLoss()):
+        with pytest.raises(ValueError, match=r"ignore_index=-1"):
+            Objective(model, (x, y), loss=loss)
+    followed = Objective(model, (x, y), loss=nn.CrossEntropyLoss(ignore_index=-1))
+    kept = y >= 0
+    expected = nn.functional.cross_entropy(model(x[kept]), y[kept])
+    assert followed.anchor_loss == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [None, nn.CrossEntropyLoss(), lambda out, y: out.sum()])
+def test_inputs_of_a_wrong_width_are_told_in_one_sentence_and_one_cause(loss):
+    x, y = digits(40)
+    with pytest.raises(ValueError, match="mat1 and mat2 shapes") as refused:
+        Objective(nn.Linear(20, 10), (x, y), loss=loss)
+    cause = refused.value.__cause__
+    assert isinstance(cause, RuntimeError)
+    assert cause.__cause__ is None
+    assert cause.__context__ is None
+
+
+def test_pairs_of_one_shape_are_put_together_as_the_refusal_says():
+    data = [(torch.randn(5), torch.randn(5)) for _ in range(30)]
+    with pytest.raises(ValueError, match="each pair is one example") as refused:
+        Objective(nn.Linear(5, 5), data)
+    advice = str(refused.value).split("pair of tensors, ")[1].rstrip(".")
+    assert Objective(nn.Linear(5, 5), eval(advice)).n_examples == 30
+
+
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+def test_sparse_inputs_given_whole_are_evaluated(layout):
+    class Sparse(nn.Linear):
+        def forward(self, x):
+            return torch.sparse.mm(x, self.weight.T) + self.bias
+
+    (x, y), model = digits(40), Sparse(64, 10)
+    objective = Objective(model, (getattr(x, layout)(), y))
+    expected = nn.functional.cross_entropy(nn.functional.linear(x, model.weight, model.bias), y)
+    assert objective.anchor_loss == pytest.approx(float(expected), rel=1e-5)
