@@ -287,7 +287,7 @@ def test_few_samples_that_lie_as_they_are_shown_are_said_to(rng):
 
 def test_thirteen_samples_are_judged_by_what_as_few_of_noise_reach(rng):
     reached = []
-    for _ in range(20):
+    for _ in range(8):
         noise = rng.normal(size=(13, 2000))
         found, _ = judged(noise, 10 ** rng.normal(size=13), np.full(13, -1), PCA())
         reached.append(found.level)
