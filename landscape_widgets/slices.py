@@ -42,6 +42,16 @@ class Slice:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def joined(self, other: Slice) -> Slice:
+        """These slices with the points of others, of the same samples at other values of α."""
+        alphas = np.concatenate([self.alphas, other.alphas])
+        order = np.argsort(alphas, kind="stable")
+        val = None
+        if self.val_losses is not None and other.val_losses is not None:
+            val = np.hstack([self.val_losses, other.val_losses])[:, order]
+        losses = np.hstack([self.losses, other.losses])[:, order]
+        return Slice(self.indices, alphas[order], losses, val)
+
     def median(self) -> FloatArray:
         """Median training loss over the samples at each α, shape (A,)."""
         result: FloatArray = np.median(self.losses, axis=0)

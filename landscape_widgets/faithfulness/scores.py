@@ -9,9 +9,10 @@ import numpy.typing as npt
 from scipy.spatial import procrustes
 from scipy.spatial.distance import pdist
 from sklearn import manifold
-from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
+from sklearn.tree import ExtraTreeRegressor
+from sklearn.utils import check_random_state
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.loss_scale import LossScale
@@ -131,10 +132,29 @@ def gain(
         features = np.column_stack([known[usable], columns])
         predicted = np.empty_like(target)
         for train, test in _folds(groups, seed):
-            trees = ExtraTreesRegressor(TREES, random_state=seed, n_jobs=1)
-            predicted[test] = trees.fit(features[train], target[train]).predict(features[test])
+            predicted[test] = _by_trees(features[train], target[train], features[test], seed)
         errors.append(((target - predicted) ** 2).sum())
     return float(1 - errors[0] / errors[1])
+
+
+def _by_trees(
+    features: FloatArray, target: FloatArray, wanted: FloatArray, seed: int
+) -> FloatArray:
+    """What extremely randomised trees make of other features (Geurts et al. 2006).
+
+    The very trees of scikit-learn's `ExtraTreesRegressor`, which spends a third of its time on
+    copying their settings.
+    """
+    draw = check_random_state(seed)
+    features, wanted = (np.ascontiguousarray(x, dtype=np.float32) for x in (features, wanted))
+    column = np.ascontiguousarray(target[:, None])
+    total: FloatArray = np.zeros(len(wanted))
+    for _ in range(TREES):
+        state = draw.randint(np.iinfo(np.int32).max)
+        tree = ExtraTreeRegressor(max_features=1.0, random_state=state)
+        tree.fit(features, column, check_input=False)
+        total += tree.predict(wanted, check_input=False)
+    return total / TREES
 
 
 def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:

@@ -9,18 +9,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from landscape_widgets.basis import FloatArray
 from landscape_widgets.cloud import Cloud
 from landscape_widgets.growing import FIRST, SHARES, GrowingSlices
 from landscape_widgets.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, never
-from landscape_widgets.slices import ALPHAS, slice_along
+from landscape_widgets.slices import ALPHAS, Slice, slice_along
 from landscape_widgets.widget import wire
 
 PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
 HALF_ABOVE = 2.0  # s for all slices, above which half of their points come first
-HALF_SECONDS = 5.0  # what is spent on these before the map is judged
+FIRST_SECONDS = 5.0  # what is spent on slices before the map is judged
+MEASURING_SECONDS = 1.0  # what is spent at most on measuring the pace of many rows
 AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s
 BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
@@ -97,12 +99,18 @@ class Slices:
         Parameters
         ----------
         seconds : float, optional
-            A loss; it is measured where it is not given.
+            At most what a loss takes; it is measured where it is not given.
         """
         land, cloud = self.land, self.land.cloud
         assert cloud is not None
+        few = cloud.coefficients[:3]
         if seconds is None:
-            seconds = self._measure(land, cloud)
+            seconds = self._measure(few)
+        # What sampling took holds trials of strategies and metrics, too, and a strategy for many
+        # rows needs many to show what it can.
+        many = (cloud.coefficients[1:3, None, :] * ALPHAS[:, None]).reshape(-1, cloud.basis.k)
+        if len(many) and 2 * len(many) * seconds < MEASURING_SECONDS:
+            seconds = self._measure(many)
         first = None
         if len(ALPHAS) * seconds > AT_ONCE and _may_estimate(land):
             fitting = [
@@ -124,13 +132,13 @@ class Slices:
         if first is not None:
             self._growing = GrowingSlices(land.objective, cloud, alphas, first=first)
 
-    @staticmethod
-    def _measure(land: Landscape, cloud: Cloud) -> float:
-        """Seconds a loss, with those of the fastest strategy."""
-        rows = cloud.coefficients[:3]
-        land.objective.evaluate(cloud.basis, rows, metrics=False)
+    def _measure(self, rows: FloatArray) -> float:
+        """Seconds a loss, with those of the fastest strategy for so many rows."""
+        land = self.land
+        assert land.cloud is not None
+        land.objective.evaluate(land.cloud.basis, rows, metrics=False)
         start = time.perf_counter()
-        land.objective.evaluate(cloud.basis, rows, metrics=False)
+        land.objective.evaluate(land.cloud.basis, rows, metrics=False)
         return (time.perf_counter() - start) / len(rows)
 
     # Asked for by the browser
@@ -238,18 +246,28 @@ class Slices:
 
     # In the background
 
-    def compute_halves(self, cancelled: CancelCallback) -> None:
-        """Every second point of all slices, where all points take a while and there is time."""
-        if not HALF_ABOVE < self._all <= PROFILE_SECONDS:
+    def compute_first(self, cancelled: CancelCallback) -> None:
+        """What there is time for of all slices before the map is judged.
+
+        Every second point of them, where all points take a while.
+        """
+        if self._growing is not None:
             return
-        self._until = time.monotonic() + min(HALF_SECONDS, PROFILE_SECONDS)
-        self._work_through("ahead", self._is_missing, cancelled, self._take_half)
+        self._until = time.monotonic() + min(FIRST_SECONDS, PROFILE_SECONDS)
+        half = HALF_ABOVE < self._all <= PROFILE_SECONDS
+        self._work_through("ahead", self._is_missing, cancelled, self._take_half if half else None)
 
     def _take_half(self, indices: list[int], interrupted: CancelCallback) -> int:
         land = self.land
         assert land.cloud is not None
         half = self.profile.alphas[::2]
-        self.profile.put_half(slice_along(land.objective, land.cloud, indices, half))
+        if land.tolerance is None:  # θ* and the samples are evaluated
+            inner = half[(half != 0) & (half != 1)]
+            found = slice_along(land.objective, land.cloud, indices, inner)
+            found = found.joined(_ends(land, found.indices))
+        else:
+            found = slice_along(land.objective, land.cloud, indices, half)
+        self.profile.put_half(found)
         return len(indices)
 
     def compute(self, cancelled: CancelCallback) -> None:
@@ -320,6 +338,18 @@ class Slices:
                 else wire.estimates(profile, self.land.objective.n_examples, growing.tolerance),
             }
         )
+
+
+def _ends(land: Landscape, indices: npt.NDArray[np.int64]) -> Slice:
+    """What is known of slices from the losses of θ* and of the samples."""
+    objective, val = land.objective, None
+
+    def ends(anchor: float, losses: FloatArray) -> FloatArray:
+        return np.column_stack([np.full(len(indices), anchor), losses[indices]])
+
+    if land.val_losses is not None and objective.anchor_val_loss is not None:
+        val = ends(objective.anchor_val_loss, land.val_losses)
+    return Slice(indices, np.array([0.0, 1.0]), ends(objective.anchor_loss, land.losses), val)
 
 
 def _may_estimate(land: Landscape) -> bool:

@@ -609,7 +609,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
         self._finish_map(cancelled)
 
     def _finish_map(self, cancelled: Callable[[], bool]) -> None:
-        self._slices.compute_halves(cancelled)
+        self._slices.compute_first(cancelled)
         self._report(Progress("trust", 0, 1))
         self._judged = self.landscape.faithfulness(seeds=1)
         self._distortion = self.landscape.distortion()
@@ -729,14 +729,14 @@ class LandscapeWidget(ControlledWidget, Comparison):
     def _report(self, progress: Progress) -> None:
         now = time.monotonic()
         phase, begun = self._phase
-        if phase != progress.phase or progress.done == 0:
+        is_new = phase != progress.phase  # what it waits for may take long to tell again
+        if is_new or progress.done == 0:
             self._phase = (phase, begun) = (progress.phase, now)
         left = None
         if 0 < progress.done < progress.total and now - begun > 0.5:
             left = (now - begun) * (progress.total - progress.done) / progress.done
         ahead = progress.phase in ("ahead", "between", "refined ahead")
         at_most = self._slices.seconds_left if ahead else None
-        is_new = phase != progress.phase  # what it waits for may take long to tell again
         if is_new or progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:
             self._reported = now
             with self._lock:

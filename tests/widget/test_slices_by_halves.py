@@ -26,7 +26,7 @@ def model() -> nn.Module:
 def taking_a_while(monkeypatch):
     """However fast the machine is at the moment."""
     monkeypatch.setattr("landscape_widgets.widget.slices.HALF_ABOVE", 0.0)
-    for name in ("AT_ONCE", "HALF_SECONDS", "PROFILE_SECONDS"):
+    for name in ("AT_ONCE", "FIRST_SECONDS", "PROFILE_SECONDS"):
         monkeypatch.setattr(f"landscape_widgets.widget.slices.{name}", 1e9)
 
 

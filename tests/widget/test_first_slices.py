@@ -1,0 +1,48 @@
+"""The slices come before the map is judged, and the progress line says what is waited for."""
+
+import numpy as np
+import pytest
+
+import landscape_widgets as lw
+from landscape_widgets.slices import ALPHAS
+from tests.models import digits, mlp, train
+
+DATA = digits(200)
+SAMPLER = lw.samplers.Subspace(k=3, n=23)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return train(mlp(), DATA, 60)
+
+
+@pytest.fixture(autouse=True)
+def however_slow_the_machine(monkeypatch):
+    for name in ("AT_ONCE", "FIRST_SECONDS", "PROFILE_SECONDS", "HALF_ABOVE"):
+        monkeypatch.setattr(f"landscape_widgets.widget.slices.{name}", 1e9)
+
+
+def said_and_drawn(model) -> list[tuple[str, bool]]:
+    """What the progress line said, and whether all slices were there by then."""
+    found = []
+
+    def look(change) -> None:
+        floats = np.frombuffer(widget._profiles, dtype=np.float32)
+        there = floats.size == 24 * len(ALPHAS) and bool(np.isfinite(floats).all())
+        found.append((change["new"]["phase"], there))
+
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca", start=False)
+    widget.observe(look, "_progress")
+    widget.start()
+    widget.wait(120)
+    widget.close()
+    return found
+
+
+def test_slices_that_take_little_time_are_whole_before_the_map_is_judged(model):
+    assert ("judging the map", True) in said_and_drawn(model)
+
+
+def test_a_phase_is_told_however_soon_after_another_it_begins(model):
+    phases = [phase for phase, _ in said_and_drawn(model)]
+    assert {"laying out the map", "taking slices ahead", "judging the map"} <= set(phases)
