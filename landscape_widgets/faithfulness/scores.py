@@ -146,14 +146,14 @@ def _by_trees(
     copying their settings.
     """
     draw = check_random_state(seed)
-    features, wanted = (np.ascontiguousarray(x, dtype=np.float32) for x in (features, wanted))
+    known, asked = (np.ascontiguousarray(x, dtype=np.float32) for x in (features, wanted))
     column = np.ascontiguousarray(target[:, None])
     total: FloatArray = np.zeros(len(wanted))
     for _ in range(TREES):
         state = draw.randint(np.iinfo(np.int32).max)
         tree = ExtraTreeRegressor(max_features=1.0, random_state=state)
-        tree.fit(features, column, check_input=False)
-        total += tree.predict(wanted, check_input=False)
+        tree.fit(known, column, check_input=False)
+        total += tree.predict(asked, check_input=False)
     return total / TREES
 
 

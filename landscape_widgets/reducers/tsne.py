@@ -101,9 +101,17 @@ class TSNE(Reducer):
         # that of a single neighbour, so that the fewest points have nearer to half of the others.
         most = max((n - 1) / 3, min(2.0, (n - 1) / 2))
         self._perplexity = min(self.perplexity, most)
-        if self._perplexity == self.perplexity:
-            return ()
-        return (lowered("The perplexity", self.perplexity, self._perplexity, n),)
+        self._exaggerated = self.early_iterations
+        said = []
+        if self._perplexity < self.perplexity:
+            said.append(lowered("The perplexity", self.perplexity, self._perplexity, n))
+        if 3 * self._perplexity >= n - 1 and self.early_exaggeration > 1 and self._exaggerated:
+            self._exaggerated = 0
+            said.append(
+                f"Early exaggeration is left out: of only {n} samples, each has nearly all others "
+                "for neighbours, and stronger attraction would draw them onto a line."
+            )
+        return tuple(said)
 
     def warm_up(self, progress: ProgressCallback = ignore) -> None:
         few = np.random.default_rng(0).normal(size=(30, 3))
@@ -133,8 +141,8 @@ class TSNE(Reducer):
             total, self.min_improvement, self.min_grad_norm, progress, cancelled, on_frame
         )
         for phase, count, exaggeration in (
-            ("early exaggeration", self.early_iterations, self.early_exaggeration),
-            ("t-SNE", self.iterations, 1),
+            ("early exaggeration", self._exaggerated, self.early_exaggeration),
+            ("t-SNE", total - self._exaggerated, 1),
         ):
             done = 0
             while done < count and not watch.stopped:

@@ -227,12 +227,27 @@ def test_a_wrong_parameter_is_refused_with_what_is_expected(make, message):
 def test_a_perplexity_that_points_are_too_few_for_is_lowered_and_said(points):
     lowered, asked = TSNE(), TSNE(16)
     np.testing.assert_array_equal(lowered.fit(points[:49]), asked.fit(points[:49]))
-    assert lowered.assumptions == (
+    said, left_out = lowered.assumptions
+    assert said == (
         "The perplexity 30 is lowered to 16, as there are only 49 samples that differ from each "
-        "other.",
+        "other."
     )
-    assert asked.assumptions == ()
+    assert left_out.startswith("Early exaggeration is left out: of only 49 samples")
+    assert asked.assumptions == (left_out,)
     assert lowered.perplexity == 30  # for the next map, of more points
+
+
+@pytest.mark.parametrize("n", [8, 20, 60])
+def test_few_points_never_lie_on_a_line_on_their_way_to_a_map(n):
+    points = np.random.default_rng(0).uniform(size=(n, 3))
+    shapes = []
+
+    def look(frame) -> None:
+        lengths = np.linalg.svd(frame.coordinates - frame.coordinates.mean(axis=0))[1]
+        shapes.append(lengths[1] / lengths[0])
+
+    TSNE().fit(points, on_frame=look)
+    assert min(shapes) > 0.1
 
 
 def test_neighbours_that_points_are_too_few_for_are_lowered_and_said(points):
