@@ -91,13 +91,13 @@ class CrossEntropy(MeanLoss):
         classes = outputs.shape[self.class_axis]
         counted = targets[targets != self.ignored]
         if counted.numel() and (int(counted.min()) < 0 or int(counted.max()) >= classes):
-            below = torch.unique(counted[counted < 0]).tolist()
+            outside = torch.unique(counted[(counted < 0) | (counted >= classes)]).tolist()
             cure = "Renumber the classes, or give the model as many outputs as there are classes."
-            if len(below) == 1:
+            if len(outside) == 1:
                 cure = (
-                    f"If {below[0]} means no class, leave these examples out, or say that they "
-                    f"count for nothing: loss=nn.CrossEntropyLoss(ignore_index={below[0]}). Else "
-                    "renumber the classes."
+                    f"If {outside[0]} means no class, say that it counts for nothing: "
+                    f"loss=nn.CrossEntropyLoss(ignore_index={outside[0]}). Else renumber the "
+                    "classes, or give the model as many outputs as there are classes."
                 )
             raise ValueError(
                 f"Targets from 0 to {classes - 1} are expected for the model's {classes} outputs; "

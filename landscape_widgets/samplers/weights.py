@@ -80,16 +80,27 @@ class Fitted:
         self.buffers: dict[str, Tensor] = {}
         if isinstance(given, Tensor):
             if given.shape != (layout.size,):
+                cure = ""
+                if given.shape in layout.shapes:
+                    cure = (
+                        " Lists of arrays without names, as Keras' get_weights() gives, cannot be "
+                        "told apart: put them into a model of their own "
+                        "(other = keras.models.clone_model(model), other.set_weights(weights)) and "
+                        "give that model."
+                    )
                 raise ValueError(
                     f"{where} is a tensor of shape {tuple(given.shape)}; a vector of the "
-                    f"{layout.size} trainable parameters is expected, or a state dict."
+                    f"{layout.size} trainable parameters is expected, or a state dict.{cure}"
                 )
             self.tensors = layout.unflatten(given)
             return
-        named = min(
-            (_renamed(part, layout.names, known) for part in _dictionaries(given)),
-            key=lambda part: sum(name not in part for name in layout.names),
-        )
+        read = [
+            (f"{path}: {around}" if path and around else path or around, named)
+            for path, part in _dictionaries(given)
+            for around, named in _renamings(part, layout.names, known)
+        ]
+        _check_one(read, dict(zip(layout.names, layout.shapes, strict=True)), where)
+        named = min((part for _, part in read), key=lambda p: _lacking(p, layout.names))
         wrong = []
         for name, shape in zip(layout.names, layout.shapes, strict=True):
             if name not in named:
@@ -103,7 +114,7 @@ class Fitted:
         wrong += [
             f"{name} is unknown ({did_you_mean(name, known)})"
             for name in named
-            if name not in known
+            if name not in known and not name.endswith(COUNTER)
         ]
         if wrong:
             shown = "; ".join(wrong[:SHOWN])
@@ -202,6 +213,14 @@ def _read(weights: Weights, where: str) -> Mapping[str, Any] | Tensor:
 
 
 def _loaded(path: Path, where: str) -> Any:
+    if path.suffix in (".h5", ".keras"):
+        made = "keras.models.load_model(path)"
+        if path.suffix == ".h5":
+            made = "other = keras.models.clone_model(model), other.load_weights(path)"
+        raise ValueError(
+            f"{where}: {os.fspath(path)!r} is a file of Keras. Load it into a model of its own "
+            f"({made}) and give that model."
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -219,33 +238,71 @@ def _loaded(path: Path, where: str) -> Any:
         ) from error
 
 
-def _dictionaries(given: Mapping[str, Any], depth: int = 4) -> Iterator[dict[str, Tensor]]:
+def _check_one(
+    read: Sequence[tuple[str, Mapping[str, Tensor]]],
+    shapes: Mapping[str, torch.Size],
+    where: str,
+) -> None:
+    """Raise a ValueError where a checkpoint holds several weights of the model, and not the same.
+
+    Parameters
+    ----------
+    read
+        What may be the weights, under the model's names, each with where it lies.
+    shapes
+        Of the trainable tensors, by name.
+    where
+    """
+    found: dict[str, Mapping[str, Tensor]] = {}
+    for place, part in read:
+        fits = all(name in part and part[name].shape == shapes[name] for name in shapes)
+        if fits and not any(_equal(part, other, shapes) for other in found.values()):
+            found[place] = part
+    if len(found) > 1:
+        places = ", ".join(repr(place) for place in list(found)[:SHOWN])
+        raise ValueError(
+            f"{where} holds weights of this model more than once, and not the same: {places}. "
+            "Give the ones that you mean alone, as a state dict."
+        )
+
+
+def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor], names: Iterable[str]) -> bool:
+    return all(one[name] is other[name] or torch.equal(one[name], other[name]) for name in names)
+
+
+def _lacking(part: Mapping[str, Tensor], wanted: Iterable[str]) -> int:
+    return sum(name not in part for name in wanted)
+
+
+def _dictionaries(
+    given: Mapping[str, Any], path: str = "", depth: int = 4
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Every mapping of names to tensors in a checkpoint, which may hold much besides."""
     own: dict[str, Tensor] = {}
     for name, value in given.items():
         if isinstance(value, (Tensor, np.ndarray)):
             own[str(name)] = torch.as_tensor(value)
-    yield own
-    for value in given.values():
+    yield path, own
+    for name, value in given.items():
         if isinstance(value, nn.Module):
             value = value.state_dict()
         if isinstance(value, Mapping) and depth:
-            yield from _dictionaries(value, depth - 1)
+            yield from _dictionaries(value, f"{path}.{name}".lstrip("."), depth - 1)
 
 
-def _renamed(
+def _renamings(
     named: Mapping[str, Tensor], wanted: Sequence[str], known: set[str]
-) -> dict[str, Tensor]:
-    """Tensors under the model's names, where they are told apart by what was put around them.
+) -> list[tuple[str, dict[str, Tensor]]]:
+    """Tensors under the model's names, in every way that they may be, each with what was around.
 
     A prefix before all of them, on either side; what wrappers put into names; the adapter's name,
     which files of adapters leave out.
     """
     if all(name in named for name in wanted):
-        return dict(named)
+        return [("", dict(named))]
     firsts = {wanted[0], *_shorter(wanted[0])}
     plain = {_without(name): value for name, value in named.items() if name != AVERAGED}
-    candidates = [dict(named), plain]
+    candidates = [("", dict(named)), ("", plain)]
     for part in (dict(named), plain):
         # What stands before the names on either side, as the end of the first one tells.
         around = {
@@ -255,18 +312,20 @@ def _renamed(
             for name in part
             if name == end or name.endswith(f".{end}")
         }
-        for theirs, ours in around:
+        for theirs, ours in sorted(around):
             inside = [(k, v) for k, v in part.items() if k.startswith(theirs)]
-            candidates.append({ours + k.removeprefix(theirs): v for k, v in inside})
+            renamed = {ours + k.removeprefix(theirs): v for k, v in inside}
+            candidates.append((f"{theirs}...", renamed))
     longer: dict[str, str] = {}
     for name in (*wanted, *known):
         for short in _shorter(name):
             longer.setdefault(short, name)
-    candidates += [_by_rank(part, known) for part in candidates[:2]]
+    candidates += [(around, _by_rank(part, known)) for around, part in candidates[:2]]
     candidates += [
-        {k if k in known else longer.get(k, k): v for k, v in part.items()} for part in candidates
+        (around, {k if k in known else longer.get(k, k): v for k, v in part.items()})
+        for around, part in candidates
     ]
-    return min(candidates, key=lambda part: sum(name not in part for name in wanted))
+    return candidates
 
 
 def _by_rank(named: Mapping[str, Tensor], known: set[str]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from landscape_widgets.objective import Objective
 from landscape_widgets.samplers import Trajectory
+from landscape_widgets.samplers.weights import Fitted
 from tests.models import digits
 
 
@@ -196,3 +197,53 @@ def test_a_state_dict_is_found_deep_inside_a_checkpoint():
     moved = {name: value + 1 for name, value in model.state_dict().items()}
     cloud = Trajectory([{"state": {"model": {"net": moved}}}]).draw(objective, seed=0)
     torch.testing.assert_close(cloud.vector(1), objective.anchor + 1)
+
+
+def held(other):
+    """Checkpoints that hold the weights of two models, with what tells them apart."""
+    one, two = {}, {}
+    for name, value in other.state_dict().items():
+        one[name], two[name] = value, value + 1
+    flat = {f"student.{k}": v for k, v in one.items()} | {f"teacher.{k}": v for k, v in two.items()}
+    return [
+        ({"model": one, "model_ema": two}, ("'model'", "'model_ema'")),
+        ({"epoch": 3, "state_dict": flat}, ("'state_dict: student....'", "teacher....'")),
+        ({"net": one, "best": {"net": two}}, ("'net'", "'best.net'")),
+    ]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_checkpoint_that_holds_two_of_the_model_is_refused_with_both_names(number):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 4), nn.Tanh(), nn.Linear(4, 10))
+    objective = Objective(model, digits(20))
+    given, names = held(model)[number]
+    with pytest.raises(ValueError, match="more than once") as refused:
+        Fitted(given, objective, "Checkpoint 0")
+    assert all(name in str(refused.value) for name in names)
+
+
+def test_the_same_weights_twice_are_no_two():
+    model = nn.Linear(64, 10)
+    objective, own = Objective(model, digits(20)), model.state_dict()
+    again = {name: value.clone() for name, value in own.items()}
+    fitted = Fitted({"model": own, "best": again}, objective, "Checkpoint 0")
+    assert fitted.displacement(objective).abs().max() == 0
+
+
+def test_weights_of_keras_without_names_are_refused_with_what_has_them(tmp_path):
+    model = nn.Linear(64, 10)
+    objective = Objective(model, digits(20))
+    arrays = [value.detach().numpy() for value in model.parameters()]
+    with pytest.raises(ValueError, match="set_weights"):
+        Fitted(arrays[0], objective, "Checkpoint 0")
+    (tmp_path / "a.weights.h5").touch()
+    with pytest.raises(ValueError, match="load_weights"):
+        Fitted(tmp_path / "a.weights.h5", objective, "Checkpoint 0")
+
+
+def test_counters_under_other_names_are_no_other_model():
+    model = nn.Linear(64, 10)
+    objective = Objective(model, digits(20))
+    given = {**model.state_dict(), "seed_generator_7/seed_generator_state": torch.zeros(2)}
+    assert Fitted(given, objective, "Checkpoint 0").displacement(objective).abs().max() == 0
