@@ -750,8 +750,9 @@ class Objective:
             )
         elif self.batchnorm == "reestimate":
             yield (
-                "batchnorm='reestimate' changes nothing: the model has no BatchNorm of torch's own "
-                "with running statistics. Other layers keep what they were trained with."
+                "batchnorm='reestimate' changes nothing: no layer of the model is one of torch's "
+                "norms with running statistics, or derived from one. Other layers keep what they "
+                "were trained with."
             )
         elif self.has_batchnorm:
             yield "Batch normalisation uses the trained statistics at every parameter vector."

@@ -161,3 +161,65 @@ def test_a_curve_bent_with_re_estimated_statistics_lies_below_the_straight_line(
     )
     barriers = Interpolation.barriers(land.to_frame()).iloc[0]
     assert barriers["curve"] < 0.5 * barriers["linear"]
+
+
+class WithActivation(nn.BatchNorm2d):
+    """Normalises and activates in one, as timm's layers do."""
+
+    def forward(self, x):
+        return super().forward(x).tanh()
+
+
+NORMS = {
+    "instance": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    "instance, used twice": lambda: nn.InstanceNorm2d(4, affine=True, track_running_stats=True),
+    "synchronised": lambda: nn.SyncBatchNorm(4),
+    "with an activation": lambda: WithActivation(4),
+    "without a scale": lambda: nn.BatchNorm2d(4, affine=False),
+}
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_every_layer_with_running_statistics_is_re_estimated_and_differentiated(kind):
+    torch.manual_seed(0)
+    norm = NORMS[kind]()
+    twice = [norm, nn.Conv2d(4, 4, 1)] if kind.endswith("twice") else []
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), *twice, norm, nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(16, 3),
+    ).double()  # fmt: skip
+    batches = [
+        (torch.randn(size, 1, 6, 6, dtype=torch.float64), torch.randint(0, 3, (size,)))
+        for size in (12, 12)
+    ]
+    objective = Objective(model.eval(), batches, batchnorm="reestimate", metrics=[])
+    theta = objective.anchor * 1.2
+    # The same in torch's own words: one momentum for a plain average over all calls.
+    expected = objective.model_at(theta)
+    layers = [m for m in expected.modules() if isinstance(m, type(norm))]
+    assert len(layers) == 1
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note(module, arguments):
+        x = arguments[0]
+        if isinstance(module, nn.InstanceNorm2d):
+            seen.append((x.mean((2, 3)).mean(0), x.var((2, 3)).mean(0)))
+        else:
+            seen.append((x.mean((0, 2, 3)), x.var((0, 2, 3))))
+
+    handle = layers[0].register_forward_pre_hook(note)
+    layers[0].train()
+    with torch.no_grad():
+        for x, _ in batches:
+            expected(x)
+        handle.remove()
+        layers[0].eval()
+        layers[0].running_mean.copy_(torch.stack([mean for mean, _ in seen]).mean(0))
+        layers[0].running_var.copy_(torch.stack([variance for _, variance in seen]).mean(0))
+        losses = [float(nn.functional.cross_entropy(expected(x), y)) for x, y in batches]
+    assert objective.loss(theta) == pytest.approx(sum(losses) / 2, rel=1e-9)
+    loss, gradient = objective.loss_and_gradient(theta)
+    assert loss == pytest.approx(objective.loss(theta), rel=1e-9)
+    v = torch.randn(objective.size, generator=torch.Generator().manual_seed(1)).double() * 1e-6
+    slope = (objective.loss(theta + v) - objective.loss(theta - v)) / 2
+    assert slope == pytest.approx(float(gradient @ v), rel=1e-5)
