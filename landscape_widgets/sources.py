@@ -487,7 +487,9 @@ def _given_whole(data: Any) -> Any:
             return parts
         return data if _holds_arrays(data) else None
     if isinstance(data, (tuple, list)):
-        return _pair(data) if len(data) == 2 else None
+        if len(data) == 2:
+            return _pair(data)
+        return tuple(data) if _are_columns(data) else None
     if callable(attribute(data, "to")) or dataclasses.is_dataclass(data):
         return data if _holds_arrays(data) and not isinstance(data, type) else None
     return None
@@ -515,6 +517,14 @@ def _pair(data: Any) -> Any:
         same = all(is_array(part) and np.shape(part)[:1] == np.shape(inputs)[:1] for part in values)
         return (inputs, targets) if same and values else None
     return None
+
+
+def _are_columns(data: Sequence[Any]) -> bool:
+    """Whether three arrays or more are parts of one batch: as long as each other, of two kinds."""
+    if len(data) < 3 or not all(is_array(part) and np.ndim(part) > 0 for part in data):
+        return False
+    kinds = {(np.ndim(part), getattr(part, "dtype", None)) for part in data}
+    return len({len(part) for part in data}) == 1 and len(kinds) > 1
 
 
 def _numbers(part: Any) -> Any:

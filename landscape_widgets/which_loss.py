@@ -86,7 +86,9 @@ class Search(Trial):
     def find(self, given: Callable[..., Any] | None) -> Found:
         if given is None:
             if isinstance(self.first.raw, Mapping):
-                return self._of_model(ModelLoss(OfOutputs(self.first.form)))
+                own = self._of_model(ModelLoss(OfOutputs(self.first.form)))
+                own.assumptions.append("The loss is the model's own, which it returns.")
+                return own
             return self._inferred()
         known = None if self.uses_model else recognise(given)
         if known is not None:

@@ -26,6 +26,7 @@ from landscape_widgets.data import Form
 from landscape_widgets.objective import Objective
 from landscape_widgets.sources import Source
 from landscape_widgets.structure import tensors
+from tests.models import digits
 
 torch.manual_seed(0)
 X, Y = torch.randn(40, 5), torch.randint(0, 3, (40,))
@@ -381,3 +382,31 @@ def test_validation_data_of_another_form_than_the_loss_takes_are_refused_by_name
         Objective(
             nn.Linear(3, 4), [{"x": inputs, "y": classes}], loss=loss, val_data=(inputs, classes)
         )
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_three_arrays_of_one_length_and_several_kinds_are_one_batch(kind):
+    x, y = digits(30)
+    weights = torch.rand(30)
+
+    def loss(model, batch):
+        inputs, targets, weight = batch
+        each = nn.functional.cross_entropy(model(inputs), targets, reduction="none")
+        return (weight * each).mean()
+
+    model = nn.Linear(64, 10)
+    objective = Objective(model, kind([x, y, weights]), loss=loss)
+    assert objective.n_examples == 30
+    assert objective.anchor_loss == pytest.approx(float(loss(model, (x, y, weights))), rel=1e-5)
+
+
+def test_three_batches_of_inputs_padded_to_their_own_lengths_stay_three():
+    batches = [torch.randint(0, 9, (4, length)) for length in (5, 7, 6)]
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
+
+    def loss(model, batch):
+        return nn.functional.cross_entropy(model(batch).flatten(0, 1), batch.flatten())
+
+    objective = Objective(model, batches, loss=loss)
+    expected = sum(float(loss(model, batch)) for batch in batches) / 3
+    assert objective.anchor_loss == pytest.approx(expected, rel=1e-5)

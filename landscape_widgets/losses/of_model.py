@@ -24,15 +24,22 @@ class OfBoth:
 
 
 class OfOutputs:
-    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``."""
+    """What a model that computes its own loss returns as ``.loss`` or ``["loss"]``.
+
+    Of a tuple without names it is the first part, if that is a single number.
+    """
 
     def __init__(self, form: Form) -> None:
         self.form, self.__name__ = form, "the model's own"
 
     def __call__(self, model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         outputs = call_model(model, self.form.arguments(batch))
-        named = isinstance(outputs, Mapping)
-        value = outputs.get("loss") if named else getattr(outputs, "loss", None)
+        if isinstance(outputs, Mapping):
+            value = outputs.get("loss")
+        elif type(outputs) is tuple and outputs:
+            value = outputs[0] if getattr(outputs[0], "ndim", None) == 0 else None
+        else:
+            value = getattr(outputs, "loss", None)
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"The model returned {type(outputs).__name__} without a loss. "

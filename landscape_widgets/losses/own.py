@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor, nn
 
 from landscape_widgets.errors import brief
@@ -149,8 +150,12 @@ def scalar(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         got = f"shape {tuple(value.shape)}"
         advice = "Average it over the batch (reduction='mean', or .mean())."
-    elif isinstance(value, (float, int)):
-        got, advice = f"the number {value:g}", "Return the tensor itself, without .item()."
+    elif isinstance(value, (float, int, np.number)):
+        got = f"the number {float(value):g}"
+        advice = (
+            "Return a tensor that torch has computed from the outputs, without .item(): a number, "
+            "as NumPy and scikit-learn give it, has no gradient."
+        )
     elif isinstance(value, (tuple, list, dict)):
         got, advice = type(value).__name__, "Return the loss of the batch alone, from among these."
     else:
@@ -202,6 +207,6 @@ def order_by_names(function: Callable[..., Any]) -> Order | None:
         return BATCH_MODEL
     if first in MODEL_NAMES or second == "batch":
         return MODEL_BATCH
-    if first in TARGET_NAMES and second in OUTPUT_NAMES:
+    if first == "y_true" or (first in TARGET_NAMES and second in OUTPUT_NAMES):
         return TARGETS_OUTPUTS
     return OUTPUTS_TARGETS if first in OUTPUT_NAMES else None

@@ -93,3 +93,28 @@ def test_a_loss_that_writes_over_what_it_gets_sees_the_same_each_time(loss, whol
     assert objective.loss_and_gradient(objective.anchor)[0] == pytest.approx(expected(), rel=1e-5)
     assert torch.equal(x, before[0])
     assert torch.equal(y, before[1])
+
+
+def test_a_loss_that_gives_a_number_is_refused_with_what_has_a_gradient():
+    import sklearn.metrics
+
+    (x, _), net = digits(20), model(1)
+    with pytest.raises(ValueError, match="a number, as NumPy and scikit-learn give it"):
+        Objective(net, (x, torch.randn(20, 1)), loss=sklearn.metrics.mean_squared_error)
+
+
+class ReturnsLoss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = model()
+
+    def forward(self, x, labels):
+        z = self.inner(x)
+        return F.cross_entropy(z, labels), z
+
+
+def test_the_first_part_of_what_a_model_with_labels_returns_is_its_loss():
+    (x, y), net = digits(40), ReturnsLoss()
+    objective = Objective(net, {"x": x, "labels": y})
+    assert objective.anchor_loss == pytest.approx(float(net(x, y)[0]), rel=1e-5)
+    assert any("the model's own" in said for said in objective.assumptions)
