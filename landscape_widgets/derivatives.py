@@ -22,7 +22,7 @@ from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.memory import zeros_like
 from landscape_widgets.evaluation.precision import holds_double, widened
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.gathered import gather, gathering
+from landscape_widgets.gathered import gather, gathering, reaches
 from landscape_widgets.hessian import (
     GRAPH_BYTES,
     GraphBytes,
@@ -92,6 +92,7 @@ class Derivatives:
         tensor's slice would pad its gradient to length P.) Batch statistics that are re-estimated,
         on the same examples, are differentiated too.
         """
+        self.check()
         if self.inplace.prepare is not None:
             return self._reestimated(theta, split)
         split = self.split if split is None else split
@@ -113,6 +114,32 @@ class Derivatives:
                 for tensor in tensors:  # a model's own passes back are no part of the gradient
                     tensor.grad = None
         return total, gradient
+
+    def check(self) -> None:
+        """Raise a ValueError where no way leads back from the loss to the weights."""
+        if not self._leads_back:
+            raise ValueError(
+                f"The loss {self.loss.name} has no gradient: every way back from it to the weights "
+                "is cut, by .detach(), .item(), torch.no_grad() or inference_mode(), NumPy, an "
+                "argmax or the like, in the forward pass or in the loss. Leave that out, or give a "
+                "loss that can be differentiated. Losses themselves are right: slices, planes and "
+                "samplers without gradients (Subspace, Rays, RandomDirections, Grid) show them."
+            )
+
+    @cached_property
+    def _leads_back(self) -> bool:
+        """Whether the loss hangs on some weight, as far as torch has recorded it."""
+        few = self.split.part(COMPARED)
+        parts = [few] if few is self.split else [few, self.split]
+        with self._differentiable(twice=False), self._trainable() as tensors:
+            model = self.inplace.load(self.inplace.anchor)
+            for part in parts:
+                size = TILE if part.separable else None
+                if any(
+                    reaches(self._share(model, t, 1.0), tensors) for t in self._tiles(part, size)
+                ):
+                    return True
+        return False
 
     @contextmanager
     def _trainable(self) -> Iterator[Sequence[Tensor]]:
@@ -178,6 +205,7 @@ class Derivatives:
 
         What does not hang on v is kept between them where it fits in memory, if `keep`.
         """
+        self.check()
         space = room(self._device)
         network = self._network if keep else None
         if network is not None and network.each * self.split.size <= space:

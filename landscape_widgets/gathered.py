@@ -45,6 +45,19 @@ def gather(loss: Tensor, weights: Sequence[Tensor]) -> None:
             leaf.grad = before
 
 
+def reaches(loss: Tensor, weights: Sequence[Tensor]) -> bool:
+    """Whether a pass back from a loss may come to one of the weights.
+
+    What lies behind a function that is written in Python (a checkpoint) torch does not know.
+    """
+    ours = {id(weight) for weight in weights}
+    return any(
+        isinstance(node, torch.autograd.function.BackwardCFunction)
+        or id(getattr(node, "variable", None)) in ours
+        for node in nodes_of([loss])
+    )
+
+
 @contextmanager
 def gathering(model: nn.Module) -> Iterator[None]:
     """Let large weights of a model add to their `.grad` without a tensor between.

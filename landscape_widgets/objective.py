@@ -376,12 +376,22 @@ class Objective:
             add_losses(model, self._split(split).tiles(self._inplace.tile), accumulator, 0)
             return float(accumulator.finish()[0][0])
 
+    def check_gradient(self) -> None:
+        """Raise a ValueError, which says what to do, where the loss has no gradient at all."""
+        self._derivatives.check()
+
     def gradient(self, theta: Tensor) -> Tensor:
         """Gradient of the mean training loss at θ, shape (P,)."""
         return self.loss_and_gradient(theta)[1]
 
     def loss_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
-        """Mean training loss and its gradient (P,) at θ."""
+        """Mean training loss and its gradient (P,) at θ.
+
+        Raises
+        ------
+        ValueError
+            If the loss has none: nothing leads back from it to the weights.
+        """
         return self._derivatives.loss_and_gradient(self._take(theta))
 
     def minibatch_gradient(

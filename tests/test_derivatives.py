@@ -157,3 +157,57 @@ def test_a_loss_without_a_second_derivative_is_refused_where_one_is_needed(loss,
         samplers.Rays(rays=2, points=3),
     ):
         assert land.sample(sampler).evaluated.all()
+
+
+class Cut(nn.Module):
+    """A model whose outputs do not tell torch what they were computed from."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.inner = how, nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "no_grad":
+            with torch.no_grad():
+                return self.inner(x)
+        if self.how == "numpy":
+            return torch.from_numpy(self.inner(x).detach().numpy())
+        return self.inner(x).detach() if self.how == "detach" else self.inner(x)
+
+
+SCALE = torch.ones(4, requires_grad=True)
+CUT = {
+    "no_grad": nn.functional.cross_entropy,
+    "numpy": nn.functional.cross_entropy,
+    "detach": nn.functional.cross_entropy,
+    "argmax": lambda z, y: (z.argmax(1) != y).float().mean(),
+    "item": lambda z, y: torch.tensor(nn.functional.cross_entropy(z, y).item()),
+    # It requires a gradient, of something else than the weights.
+    "scaled": lambda z, y: nn.functional.cross_entropy(z.detach() * SCALE, y),
+}
+
+
+@pytest.mark.parametrize("how", CUT)
+def test_a_loss_from_which_no_way_leads_to_the_weights_is_refused_where_a_gradient_is_asked(how):
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 3), torch.arange(20) % 4
+    model, loss = Cut(how), CUT[how]
+    land = lw.Landscape(model, (x, y), loss=loss)
+    objective, theta = land.objective, land.objective.anchor
+    samplers = lw.samplers
+    for ask in (
+        lambda: objective.gradient(theta),
+        lambda: objective.hvp(theta, theta),
+        lambda: land.sample(samplers.Minima(n=4, k=2)),
+        lambda: land.sample(samplers.Subspace(n=4) + samplers.Langevin(draws=4)),
+        lambda: land.sample(samplers.Interpolation(Cut(how), points=3, align=False)),
+    ):
+        with pytest.raises(ValueError, match="has no gradient: every way back"):
+            ask()
+    for sampler in (
+        samplers.Subspace(n=4),
+        samplers.Rays(rays=2, points=3),
+        samplers.Interpolation(Cut(how), points=3, align=False, curve=False),
+    ):
+        assert land.sample(sampler).evaluated.all()
+    assert SCALE.grad is None

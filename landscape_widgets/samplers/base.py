@@ -109,6 +109,11 @@ class Sampler(ABC):
     space: ClassVar[Space] = "weights"
     controls: ClassVar[tuple[Control, ...]] = ()
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether it takes gradients of the loss."""
+        return False
+
     def __new__(cls, *positional: Any, **keywords: Any) -> Any:
         # Python's own message names no near ones before 3.13.
         reject_unknown(keywords, list(inspect.signature(cls.__init__).parameters)[1:], cls.__name__)
@@ -147,6 +152,8 @@ class Sampler(ABC):
             If it was stopped and has nothing worth keeping.
         """
         self.check(objective)
+        if self.differentiates:
+            objective.check_gradient()
         return self._draw(Work(objective, seed, progress, cancelled))
 
     def check(self, objective: Objective) -> None:  # noqa: B027
@@ -178,6 +185,10 @@ class Combined(Sampler):
     @property
     def name(self) -> str:
         return " + ".join(sampler.name for sampler in self.samplers)
+
+    @property
+    def differentiates(self) -> bool:
+        return any(sampler.differentiates for sampler in self.samplers)
 
     def check(self, objective: Objective) -> None:
         for sampler in self.samplers:

@@ -98,6 +98,10 @@ class Descent(Sampler):
         """Steps after which a sample is taken; 0 is the start."""
         return sorted({*range(0, self.steps, self.every), self.steps})
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         self._room(objective).check()
 

@@ -74,6 +74,10 @@ class HessianSubspace(Sampler):
                 "HessianSubspace(top=0, bottom=0) has no directions. Ask for one or more."
             )
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         if (self.top, self.bottom) != (type(self).top, type(self).bottom):
             check_directions(self, self.top + self.bottom, objective, "top + bottom")

@@ -121,6 +121,10 @@ class Interpolation(Sampler):
         """The ways that are taken to each model."""
         return ("linear", *(("aligned",) if self.align else ()), *(("curve",) * self.curve))
 
+    @property
+    def differentiates(self) -> bool:
+        return self.curve
+
     def check(self, objective: Objective) -> None:
         check_memory(self.name, len(self._models) * 3, objective, "models")
         for number, model in enumerate(self._models):

@@ -102,6 +102,10 @@ class JumpAndRetrain(Sampler):
         """Steps after which a sample is taken; 0 is the place jumped to."""
         return sorted({*range(0, self.steps, self.every), self.steps})
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         self._room(objective).check()
 

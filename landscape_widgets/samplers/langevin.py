@@ -135,6 +135,10 @@ class Langevin(Sampler):
         check_positive(self, "temperature", "tether", "step_size", optional=True)
         check_path(self.name, self.path)
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         self._room(objective).check()
 

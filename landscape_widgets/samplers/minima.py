@@ -148,6 +148,10 @@ class Minima(Sampler):
         check_positive(self, "radius", optional=True)
         check_range(self, "extent")
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         check_directions(self, self.k, objective)
 

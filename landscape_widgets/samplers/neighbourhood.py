@@ -72,6 +72,10 @@ class Neighbourhood(Sampler):
         check_positive(self, "radius", optional=True)
         check_path(self.name, self.path)
 
+    @property
+    def differentiates(self) -> bool:
+        return True
+
     def check(self, objective: Objective) -> None:
         self._room(objective).check()
 
