@@ -212,7 +212,7 @@ class Source:
             if leaf.dtype.kind not in "biufc":
                 raise TypeError(
                     f"The data holds an array of {leaf.dtype.name} (Python objects or text). "
-                    "Numbers are expected: convert it with .astype(numpy.float32) first."
+                    f"Numbers are expected: {_as_numbers(leaf)}."
                 )
             writable = leaf if leaf.flags.writeable else leaf.copy()
             leaf = torch.from_numpy(writable.astype(writable.dtype.newbyteorder("="), copy=False))
@@ -517,6 +517,17 @@ def _pair(data: Any) -> Any:
         same = all(is_array(part) and np.shape(part)[:1] == np.shape(inputs)[:1] for part in values)
         return (inputs, targets) if same and values else None
     return None
+
+
+def _as_numbers(array: np.ndarray[Any, Any]) -> str:
+    """How to make numbers of an array of Python objects or text."""
+    try:
+        array.astype(np.float32)
+    except (TypeError, ValueError):
+        if array.ndim == 1:
+            return "of names of classes take numpy.unique(targets, return_inverse=True)[1]"
+        return "leave out the columns that hold text, or encode them as the model was trained on"
+    return "convert it with .astype(numpy.float32) first"
 
 
 def _are_columns(data: Sequence[Any]) -> bool:

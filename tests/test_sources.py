@@ -410,3 +410,12 @@ def test_three_batches_of_inputs_padded_to_their_own_lengths_stay_three():
     objective = Objective(model, batches, loss=loss)
     expected = sum(float(loss(model, batch)) for batch in batches) / 3
     assert objective.anchor_loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_names_of_classes_are_turned_into_numbers_as_the_refusal_says():
+    x, targets = torch.randn(30, 4), np.array(["a", "b", "c"] * 10)
+    with pytest.raises(TypeError, match="names of classes") as refused:
+        Objective(nn.Linear(4, 3), (x, targets))
+    advice = str(refused.value).split("take ")[1].rstrip(".")
+    numbers = eval(advice, {"numpy": np, "targets": targets})
+    assert Objective(nn.Linear(4, 3), (x, numbers)).n_examples == 30
