@@ -276,6 +276,7 @@ class Objective:
             self._probe = self._of_one_shape(self._probe)
         self._splits = self._make_splits(found.separable, found.val_separable)
         self._pace = Pace()
+        self._anchor_losses = self._measured_at_anchor()
         self.engine = Engine(
             self._inplace,
             self.loss_function,
@@ -284,14 +285,7 @@ class Objective:
             strategy=strategy,
             precision=precision,
         )
-        self._anchor_losses: dict[str, float] = {}
-        at_anchor = self.evaluate(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1)))
-        self._anchor_losses["train"] = float(at_anchor.losses[0])
-        if at_anchor.val_losses is not None:
-            self._anchor_losses["val"] = float(at_anchor.val_losses[0])
         self.anchor_loss = self._anchor_losses["train"]
-        if isinstance(self.loss_function, OwnLoss):
-            self.loss_function.settle()  # it has seen all of the data
         self.anchor_val_loss = self._anchor_losses.get("val")
         for split, value in (("training", self.anchor_loss), ("validation", self.anchor_val_loss)):
             if value is not None and not np.isfinite(value):
@@ -766,6 +760,27 @@ class Objective:
             )
         elif self.has_batchnorm:
             yield "Batch normalisation uses the trained statistics at every parameter vector."
+
+    def _measured_at_anchor(self) -> dict[str, float]:
+        """Losses at θ* on all of the data, by the plain loop, with metrics to see that they work.
+
+        Model and loss get copies of all they are called with, and keep getting them if they have
+        written over any.
+        """
+        call, rows = Call.of(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1))), np.zeros((1, 1))
+        found: dict[str, float] = {}
+        measured = "train" if self.val is None else "val"
+        with self._borrowing(), torch.no_grad(), inputs_untouched(self._copy):
+            for name, split in self._splits.items():
+                if name == "probe":
+                    continue
+                metrics = self._metrics if name == measured else {}
+                accumulator = Accumulator(self.loss_function, metrics, self.predictions, 1)
+                self._inplace.run(call, rows, split, accumulator)
+                found[name] = float(accumulator.finish()[0][0])
+        if isinstance(self.loss_function, OwnLoss):
+            self.loss_function.settle()
+        return found
 
     def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         return reestimate(model, self._statistics_tiles(), self._forward)

@@ -51,7 +51,7 @@ def inputs_untouched(model: nn.Module) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-    if writes:
+    if writes and _copied not in model._forward_pre_hooks.values():
         model.register_forward_pre_hook(_copied, with_kwargs=True)
 
 

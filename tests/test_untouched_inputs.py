@@ -50,3 +50,22 @@ def test_what_a_model_writes_over_its_inputs_is_written_to_copies(name, loss):
         )
         assert value == pytest.approx(F.cross_entropy(plain(before.clone()), y).item(), rel=2e-5)
     assert (objective.engine.last == "inplace") or name.startswith("a layer")
+
+
+class Clipping(nn.Linear):
+    def forward(self, x):
+        if (x > 9).any():
+            x[x > 9] = 0
+        return super().forward(x)
+
+
+def test_what_a_model_writes_over_few_of_its_inputs_is_written_to_copies():
+    torch.manual_seed(0)
+    model, x, y = Clipping(6, 4), torch.randn(300, 6), torch.randint(0, 4, (300,))
+    x[290, 2] = 10.0
+    before = x.clone()
+    objective = Objective(model, (x, y))
+    objective.gradient(objective.anchor * 1.1)
+    assert torch.equal(x, before)
+    expected = F.cross_entropy(model(before.clone()), y).item()
+    assert objective.anchor_loss == pytest.approx(expected, rel=2e-5)
