@@ -37,7 +37,9 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
   let dragging = false;
   let held: Point | null = null; // where the map was last turned to
   let done = false; // whether the press was a gesture, and is no click any more
-  let cursor = -1;
+  let last = -1; // the sample that was pointed at or stepped to last
+  /** Where arrows begin; −1 where that sample is no more. */
+  const cursor = () => (2 * last < target.pixels.length ? last : -1);
 
   const at = (event: MouseEvent): Point => {
     const box = layer.getBoundingClientRect();
@@ -95,7 +97,7 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       if (!path) {
         if (pressed.size > 0) return;
         const index = nearest(target.pixels, point[0], point[1], REACH);
-        if (index >= 0) cursor = index;
+        if (index >= 0) last = index;
         on.hover(index, point);
         return;
       }
@@ -143,7 +145,7 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       const finger = (event as PointerEvent).pointerType === "touch";
       const index = nearest(target.pixels, x, y, finger ? FINGER : REACH);
       if (index >= 0) {
-        cursor = index;
+        last = index;
         on.pick(index, modeOf(event));
       } else if (modeOf(event) === "replace") on.clear();
     },
@@ -169,12 +171,12 @@ export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signa
       } else if (target.solid && event.key === "Home") {
         on.turn(null);
       } else if (arrow) {
-        const from = cursor >= 0 && cursor * 2 < target.pixels.length ? cursor : 0;
-        const next = cursor < 0 ? 0 : nextInDirection(target.pixels, from, arrow[0], arrow[1]);
-        cursor = next >= 0 ? next : from;
-        on.hover(cursor, [target.pixels[2 * cursor]!, target.pixels[2 * cursor + 1]!]);
+        const from = cursor();
+        const next = from < 0 ? 0 : nextInDirection(target.pixels, from, arrow[0], arrow[1]);
+        last = next >= 0 ? next : from;
+        if (cursor() >= 0) on.hover(last, [target.pixels[2 * last]!, target.pixels[2 * last + 1]!]);
       } else if (event.key === "Enter" || event.key === " ") {
-        if (cursor >= 0) on.pick(cursor, modeOf(event));
+        if (cursor() >= 0) on.pick(last, modeOf(event));
       } else if (event.key === "Escape") {
         if (path || held) giveUp();
         else on.clear();

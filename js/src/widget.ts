@@ -91,7 +91,7 @@ class LandscapeView {
   private readonly history = new History();
   private map!: MapView;
   private slice!: SliceView;
-  private hovered = -1;
+  private pointed = -1; // the sample that was pointed at last
   private dragged: Lasso = { polygon: [], removes: false };
   private turning: Point = [0, 0]; // angles that are to be drawn in the next animation frame
   private lassoView: Rotation | null = null; // how the map was turned when the lassos were drawn
@@ -337,7 +337,7 @@ class LandscapeView {
   private hover(index: number, [x, y]: Point): void {
     const started = performance.now();
     const changed = index !== this.hovered;
-    this.hovered = index;
+    this.pointed = index;
     this.mapLayer.style.cursor = index >= 0 ? "pointer" : "crosshair";
     if (index < 0) this.mapTip.hide();
     else this.mapTip.show(this.describe(index), x, y, this.mapHost);
@@ -396,6 +396,11 @@ class LandscapeView {
       });
     }
     this.turning = [this.turning[0] + by[0], this.turning[1] + by[1]];
+  }
+
+  /** The sample that is pointed at; −1 for none, as where there are fewer samples by now. */
+  private get hovered(): number {
+    return this.pointed < this.state.samples.kind.length ? this.pointed : -1;
   }
 
   private get step(): Step {

@@ -73,6 +73,27 @@ def test_menus_are_chosen_from_by_letters_and_arrows(
     assert notebook.ask("w.reducer.name") == "MDS"
 
 
+def test_keys_and_pointer_outlive_the_samples_that_they_were_on(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    few, many = (f"lw.samplers.Subspace(n={n})" for n in (20, 90))
+    notebook = opened(
+        QUICK, f"w = lw.LandscapeWidget(model, data, sampler={many}, reducer='pca')\nw"
+    )
+    notebook.wait_until_done()
+    notebook.point_at(notebook.pixels()[90])
+    notebook.wait_for_drawn(hovered=90)
+    notebook.part("map").locator("svg.lw-layer").focus()
+    notebook.ask(f"setattr(w, 'sampler', {few})")
+    notebook.wait_for_answer("len(w.landscape.cloud)", 21)
+    notebook.wait_until_done()
+    notebook.page.keyboard.press("Enter")
+    assert notebook.selected() == []
+    notebook.page.keyboard.press("ArrowRight")
+    notebook.page.keyboard.press("Enter")
+    assert len(notebook.selected()) == 1
+
+
 def test_the_focus_stays_in_the_widget_when_the_button_that_has_it_goes(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:
