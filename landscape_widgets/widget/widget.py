@@ -52,6 +52,8 @@ _STATIC = files("landscape_widgets") / "static"
 
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 LONGEST_MESSAGE = 2000  # characters of an error that are shown
+# Instead of the widget, by viewers of notebooks that show none: GitHub, nbconvert, an editor.
+ELSEWHERE = "LandscapeWidget: it needs a running kernel. Run this cell in Jupyter to see it."
 
 
 class Numbers(traitlets.Tuple):
@@ -372,6 +374,12 @@ class LandscapeWidget(ControlledWidget, Comparison):
             self._come_back()
         name: str = super().model_id
         return name
+
+    def _repr_mimebundle_(self, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**keywords)
+        if bundle is not None:
+            bundle[0]["text/plain"] = ELSEWHERE
+        return bundle
 
     def retire_unless_seen(self) -> None:
         """End what goes on for a widget in whose place there is another, once it has no view.

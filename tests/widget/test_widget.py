@@ -74,6 +74,12 @@ def test_the_browser_has_all_it_needs_once_the_work_is_done(widget):
     assert {0.0, 1.0} <= set(widget._alphas)
 
 
+def test_where_no_widget_can_be_shown_a_line_says_what_to_do(widget):
+    data, _ = widget._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert "Run this cell" in data["text/plain"]
+
+
 def test_the_caption_says_how_the_samples_were_evaluated(widget):
     land = widget.landscape
     assert "vector" in land.strategy
