@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -96,3 +97,33 @@ def test_a_widget_that_was_replaced_can_be_shown_again(
     notebook.run_new_cell("kept[0]")
     expect(notebook.page.locator(".lw-root[data-ready]")).to_have_count(2)
     expect(notebook.view(1).get_by_test_id("status")).to_have_text("Done", timeout=30_000)
+
+
+def test_a_page_that_is_left_stops_the_work_which_goes_on_when_it_is_opened_again(
+    opened: Callable[..., LandscapeNotebook], root: Path
+) -> None:
+    notebook = opened(SLOW, COUNT, CELL)
+    notebook.wait_for_state("running")
+    notebook.save()
+    rested = root / "rested"
+    notebook.tell(
+        "import pathlib\n"
+        "def watch():\n"
+        "    while w._worker.busy: time.sleep(0.05)\n"
+        f"    pathlib.Path({str(rested)!r}).touch()\n"
+        "threading.Thread(target=watch, daemon=True).start()"
+    )
+    notebook.ask("None")
+    notebook.page.goto("about:blank")
+    for _ in range(400):
+        if rested.exists():
+            break
+        notebook.page.wait_for_timeout(50)
+    assert rested.exists()
+    notebook.open()
+    notebook.wait_for_widget()
+    notebook.wait_for_state("running")
+    done = notebook.ask("int(w.landscape.evaluated.sum())")
+    assert done < 601
+    notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
+    notebook.ask("w.close()")
