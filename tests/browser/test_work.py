@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -114,6 +115,44 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.wait_for_state("running")
     notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
     assert notebook.ask("w.close() or int(w._worker.busy)") == 0
+
+
+SLOW_LAYOUT = """
+import time
+show, pause = lw.LandscapeWidget._show_frame, [0.1]
+def slowly(self, frame, rows):
+    time.sleep(pause[0])
+    show(self, frame, rows)
+lw.LandscapeWidget._show_frame = slowly
+w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer='tsne')
+w
+"""
+
+
+def test_going_on_after_a_stop_of_the_layout_finishes_the_map_and_judges_that(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(QUICK, SLOW_LAYOUT)
+    reading, title = notebook.part("objective"), notebook.page.locator(".lw-title").first
+    expect(reading).to_contain_text("iteration", timeout=60_000)
+    notebook.part("stop").click()
+    notebook.wait_for_state("stopped")
+    expect(title).to_contain_text("stopped at iteration")
+    expect(notebook.part("trust")).to_contain_text("Measured once the map is there.")
+    expect(notebook.part("start")).to_have_text("Go on")
+    unfinished = np.array(notebook.ask("pause.append(0.0) or w.landscape.coordinates.tolist()"))
+    notebook.ask("pause.pop(0)")
+    notebook.part("start").click()
+    notebook.wait_for_state("running")
+    notebook.wait_until_done()
+    expect(title).not_to_contain_text("stopped")
+    _, done, of = re.split("iteration | of ", reading.inner_text())
+    assert done == of
+    finished = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
+    assert not np.allclose(finished, unfinished)
+    judged = notebook.ask("w.landscape.faithfulness(seeds=1)['neighbourhoods (trustworthiness)']")
+    shown = notebook.part("trust").locator("tr", has_text="trustworthiness").locator(".lw-number")
+    expect(shown).to_have_text(f"{judged:.2f}")
 
 
 def test_a_widget_that_was_not_started_tells_of_no_samples(
