@@ -323,7 +323,7 @@ def check_directions(sampler: Sampler, k: int, objective: Objective, name: str =
         raise ValueError(
             f"{sampler.name}({name}={k}): the model has only {objective.size} trainable "
             f"parameter{'s' * (objective.size > 1)}, so at most {objective.size} independent "
-            f"direction{'s' * (objective.size > 1)}. Give a smaller {name}."
+            f"direction{'s' * (objective.size > 1)}. Give {name}={objective.size}."
         )
 
 

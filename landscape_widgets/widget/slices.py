@@ -103,14 +103,13 @@ class Slices:
         """
         land, cloud = self.land, self.land.cloud
         assert cloud is not None
-        few = cloud.coefficients[:3]
-        if seconds is None:
-            seconds = self._measure(few)
         # What sampling took holds trials of strategies and metrics, too, and a strategy for many
         # rows needs many to show what it can.
         many = (cloud.coefficients[1:3, None, :] * ALPHAS[:, None]).reshape(-1, cloud.basis.k)
-        if len(many) and 2 * len(many) * seconds < MEASURING_SECONDS:
-            seconds = self._measure(many)
+        for rows in (cloud.coefficients[:3], many):
+            if seconds is None or 2 * len(rows) * seconds < MEASURING_SECONDS:
+                seconds = self._measure(rows) if len(rows) else seconds
+        assert seconds is not None
         first = None
         if len(ALPHAS) * seconds > AT_ONCE and _may_estimate(land):
             fitting = [

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import landscape_widgets as lw
+from landscape_widgets.progress import ignore
 from landscape_widgets.slices import ALPHAS
+from landscape_widgets.widget.slices import Slices
 from tests.models import digits, mlp, train
 
 DATA = digits(200)
@@ -46,3 +48,19 @@ def test_slices_that_take_little_time_are_whole_before_the_map_is_judged(model):
 def test_a_phase_is_told_however_soon_after_another_it_begins(model):
     phases = [phase for phase, _ in said_and_drawn(model)]
     assert {"laying out the map", "taking slices ahead", "judging the map"} <= set(phases)
+
+
+def test_the_pace_of_slices_is_measured_where_sampling_took_longer(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 0.5)
+    land = lw.Landscape(model, DATA).sample(SAMPLER)
+    sent = {}
+    slices = Slices(sent.update, ignore, ignore, lambda cancelled: None)
+    slices.begin(land)
+    slices.fit(0.05)  # s a loss, at which a part of the data would have to do
+    slices.compute_first(lambda: False)
+    assert not sent["_estimates"]
+    np.testing.assert_allclose(
+        np.frombuffer(sent["_profiles"], dtype=np.float32).reshape(24, -1),
+        land.slice(range(24)).losses,
+        rtol=1e-5,
+    )
