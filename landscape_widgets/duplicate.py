@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import sysconfig
+import threading
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from landscape_widgets.errors import Refused
 from landscape_widgets.noise import GENERATORS
-from landscape_widgets.state import Overlay, has_attributes, parts
+from landscape_widgets.state import Overlay, has_attributes, parts, slots
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ LARGE = 1 << 22
 _INSTALLED = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+# What may be shared: it holds no values.
+_HARMLESS = (types.ModuleType, type(threading.Lock()), type(threading.RLock()), io.IOBase)
 # What a wrapper keeps its module under.
 _WRAPPERS = {
     "DataParallel": "module",
@@ -76,6 +79,8 @@ class Duplicate:
         wherever it sits.
     shared : list
         Objects of the user's in the copies, which could not be copied.
+    unseen : list of str
+        Those of them of which nothing can be put back, in words.
     uses_model : bool
         The loss reaches the model by other ways than its arguments.
 
@@ -94,6 +99,7 @@ class Duplicate:
         self._dropped: list[str] = []
         self._wrappers: list[Any] = []
         self.shared: list[Any] = []
+        self.unseen: list[str] = []
         self._look([model, loss])
         with torch.no_grad():  # TorchScript modules would copy into a graph
             self._prepare()
@@ -237,6 +243,9 @@ class Duplicate:
                 stand_in = _stand_in(thing, path)
                 if stand_in is None:
                     self.shared.append(thing)
+                    seen_into = hasattr(thing, "__dict__") or slots(thing)
+                    if not seen_into and not isinstance(thing, _HARMLESS):
+                        self.unseen.append(f"{path}, of type {type(thing).__name__}")
                 self._remember(thing, thing if stand_in is None else stand_in)
 
     def _reaches(self, thing: Any, model: nn.Module) -> bool:
@@ -254,7 +263,7 @@ class Duplicate:
 
 
 class _Uncopied:
-    """Stands for an iterator that cannot be copied: what is taken from it is gone."""
+    """Stands for an iterator or a file that cannot be copied: what is taken from it is gone."""
 
     def __init__(self, path: str, kind: str) -> None:
         self._path, self._kind = path, kind
@@ -263,11 +272,19 @@ class _Uncopied:
         return self
 
     def __next__(self) -> Any:
-        raise Refused(
-            f"The model or the loss takes the next of {self._path}, an iterator of type "
-            f"{self._kind}: it cannot be copied or put back, so that each parameter vector would "
-            "see other values, and your own would be used up. Keep a list of them and a number "
-            "that says which is the next."
+        raise self._refused()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("_path", "_kind"):
+            raise AttributeError(name)
+        raise self._refused()
+
+    def _refused(self) -> Refused:
+        return Refused(
+            f"The model or the loss takes something from {self._path}, of type {self._kind}: it "
+            "cannot be copied or put back, so that each parameter vector would see other values, "
+            "and your own would be used up. Keep a list of the values and a number that says which "
+            "is the next."
         )
 
 

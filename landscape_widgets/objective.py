@@ -257,7 +257,8 @@ class Objective:
         self.loss_function, self.predictions = found.loss, found.predictions
         self.stochastic, self._recorded = found.stochastic, found.recorded
         self.assumptions = (
-            *found.assumptions, *said, *self.train.assumptions, *self._of_state_and_noise()
+            *found.assumptions, *said, *self.train.assumptions, *self._of_state_and_noise(),
+            *_of_shared(given.unseen),
         )  # fmt: skip
         self._tile: int | None = TILE if found.separable else None
         self.task = found.task
@@ -907,6 +908,16 @@ class Objective:
 
 def _each_example(loss: MeanLoss, n: int, split: Split) -> EachExample:
     return EachExample(loss, n, split.size)
+
+
+def _of_shared(unseen: Sequence[str]) -> list[str]:
+    """What there is to say of what could not be copied."""
+    if not unseen:
+        return []
+    return [
+        f"What cannot be copied is your own: {'; '.join(unseen[:3])}. What the model or the loss "
+        "does to it is done at every call and stays."
+    ]
 
 
 def _where(batch: Batch) -> torch.device:

@@ -111,7 +111,7 @@ class WorkingCopy:
         Over the copy where it uses the user's model.
     uses_model : bool
         Whether it does, by other ways than its arguments.
-    shared : list
+    shared, unseen : list
         See `Duplicate`.
 
     Raises
@@ -131,7 +131,7 @@ class WorkingCopy:
                 "can copy."
             ) from error
         self.model, self.loss, self._theirs = made.model, made.loss, unwrapped(model)
-        self.uses_model, self.shared = made.uses_model, made.shared
+        self.uses_model, self.shared, self.unseen = made.uses_model, made.shared, made.unseen
         with suppress(NotImplementedError):  # exported programs have no modes
             self.model.eval()
 

@@ -1,5 +1,6 @@
 """What models write to outside themselves is the user's, and stays as it is."""
 
+import csv
 import itertools
 
 import numpy as np
@@ -161,7 +162,10 @@ class Takes(nn.Module):
 
 @pytest.mark.parametrize(
     ("numbers", "said"),
-    [((n for n in range(1, 9)), "next of numbers"), (itertools.count(1), "iterator numbers")],
+    [
+        ((n for n in range(1, 9)), "something from numbers"),
+        (itertools.count(1), "iterator numbers"),
+    ],
 )
 def test_iterators_that_cannot_be_put_back_are_refused_with_nothing_taken(numbers, said):
     model = Takes(numbers)
@@ -181,8 +185,36 @@ class Trembles(nn.Module):
 
 def test_small_noise_that_cannot_be_put_back_is_told_in_digits_that_differ():
     small = Objective(Trembles(1e-9).double(), digits(20))
-    assert any("not the same each time" in said for said in small.assumptions)
-    with pytest.raises(ValueError, match="default_rng in forward") as refused:
-        Objective(Trembles(1e-4), digits(20))
-    one, other = str(refused.value).split("weights is ")[1].split(" when")[0].split(", and ")
+    (said,) = (said for said in small.assumptions if "not the same each time" in said)
+    one, other = said.split("weights ")[1].split(", on a few")[0].split(", and then ")
     assert float(one) != float(other)
+
+
+def test_large_noise_that_cannot_be_put_back_is_refused():
+    with pytest.raises(ValueError, match="default_rng in forward"):
+        Objective(Trembles(10.0), digits(20))
+
+
+class Reads(nn.Module):
+    def __init__(self, file):
+        super().__init__()
+        self.inner, self.file = nn.Linear(64, 10), file
+
+    def forward(self, x):
+        return self.inner(x) * len(self.file.readline())
+
+
+def test_a_file_that_is_read_is_refused_with_nothing_read(tmp_path):
+    (tmp_path / "scales").write_text("1\n22\n333\n")
+    with open(tmp_path / "scales") as file:
+        with pytest.raises(ValueError, match="something from file"):
+            Objective(Reads(file), digits(20))
+        assert file.readline() == "1\n"
+
+
+def test_what_is_neither_copied_nor_put_back_is_named(tmp_path):
+    with open(tmp_path / "rows", "w") as file:
+        model = nn.Linear(64, 10)
+        model.rows = csv.writer(file)
+        said = Objective(model, digits(20)).assumptions
+    assert any("rows, of type writer" in sentence for sentence in said)
