@@ -28,6 +28,8 @@ class Call:
         The directions that some row moves along.
     n : int
         How many rows share them.
+    farthest : array (k,)
+        The longest of them, as far as they are finite.
     curves : bool
         The rows lie along a few lines, or on a plane: they are points of curves that are drawn.
     spread : dict
@@ -39,6 +41,7 @@ class Call:
     basis: Basis
     used: tuple[int, ...]
     n: int
+    farthest: FloatArray = field(compare=False)
     curves: bool = True
     spread: dict[Any, float] = field(default_factory=dict, compare=False)
     chosen: dict[Any, str] = field(default_factory=dict, compare=False)
@@ -47,7 +50,10 @@ class Call:
     def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
         used = np.flatnonzero(coefficients.any(axis=0))
         curves = len(used) <= 2 or _along_few_lines(coefficients[:, used])
-        return cls(basis, tuple(used.tolist()), len(coefficients), curves)
+        lengths = np.linalg.norm(coefficients, axis=1)
+        lengths[~np.isfinite(lengths)] = -1.0
+        farthest = coefficients[np.argmax(lengths)].copy() if len(lengths) else np.zeros(basis.k)
+        return cls(basis, tuple(used.tolist()), len(coefficients), farthest, curves)
 
     @property
     def columns(self) -> tuple[int, ...] | None:

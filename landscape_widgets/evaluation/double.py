@@ -22,6 +22,7 @@ from landscape_widgets.evaluation.inplace import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.precision import holds_double
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.trial import losses_at
 from landscape_widgets.inner_gradients import call_alike, recorded_of
 from landscape_widgets.losses import Loss
 from landscape_widgets.state import State
@@ -67,15 +68,20 @@ class Double:
         self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
     ) -> None:
         """Correct `losses` (r,), in place, if all of the call so far are near `at_anchor`."""
-        differences = np.abs(losses - at_anchor)
-        largest = max(call.spread.get(split, 0.0), float(np.max(differences, initial=0.0)))
-        call.spread[split] = largest
-        # Not a number counts as far away.
-        near = NEAR if call.curves else NEAR_IN_CLOUD
-        if not self.allowed or not largest <= near * abs(at_anchor):
-            return
         moved = rows.any(axis=1)
-        if not moved.any():
+        if not self.allowed or not moved.any():
+            return
+        near = (NEAR if call.curves else NEAR_IN_CLOUD) * abs(at_anchor)
+        differences = np.abs(losses - at_anchor)
+        if not np.max(differences) <= near:  # what is no number counts as far away
+            call.spread[split] = np.inf
+        elif split not in call.spread:
+            # Which rows come first, and how many at a time, hangs on the machine: it is the
+            # farthest that tells of all of them.
+            found = losses_at(self.single, call, call.farthest[None], split, self.loss)
+            difference = abs(float(found[0]) - at_anchor)
+            call.spread[split] = difference if difference <= near else np.inf
+        if not call.spread[split] <= near:
             return
         if self.twin(split) is None:
             return

@@ -73,3 +73,20 @@ def test_cross_entropy_is_accurate_down_to_1e_8_however_many_classes():
         expected = nn.functional.cross_entropy(model(x).double(), y).item()
         assert expected < 1e-6
         assert Objective(model, (x, y)).anchor_loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1.0])
+def test_which_rows_are_taken_in_float64_does_not_hang_on_how_many_come_at_a_time(
+    scale, monkeypatch
+):
+    case = make("cnn")
+    objective = Objective(case.model, (case.inputs, case.targets), strategy="inplace")
+    basis = DenseBasis(directions(case, 2))
+    rows = scale * np.random.default_rng(0).normal(size=(12, 2))
+    rows[0] *= 1e-6 / scale  # near, and the first to come
+    found = []
+    for count in (1, 5, 12):
+        monkeypatch.setattr(objective._pace, "rows", lambda *a, count=count, **k: count)
+        found.append(objective.evaluate(basis, rows).losses)
+    assert (found[0] == found[1]).all()
+    assert (found[0] == found[2]).all()
