@@ -163,6 +163,7 @@ class Derivatives:
             return reestimate(model, self._tiles_of(split), self.forward)
 
         count, total = self._scaled(assessed), 0.0
+        size = self._gradient_tile(assessed)  # which may load other weights
         gradient = zeros_like(theta)
         places = self.inplace.layout.unflatten(gradient).values()
 
@@ -181,7 +182,7 @@ class Derivatives:
             model = inplace.load(theta)
             leaves = statistics.leaves()
             by = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
-            for tile in assessed.tiles(TILE):
+            for tile in self._tiles(assessed, size):
                 with statistics.normalising_by(leaves):
                     share = self._share(model, tile, count)
                 total += float(share.detach())

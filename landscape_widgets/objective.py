@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 PROBE_BYTES = 4 << 20  # of the predictions of one parameter vector that make up outputs space
 EACH_ELEMENTS = 1 << 23  # losses of single examples that are held at a time: 64 MiB
-TILE = 256  # examples that go through the model at a time
+TILE = 256  # examples that batch statistics are estimated on at a time, if as many fit
 
 
 @dataclass
@@ -255,12 +255,12 @@ class Objective:
                     plain, given.loss, self.train, self.val, uses_model=given.uses_model
                 )
         self.loss_function, self.predictions = found.loss, found.predictions
+        self._tile: int | None = min(TILE, 4 * found.fitting) if found.separable else None
         self.stochastic, self._recorded = found.stochastic, found.recorded
         self.assumptions = (
             *found.assumptions, *said, *self.train.assumptions, *self._of_state_and_noise(),
             *_of_shared(given.unseen),
         )  # fmt: skip
-        self._tile: int | None = TILE if found.separable else None
         self.task = found.task
         read_as = "custom" if self.predictions is None else self.predictions.task
         if metrics:
@@ -749,9 +749,11 @@ class Objective:
                 "there what there was when the model was handed over, and you what you left there."
             )
         if self.has_batchnorm and self.reestimates:
+            size = self._statistics_size()
+            at_a_time = "" if size is None else f", {size} examples at a time"
             yield (
                 "Batch statistics are estimated anew at every parameter vector, on the training "
-                "data. Products with the Hessian hold them fixed."
+                f"data{at_a_time}. Products with the Hessian hold them fixed."
             )
         elif self.batchnorm == "reestimate":
             yield (
@@ -792,8 +794,12 @@ class Objective:
         In the user's own batches, if there are any.
         """
         examples = self.train if split is None else split.examples
-        size = self._tile if examples.given_whole else None
+        size = self._statistics_size() if examples.given_whole else None
         return (tile.to(self.device) for tile in examples.tiles(size))
+
+    def _statistics_size(self) -> int | None:
+        """Examples that they are estimated on at a time; None for the user's own batches."""
+        return self._tile if self.train.given_whole else None
 
     def _forward(self, model: nn.Module, tile: Batch) -> None:
         """Let a tile go through the model as the loss lets it."""

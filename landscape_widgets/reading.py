@@ -40,6 +40,8 @@ class Reading:
         Batches of the training, of the validation data may be cut at will.
     has_outputs : bool
         Called on inputs alone, the model gives a tensor.
+    fitting : int
+        Examples that hold little memory on their way through the model, where they may be cut.
     assumptions : tuple of str
         What had to be inferred, as sentences for the user.
     recorded : Recorded or None
@@ -54,6 +56,7 @@ class Reading:
     separable: bool
     val_separable: bool
     has_outputs: bool
+    fitting: int = TILE
     assumptions: tuple[str, ...] = ()
     recorded: Recorded | None = None
 
@@ -100,6 +103,7 @@ def read_model(
         separable,
         val_separable,
         found.has_outputs,
+        trial.fitting if separable else TILE,
         tuple(
             found.assumptions
             + _about_batches(trial, found.loss, separable)
