@@ -170,6 +170,8 @@ class Derivatives:
         def add(value: Tensor, further: Sequence[Tensor]) -> Sequence[Tensor]:
             """Add a gradient to the whole, and return that with respect to `further`."""
             found = torch.autograd.grad(value, [*inplace.tensors, *further], materialize_grads=True)
+            # In torch 2.4, zeros in place of missing gradients ask for gradients themselves.
+            found = tuple(part.detach() for part in found)
             for place, part in zip(places, found, strict=False):
                 place += part
             return found[len(inplace.tensors) :]
