@@ -15,10 +15,10 @@ import torch
 
 from benchmarks import measure
 from benchmarks.networks import make
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation.cluster import Cluster
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import random_directions
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.landscape.cluster import Cluster
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.task.parameters import random_directions
 
 WORKERS, TARGET, SECONDS = 2, 0.85, 24.0
 NETWORKS = ("MLP 784-256-128-10", "CNN 28×28", "ResNet-18")

@@ -34,12 +34,12 @@ from torch import nn
 
 from benchmarks import measure
 from benchmarks.nulls import NETWORKS, network
-from landscape_widgets.faithfulness import scores
-from landscape_widgets.faithfulness.words import COUNTS, WALKED, WALKS, Scores, by_count, judge
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.nulls import Isotropic, Walk, like, shuffled
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.reducers import PCA, TSNE, Reducer
 from landscape_widgets.samplers import Minima
+from landscape_widgets.trust import scores
+from landscape_widgets.trust.nulls import Isotropic, Walk, like, shuffled
+from landscape_widgets.trust.words import COUNTS, WALKED, WALKS, Scores, by_count, judge
 
 # What each null must not reach, and what of it the thresholds are set by.
 ASKED = {

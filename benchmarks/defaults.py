@@ -21,9 +21,8 @@ import torch
 
 from benchmarks import measure
 from benchmarks.trained import TASKS, Trained, trained
-from landscape_widgets.cloud import Space
-from landscape_widgets.faithfulness import scores
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.geometry.cloud import Space
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.reducers import MDS, PCA, TSNE, UMAP, Reducer
 from landscape_widgets.samplers import (
     Descent,
@@ -33,6 +32,7 @@ from landscape_widgets.samplers import (
     Sampler,
     Subspace,
 )
+from landscape_widgets.trust import scores
 
 TARGETS = {"trust": 0.95, "honest": 0.8, "beyond_radius": 0.4, "beyond_both": 0.3}
 NAMES = {

@@ -22,7 +22,7 @@ import torch
 from benchmarks import measure
 from benchmarks.networks import Task, make
 from benchmarks.peers import Worker, install
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 
 DENSE = "trained digits MLP 64-32-32-10"
 NETWORKS = (

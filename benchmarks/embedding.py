@@ -47,8 +47,8 @@ def library(name: str) -> Callable[[np.ndarray], object]:
 def work(way: str, name: str, k: int) -> dict[str, float]:
     """Embed in one way, and say what it took."""
     from landscape_widgets import reducers
-    from landscape_widgets.basis import DenseBasis
-    from landscape_widgets.cloud import Cloud
+    from landscape_widgets.geometry.basis import DenseBasis
+    from landscape_widgets.geometry.cloud import Cloud
     from landscape_widgets.reducers import TSNE, UMAP
 
     torch.set_num_threads(1)

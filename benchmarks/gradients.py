@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks import measure
 from benchmarks.networks import resnet18
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 
 TARGET = 1.2
 HEAD = (

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from benchmarks import measure
 from benchmarks.networks import mlp
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation.kernels import SWITCH
-from landscape_widgets.objective import Objective
+from landscape_widgets.evaluation.kernels.loading import SWITCH
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 
 AVX2 = "+avx2,+avx,+fma,+f16c,+bmi,+bmi2,+lzcnt,+popcnt,+movbe,+sse4.2,+sse4.1,+ssse3,+sse3,+sse2"
 WITHOUT_AVX512 = {

@@ -22,9 +22,9 @@ from torch import nn
 
 from benchmarks import measure
 from benchmarks.networks import MAKERS, Task, make
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import random_directions
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.task.parameters import random_directions
 
 MOST = 1 << 26  # numbers in random directions: 256 MiB
 NUMBERS = (100, 1_000, 10_000)

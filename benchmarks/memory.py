@@ -24,9 +24,9 @@ from torch import Tensor
 from benchmarks import measure
 from benchmarks.models import GPT, LanguageModel, Task, _size, mobile, resnet20
 from benchmarks.networks import UNet
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Subspace
 
 F = torch.nn.functional

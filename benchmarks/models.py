@@ -26,9 +26,9 @@ from torch.nn import functional as F
 
 from benchmarks import measure
 from benchmarks.networks import Block, UNet
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import random_directions
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.task.parameters import random_directions
 
 AT_LEAST, MEDIAN = 1.0, 1.3  # times as fast: each of them, and their median
 HEAD = ("model", "vectors", "plain loop, ms", "ours, ms", "ratio", "disagreement", "strategy")

@@ -27,14 +27,14 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor, nn
 
 from benchmarks import measure
-from landscape_widgets.cloud import Space
-from landscape_widgets.faithfulness import words
-from landscape_widgets.faithfulness.scores import directedness
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.nulls import Isotropic, like
+from landscape_widgets.geometry.cloud import Space
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.reducers import resolve
 from landscape_widgets.samplers import Minima, Neighbourhood, Rays, Trajectory
 from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.trust import words
+from landscape_widgets.trust.nulls import Isotropic, like
+from landscape_widgets.trust.scores import directedness
 
 N = 600
 NETWORKS = ("digits", "breast cancer")

@@ -89,21 +89,21 @@ class Plain:
 class Ours(Plain):
     """landscape-widgets."""
 
-    module = "landscape_widgets.objective"
+    module = "landscape_widgets.objective.objective"
 
     def __init__(self, task: Task) -> None:
-        from landscape_widgets.objective import Objective
+        from landscape_widgets.objective.objective import Objective
 
         super().__init__(task)
         self.objective = Objective(task.model, (task.inputs, task.targets), metrics=[])
 
     def _losses(self, directions: Tensor, rows: np.ndarray) -> np.ndarray:
-        from landscape_widgets.basis import DenseBasis
+        from landscape_widgets.geometry.basis import DenseBasis
 
         return self.objective.evaluate(DenseBasis(directions), rows).losses
 
     def eigenvalues(self, top: int) -> np.ndarray:
-        from landscape_widgets.hessian import hessian_eigenpairs
+        from landscape_widgets.objective.hessian import hessian_eigenpairs
 
         return hessian_eigenpairs(self.objective, top=top).values
 

@@ -17,11 +17,11 @@ import torch
 
 from benchmarks import measure
 from benchmarks.networks import trained
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.parameters import random_directions
-from landscape_widgets.planes import Plane, plane_along
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.plane import Plane, plane_along
 from landscape_widgets.samplers import Minima
+from landscape_widgets.task.parameters import random_directions
 
 RESOLUTION = 51
 HEAD = (

@@ -25,8 +25,8 @@ from sklearn import manifold
 
 from benchmarks import measure
 from benchmarks.networks import trained
-from landscape_widgets.basis import FloatArray
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.reducers import TSNE, UMAP
 from landscape_widgets.samplers import Minima
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from landscape_widgets import reducers, samplers
 from landscape_widgets._version import __version__
-from landscape_widgets.cloud import Cloud
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.objective.objective import Objective
 
 if TYPE_CHECKING:
     from landscape_widgets.widget import LandscapeWidget

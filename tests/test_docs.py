@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import landscape_widgets as lw
-from landscape_widgets.seeded import SeededBasis
+from landscape_widgets.geometry.seeded import SeededBasis
 from tests.models import digits, mlp
 
 REPOSITORY = Path(__file__).parents[1]

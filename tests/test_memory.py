@@ -22,8 +22,8 @@ MEASURE = '''
 import json, sys, threading, time
 import numpy as np, torch
 from benchmarks.networks import mlp, resnet18
-from landscape_widgets.evaluation.kernels import load
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.evaluation.kernels.loading import load
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.samplers import Descent, Recorder, Subspace, Trajectory
 
 def status(name):
@@ -47,7 +47,7 @@ class Peak:
         # Not ru_maxrss: that begins with what the process that started this one had.
         return {"anonymous": self.most - self.start, "resident": status("VmHWM") - self.resident}
 
-for name in ("kernel",):
+for name in ("loops",):
     load(name).result()  # what compiles once a machine is not to be counted
 torch.manual_seed(0)
 '''

@@ -80,7 +80,7 @@ def test_what_goes_wrong_in_the_user_s_loss_shows_its_lines_and_none_between():
 
 
 def test_a_defect_of_the_package_keeps_its_whole_traceback(monkeypatch):
-    monkeypatch.setattr("landscape_widgets.landscape.slice_along", None)
+    monkeypatch.setattr("landscape_widgets.landscape.landscape.slice_along", None)
     land = lw.Landscape(mlp(), DATA).sample(lw.samplers.Subspace(n=20))
     with pytest.raises(TypeError) as caught:
         land.slice([1])

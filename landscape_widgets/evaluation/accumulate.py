@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from landscape_widgets.data import Batch
-from landscape_widgets.evaluation.precision import widened
-from landscape_widgets.losses import BatchLoss, Loss, MeanLoss
-from landscape_widgets.metrics import Metric, MetricSums
+from landscape_widgets.precision import widened
+from landscape_widgets.task.data import Batch
+from landscape_widgets.task.losses import BatchLoss, Loss, MeanLoss
+from landscape_widgets.task.metrics import Metric, MetricSums
 
 
 class Accumulator:

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.inplace import InPlace
-from landscape_widgets.evaluation.precision import exact
+from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import losses_at
-from landscape_widgets.losses import Loss, MeanLoss
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.precision import exact
+from landscape_widgets.task.losses import Loss, MeanLoss
 
 EXAMPLES, AGAIN = 24, 8  # on which they are compared, from all over the data; on further bases
 FEWEST = 4  # where no more go through the model at a time

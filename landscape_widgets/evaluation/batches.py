@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.inplace import InPlace, add_outputs
+from landscape_widgets.evaluation.in_place import InPlace, add_outputs
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, Unsuited, gather
-from landscape_widgets.losses import call_model, main_output
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.task.losses import call_model, main_output
 
 
 class Batches(Strategy):

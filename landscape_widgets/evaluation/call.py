@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape_widgets.basis import Basis, FloatArray
-from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.task.parameters import ParameterLayout
 
 # Beyond so many directions the products that samples could share cost more than they save.
 MOST_SHARED = 32

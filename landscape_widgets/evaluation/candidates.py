@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from landscape_widgets.evaluation.batches import Batches
-from landscape_widgets.evaluation.chain import Chain, read_chain
-from landscape_widgets.evaluation.compiled import compiled
-from landscape_widgets.evaluation.fused import Fused, fused
-from landscape_widgets.evaluation.inplace import InPlace
-from landscape_widgets.evaluation.replay import Prefix, Shared
-from landscape_widgets.evaluation.rewrite import Rewritten, as_program
-from landscape_widgets.evaluation.shared import SharedStacked
+from landscape_widgets.evaluation.graph.fused import Fused, fused
+from landscape_widgets.evaluation.graph.replay import Prefix, Shared
+from landscape_widgets.evaluation.graph.rewrite import Rewritten, as_program
+from landscape_widgets.evaluation.graph.tracing import trace
+from landscape_widgets.evaluation.in_place import InPlace
+from landscape_widgets.evaluation.kernels.compiled import compiled
+from landscape_widgets.evaluation.mlp.chain import Chain, read_chain
+from landscape_widgets.evaluation.mlp.shared import SharedStacked
+from landscape_widgets.evaluation.mlp.stacked import Stacked
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.stacked import Stacked
 from landscape_widgets.evaluation.strategy import Strategy, Unsuited
-from landscape_widgets.evaluation.tracing import trace
 
 logger = logging.getLogger(__name__)
 

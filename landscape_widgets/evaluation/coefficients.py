@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 
 FEW_ROWS = 8
 

@@ -14,21 +14,21 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from landscape_widgets.basis import Basis, FloatArray
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.agreement import AGAIN, EXAMPLES, agree
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.candidates import Candidates, said
-from landscape_widgets.evaluation.compiled import SOON, load_kernel
-from landscape_widgets.evaluation.double import Double
-from landscape_widgets.evaluation.inplace import InPlace
-from landscape_widgets.evaluation.kernels import settle
-from landscape_widgets.evaluation.precision import check_precision, exact, reduced
+from landscape_widgets.evaluation.float64 import Double
+from landscape_widgets.evaluation.in_place import InPlace
+from landscape_widgets.evaluation.kernels.compiled import SOON, load_kernel
+from landscape_widgets.evaluation.kernels.loading import settle
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import Failed, losses_at, race
-from landscape_widgets.losses import Loss, MeanLoss, ModelLoss
+from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.precision import check_precision, exact, reduced
+from landscape_widgets.task.losses import Loss, MeanLoss, ModelLoss
 
 logger = logging.getLogger(__name__)
 
@@ -265,7 +265,7 @@ class Engine:
         """Whether n rows wait for a kernel to be compiled, because it was named."""
         if self.named != "compiled" or "compiled" not in self._strategies or n < WORTH_A_TRIAL:
             return False
-        return not settle("kernel")
+        return not settle("loops")
 
     def _suits(self, name: str, call: Call, splits: Sequence[Split]) -> bool:
         if name == "inplace":

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from landscape_widgets.data import Batch, Examples, take
-from landscape_widgets.structure import tensors
+from landscape_widgets.task.data import Batch, Examples, take
+from landscape_widgets.task.structure import tensors
 
 
 class Split:

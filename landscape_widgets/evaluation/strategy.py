@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import padded
-from landscape_widgets.evaluation.precision import exact
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.precision import exact
 
 OUTPUTS = 1 << 18  # outputs whose losses are taken in one go: many small steps cost less so
 

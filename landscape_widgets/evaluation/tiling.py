@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.data import Batch
 from landscape_widgets.evaluation.live_bytes import LiveBytes
-from landscape_widgets.evaluation.memory import free_memory
-from landscape_widgets.losses import Loss, ModelLoss, call_model, call_watched
+from landscape_widgets.resources import free_memory
+from landscape_widgets.task.data import Batch
+from landscape_widgets.task.losses import Loss, ModelLoss, call_model, call_watched
 
 UNKNOWN = 256  # examples, for a model that does not let its layers be watched
 FEWEST = 8  # with fewer, matrix products become thin

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.inplace import InPlace
+from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
-from landscape_widgets.losses import Loss
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.task.losses import Loss
 
 GOES = 3  # of each strategy, interleaved, if there is time; the fastest counts
 BEHIND = 2.5  # times the fastest's time, from which one that is first tried goes no further

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.reducers.distinct import Distinct, Projection
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer
 from landscape_widgets.reducers.distinct import Projection

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 
 EXACT = 10_000  # points up to which neighbours are exact
 FEW_DIMENSIONS = 10  # up to which they always are: trees find them as fast

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer
 from landscape_widgets.reducers.distinct import Distinct, Projection

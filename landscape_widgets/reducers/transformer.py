@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.special
 from openTSNE.tsne import kl_divergence_bh
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.reducers.compiled import compiled
 
 # A division that may not raise an error, and sums in any order: without both nothing is taken

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.spatial.distance import cdist
 
-from landscape_widgets.basis import FloatArray
 from landscape_widgets.controls import Control
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
 from landscape_widgets.reducers.neighbours import neighbour_index

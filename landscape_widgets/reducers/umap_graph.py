@@ -10,7 +10,7 @@ import numpy as np
 import scipy.optimize
 import scipy.sparse
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.reducers.neighbours import IntArray
 
 TOLERANCE = 1e-5  # of the sum that a bandwidth is found by

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.reducers.compiled import compiled
 
 NEGATIVES = 5  # repulsions for each attraction

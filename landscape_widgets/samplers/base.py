@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from landscape_widgets.basis import Basis, FloatArray
-from landscape_widgets.buffers import Buffers
-from landscape_widgets.cloud import Cloud, Space, combine
 from landscape_widgets.controls import Control
-from landscape_widgets.directions import Directions
 from landscape_widgets.errors import did_you_mean, reject_unknown
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.geometry.cloud import Cloud, Space, combine
+from landscape_widgets.geometry.directions import Directions
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import (
     CancelCallback,
     Cancelled,
@@ -29,6 +28,7 @@ from landscape_widgets.progress import (
     ignore,
     never,
 )
+from landscape_widgets.task.buffers import Buffers
 
 # Controls that several samplers have.
 SAMPLES = Control("n", "samples", "how many are drawn", "whole", least=1)

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import Basis, DenseBasis, FloatArray
-from landscape_widgets.evaluation.memory import allowance
-from landscape_widgets.evaluation.precision import accumulated
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import (
+from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.precision import accumulated
+from landscape_widgets.resources import allowance
+from landscape_widgets.samplers.base import Work
+from landscape_widgets.task.parameters import (
     filter_normalise,
     one_dimensional,
     random_direction,
     reinitialise,
 )
-from landscape_widgets.samplers.base import Work
 
 COPIES = 8  # untrained copies, and directions, that medians are taken over
 FACTOR = 1.5  # the loss at the radius, in units of an untrained copy's

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 
 # ‖end − start‖² / Σ‖step‖² is 1 for a free random walk; under 0.5 the chain is held back by the
 # loss or its tether, above 2 it goes somewhere.

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from landscape_widgets.directions import Directions
-from landscape_widgets.evaluation.precision import accumulated
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.directions import Directions
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.precision import accumulated
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.calibration import filters_length, unit_direction
 

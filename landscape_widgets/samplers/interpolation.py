@@ -12,13 +12,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.buffers import Buffers
-from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
-from landscape_widgets.evaluation.precision import accumulated
-from landscape_widgets.objective import Objective
-from landscape_widgets.permutations import Group, apply, match, symmetries
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.precision import accumulated
 from landscape_widgets.samplers.base import (
     Sampler,
     Work,
@@ -27,6 +25,7 @@ from landscape_widgets.samplers.base import (
     check_positive,
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
+from landscape_widgets.samplers.matching import Group, apply, match, symmetries
 from landscape_widgets.samplers.room import check_memory
 from landscape_widgets.samplers.weights import (
     Fitted,
@@ -36,6 +35,7 @@ from landscape_widgets.samplers.weights import (
     moving_buffers,
     say_what_statistics_do,
 )
+from landscape_widgets.task.buffers import Buffers
 
 ROUTES = ("linear", "aligned", "curve")
 COMPARED = 3  # models whose way is asked what batch statistics do to it

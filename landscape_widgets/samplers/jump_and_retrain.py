@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import random_direction
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
     EVERY,
@@ -25,6 +24,7 @@ from landscape_widgets.samplers.base import (
 )
 from landscape_widgets.samplers.descents import RATE, Optimiser, descend
 from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.task.parameters import random_direction
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_widgets.basis import Basis, DenseBasis, FloatArray
-from landscape_widgets.cloud import Cloud
 from landscape_widgets.controls import Control
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import whole
 from landscape_widgets.samplers.base import (
     RADIUS,

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from landscape_widgets.cloud import Cloud, Space
 from landscape_widgets.controls import Control
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.cloud import Cloud, Space
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
     RADIUS,

@@ -6,11 +6,11 @@ from typing import Literal
 
 import numpy as np
 
-from landscape_widgets.basis import Basis
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import Basis
+from landscape_widgets.geometry.seeded import SeededBasis
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, check_choice, check_directions
 from landscape_widgets.samplers.room import check_memory
-from landscape_widgets.seeded import SeededBasis
 
 Kind = Literal["auto", "dense", "seeded"]
 

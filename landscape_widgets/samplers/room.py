@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from landscape_widgets.directions import Directions, check_place
-from landscape_widgets.evaluation.memory import free_memory
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.directions import Directions, check_place
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.resources import free_memory
 
 SHARE = 0.5  # of the memory that is free; what is more goes to a file
 

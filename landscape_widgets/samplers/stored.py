@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work
 
 

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.cloud import Cloud
-from landscape_widgets.duplicate import unwrapped
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import ParameterLayout
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, assemble_paths
 from landscape_widgets.samplers.room import Room, check_path
 from landscape_widgets.samplers.weights import (
@@ -25,6 +23,8 @@ from landscape_widgets.samplers.weights import (
     moving_buffers,
     say_what_statistics_do,
 )
+from landscape_widgets.task.duplicate import unwrapped
+from landscape_widgets.task.parameters import ParameterLayout
 
 
 class Recorder:

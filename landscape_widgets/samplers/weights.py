@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.basis import Basis
-from landscape_widgets.buffers import Buffers
 from landscape_widgets.errors import did_you_mean
-from landscape_widgets.evaluation.precision import accumulated
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import Basis
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.precision import accumulated
+from landscape_widgets.task.buffers import Buffers
 
 Weights = Mapping[str, Any] | nn.Module | Tensor | np.ndarray[Any, Any] | str | os.PathLike[str]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape_widgets.basis import DenseBasis, FloatArray
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis, FloatArray
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.calibration import LAST, calibrate, filters_length, reach
 

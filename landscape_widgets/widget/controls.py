@@ -11,7 +11,7 @@ import traitlets
 
 from landscape_widgets import reducers, samplers
 from landscape_widgets.controls import Control, Refused, Typed, fields, retyped
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.samplers.base import Sampler

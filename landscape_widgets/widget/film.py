@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape_widgets.basis import FloatArray
+from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.widget import wire
 

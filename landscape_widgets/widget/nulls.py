@@ -9,11 +9,10 @@ from typing import Any
 
 import traitlets
 
-from landscape_widgets import nulls
 from landscape_widgets.errors import did_you_mean
-from landscape_widgets.faithfulness import Faithfulness
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress
+from landscape_widgets.trust import Faithfulness, nulls
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.worker import Worker

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.planes import Plane
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress
 from landscape_widgets.widget.wire import floats
 

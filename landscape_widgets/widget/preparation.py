@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 
 PATIENCE = 1.0  # s of reading after which a cell returns, and its errors are shown in the widget

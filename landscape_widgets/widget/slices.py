@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landscape_widgets.basis import FloatArray
-from landscape_widgets.cloud import Cloud
-from landscape_widgets.growing import FIRST, SHARES, GrowingSlices
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.growing import FIRST, SHARES, GrowingSlices
+from landscape_widgets.profiles.line import ALPHAS, Slice, slice_along
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, never
-from landscape_widgets.slices import ALPHAS, Slice, slice_along
 from landscape_widgets.widget import wire
 
 PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet

@@ -19,16 +19,16 @@ import traitlets
 from ipywidgets import Layout, widget_serialization
 from torch import nn
 
-from landscape_widgets.cloud import Cloud
 from landscape_widgets.errors import did_you_mean, reject_unknown
-from landscape_widgets.faithfulness import Faithfulness
-from landscape_widgets.landscape import Landscape
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.line import ALPHAS
 from landscape_widgets.progress import Cancelled, Progress
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
-from landscape_widgets.slices import ALPHAS
-from landscape_widgets.sources import replayable
+from landscape_widgets.task.sources import replayable
 from landscape_widgets.tracebacks import entries, entry, place, shortened
+from landscape_widgets.trust import Faithfulness
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.controls import ControlledWidget
 from landscape_widgets.widget.figures import map_figure, slice_figure

@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from landscape_widgets.basis import FloatArray
-from landscape_widgets.cloud import Cloud
-from landscape_widgets.estimate import EstimatedSlice
-from landscape_widgets.faithfulness import Faithfulness
-from landscape_widgets.faithfulness.words import AGREEMENT
-from landscape_widgets.landscape import Landscape
-from landscape_widgets.loss_scale import FLOOR, LossScale
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.estimated import EstimatedSlice
+from landscape_widgets.profiles.line import Slice
 from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Reducer
-from landscape_widgets.slices import Slice
+from landscape_widgets.trust import Faithfulness
+from landscape_widgets.trust.loss_scale import FLOOR, LossScale
+from landscape_widgets.trust.words import AGREEMENT
 
 PHASES = {
     "reading": "reading the data",

@@ -21,7 +21,7 @@ LARGE = """
 import numpy as np, landscape_widgets as lw
 from landscape_widgets.widget import slices
 from tests.models import train
-from tests.test_estimate import blobs, network
+from tests.profiles.test_estimate import blobs, network
 slices.AT_ONCE, slices.PROFILE_SECONDS = 1e-9, 0.0
 data = blobs(2000)
 model = train(network(), data, 60)

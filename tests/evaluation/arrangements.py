@@ -9,10 +9,10 @@ import numpy as np
 from torch import nn
 from torch.fx import GraphModule
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation.rewrite import rewrite
-from landscape_widgets.evaluation.tracing import trace
-from landscape_widgets.objective import Objective
+from landscape_widgets.evaluation.graph.rewrite import rewrite
+from landscape_widgets.evaluation.graph.tracing import trace
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 from tests.evaluation.networks import Case
 from tests.evaluation.test_agreement import directions, plain_losses
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation.engine import STRATEGIES
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import ParameterLayout
-from landscape_widgets.seeded import SeededBasis
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.geometry.seeded import SeededBasis
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.task.parameters import ParameterLayout
 from tests.evaluation.networks import MAKERS, Case, make
 
 # Which networks a strategy is for; it is refused by name on the others.

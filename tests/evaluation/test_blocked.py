@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from landscape_widgets.evaluation import blocked as layout
-from landscape_widgets.evaluation.blocked import Blocked, Convolution, blocked
-from landscape_widgets.evaluation.tracing import trace
+from landscape_widgets.evaluation.graph import blocked as layout
+from landscape_widgets.evaluation.graph.blocked import Blocked, Convolution, blocked
+from landscape_widgets.evaluation.graph.tracing import trace
 from tests.evaluation.arrangements import arranged, check_that_what_is_not_finite_gives_no_loss
 from tests.evaluation.networks import Case
 

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import fx, nn
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation import candidates, engine, kernels
-from landscape_widgets.evaluation.stacked import Stacked
-from landscape_widgets.objective import Objective
+from landscape_widgets.evaluation import candidates, engine
+from landscape_widgets.evaluation.kernels import loading as kernels
+from landscape_widgets.evaluation.mlp.stacked import Stacked
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 
@@ -38,8 +39,8 @@ def broken_kernel(monkeypatch, request):
     """The kernel's future, which says that it could not be loaded."""
     future = Future()
     future.set_exception(ERRORS[request.param])
-    monkeypatch.setitem(kernels._loading, "kernel", future)
-    monkeypatch.setitem(kernels._settled, "kernel", SETTLED)
+    monkeypatch.setitem(kernels._loading, "loops", future)
+    monkeypatch.setitem(kernels._settled, "loops", SETTLED)
 
 
 def check(case, strategy="auto", n=40):
@@ -87,8 +88,8 @@ def test_the_environment_switches_kernels_off(monkeypatch, caplog):
 
 def test_the_constructor_does_not_wait_for_a_compiler(monkeypatch):
     monkeypatch.setattr("landscape_widgets.evaluation.engine.SOON", 0.01)
-    monkeypatch.setitem(kernels._loading, "kernel", Future())  # which is never done
-    monkeypatch.setitem(kernels._settled, "kernel", SETTLED)
+    monkeypatch.setitem(kernels._loading, "loops", Future())  # which is never done
+    monkeypatch.setitem(kernels._settled, "loops", SETTLED)
     case = make("relu mlp")
     for strategy in ("auto", "compiled"):
         Objective(case.model, (case.inputs, case.targets), strategy=strategy)
@@ -111,7 +112,7 @@ def test_a_copy_that_cannot_be_made_costs_the_strategy_that_wanted_it(monkeypatc
 
     case = make("cnn")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="inplace")
-    monkeypatch.setattr("landscape_widgets.evaluation.fused.Duplicate", fail)
+    monkeypatch.setattr("landscape_widgets.evaluation.graph.fused.Duplicate", fail)
     found = candidates.Candidates(objective._inplace, objective._splits["train"], full=True)
     assert "fused" not in found.found
     assert "cannot pickle" in found.why_not["fused"]
@@ -229,8 +230,8 @@ import numpy as np
 import torch
 from torch import nn
 import landscape_widgets as lw
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 
 model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
 objective = Objective(model, (torch.randn(50, 3), torch.randint(2, (50,))))
@@ -250,16 +251,16 @@ def test_the_package_works_without_numba():
 WHILE_COMPILING = """
 import numpy as np
 import torch
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.evaluation import kernels
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.evaluation.kernels import loading as kernels
+from landscape_widgets.objective.objective import Objective
 
 model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
 objective = Objective(model, (torch.randn(50, 3), torch.randint(2, (50,))))
 basis, rows = DenseBasis(torch.randn(2, objective.size)), np.random.randn(300, 2)
 objective.evaluate(basis, rows)
-print(objective.engine.last, kernels.load("kernel").done())
-kernels.load("kernel").result()
+print(objective.engine.last, kernels.load("loops").done())
+kernels.load("loops").result()
 print(objective.engine.last)
 """
 

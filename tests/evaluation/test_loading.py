@@ -7,14 +7,14 @@ import sys
 
 RACE = """
 import sys, threading
-from landscape_widgets.evaluation import kernels
+from landscape_widgets.evaluation.kernels import loading as kernels
 other = threading.Thread(target=__import__, args=("numba",), daemon=True)
 other.start()
 while "numba" not in sys.modules:
     pass
-kernels.settle("kernel")
+kernels.settle("loops")
 other.join()
-print(kernels.load("kernel").result().__name__)
+print(kernels.load("loops").result().__name__)
 """
 
 
@@ -23,4 +23,4 @@ def test_a_kernel_is_loaded_while_another_thread_imports_numba():
     found = subprocess.run(
         [sys.executable, "-c", RACE], capture_output=True, text=True, timeout=240
     )
-    assert found.stdout.strip() == "landscape_widgets.evaluation.kernel", found.stderr
+    assert found.stdout.strip() == "landscape_widgets.evaluation.kernels.loops", found.stderr

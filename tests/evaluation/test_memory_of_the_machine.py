@@ -6,7 +6,7 @@ import textwrap
 import pytest
 import torch
 
-from landscape_widgets.evaluation.memory import _free_of_container, free_memory
+from landscape_widgets.resources import _free_of_container, free_memory
 
 
 def test_a_container_has_no_more_memory_than_it_was_given(tmp_path):
@@ -30,7 +30,7 @@ def test_a_worker_that_may_keep_no_memory_does_not_fetch_each_activation_page_by
     script = textwrap.dedent(
         """
         import resource, threading, torch
-        from landscape_widgets.evaluation.memory import keep_freed_memory
+        from landscape_widgets.resources import keep_freed_memory
 
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from landscape_widgets.basis import DenseBasis
 from landscape_widgets.evaluation import engine
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 
 
 class By(nn.Module):

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 from tests.models import digits, mlp, train

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 

@@ -5,11 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.data import Batch
-from landscape_widgets.evaluation import inplace, tiling
+from landscape_widgets.evaluation import in_place as inplace
+from landscape_widgets.evaluation import tiling
 from landscape_widgets.evaluation.tiling import FEWEST, tile_size
-from landscape_widgets.objective import Objective
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.task.data import Batch
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 

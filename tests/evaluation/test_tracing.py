@@ -4,7 +4,7 @@ import sys
 MEANWHILE = """
 import threading
 from torch import nn
-from landscape_widgets.evaluation.tracing import trace
+from landscape_widgets.evaluation.graph.tracing import trace
 
 model = nn.Sequential(*[nn.Linear(2, 2) for _ in range(30)])
 over = threading.Event()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from tests.models import ConvNet, digits, mlp, train
 
 

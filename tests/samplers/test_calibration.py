@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.basis import DenseBasis
-from landscape_widgets.objective import Objective
-from landscape_widgets.parameters import reinitialise
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.calibration import DrawnAgain, calibrate, unit_directions
+from landscape_widgets.task.parameters import reinitialise
 from tests.models import digits
 
 

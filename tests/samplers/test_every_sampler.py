@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers import (
     BY_NAME,

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from landscape_widgets import Landscape
-from landscape_widgets.objective import Objective
-from landscape_widgets.permutations import apply, symmetries
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Interpolation, Rays
+from landscape_widgets.samplers.matching import apply, symmetries
 from tests.models import ConvNet, digits, mlp, train
 
 DATA = digits(600)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import (
     Descent,
     Grid,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from landscape_widgets import Landscape
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Minima
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.descents import Units, descend

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Recorder, Trajectory
 from tests.models import ConvNet, digits, mlp
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from landscape_widgets.objective import Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Trajectory
 from landscape_widgets.samplers.weights import Fitted
 from tests.models import digits

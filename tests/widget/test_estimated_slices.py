@@ -7,7 +7,7 @@ from torch import nn
 
 import landscape_widgets as lw
 from tests.models import train
-from tests.test_estimate import blobs, network
+from tests.profiles.test_estimate import blobs, network
 
 DATA, VAL = (tuple(t[s] for t in blobs(2500)) for s in (slice(0, 2000), slice(2000, None)))
 SAMPLER = lw.samplers.Subspace(k=3, n=20)

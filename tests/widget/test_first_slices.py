@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import landscape_widgets as lw
+from landscape_widgets.profiles.line import ALPHAS
 from landscape_widgets.progress import ignore
-from landscape_widgets.slices import ALPHAS
 from landscape_widgets.widget.slices import Slices
 from tests.models import digits, mlp, train
 

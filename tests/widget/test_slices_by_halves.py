@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 import landscape_widgets as lw
-from landscape_widgets.slices import ALPHAS, Slice
+from landscape_widgets.profiles.line import ALPHAS, Slice
 from landscape_widgets.widget.wire import Profiles, between
 from tests.models import digits, mlp, train
 

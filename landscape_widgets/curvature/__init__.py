@@ -1,0 +1,1 @@
+"""Eigenvalues of the Hessian, from products alone."""

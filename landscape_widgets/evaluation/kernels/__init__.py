@@ -1,0 +1,1 @@
+"""Losses by compiled kernels: optional, behind the door of `loading`."""

@@ -1,0 +1,1 @@
+"""Strategies for chains of dense layers, in ordinary torch."""

@@ -1,0 +1,1 @@
+"""Points of an affine subspace of parameter space."""

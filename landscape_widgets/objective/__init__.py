@@ -1,0 +1,1 @@
+"""A model on fixed data as a function of its parameter vector."""

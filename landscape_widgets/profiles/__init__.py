@@ -1,0 +1,1 @@
+"""Values along lines and over planes."""

@@ -1,0 +1,382 @@
+"""The loss on a plane through the trained weights, from as few points as its shape allows.
+
+A smooth plane needs no dense grid: what is interpolated between scattered points, in log-loss or in
+the loss's fourth root, is as good from few of them that lie closer where they are needed. How good
+is measured on points that it had not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import KDTree
+
+from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.profiles.interpolant import GROWTH, BoolArray, Interpolated, PlaneError
+from landscape_widgets.progress import (
+    CancelCallback,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore,
+    never,
+)
+
+EXTENT = (-0.5, 1.5)  # as slices: half a step behind θ* to half a step beyond the samples
+LATTICES = (5, 9)  # points along either direction of those that come first
+LANDMARKS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))  # θ* and the samples are points themselves
+HELD_OUT = 64  # points that are not fitted before the error is known
+FEWEST = LATTICES[-1] ** 2 + len(LANDMARKS) + HELD_OUT
+MOST = 1000  # evaluations by default: solving for so many takes some tenths of a second
+MORE = 0.08  # of the points that there are, added in one refinement
+FEWEST_MORE = 8
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Losses at θ* + a d₁ + b d₂ over a fine grid, and what they were interpolated from.
+
+    Attributes
+    ----------
+    axes : two arrays (F,)
+        Values of a and of b.
+    losses, val_losses : array (F, F)
+        ``losses[i, j]`` is at ``axes[0][i]``, ``axes[1][j]``; the second is None without
+        validation data.
+    direct : array (F, F) of bool
+        Where the loss itself was evaluated, as near losses that are not finite; elsewhere it is
+        interpolated.
+    error, val_error : PlaneError
+        Of the interpolated losses, at points spread evenly over the plane, while these were not
+        fitted; 0 where all is direct.
+    points : array (E, 2)
+        Each (a, b) at which the loss was evaluated.
+    point_losses, point_val_losses : array (E,)
+    gram : array (2, 2)
+        Inner products of d₁ and d₂: with them a plane can be drawn with true angles and lengths.
+    tolerance : float
+        What was asked of the error.
+    held_out : int
+        How many points the error was measured at.
+    """
+
+    axes: tuple[FloatArray, FloatArray]
+    losses: FloatArray
+    val_losses: FloatArray | None
+    direct: BoolArray
+    error: PlaneError
+    val_error: PlaneError | None
+    points: FloatArray
+    point_losses: FloatArray
+    point_val_losses: FloatArray | None
+    gram: FloatArray
+    tolerance: float
+    held_out: int
+
+    @property
+    def evaluations(self) -> int:
+        """At how many points the loss was evaluated."""
+        return len(self.points)
+
+    @property
+    def converged(self) -> bool:
+        """Whether 95% of the held-out points are within the tolerance, on each split."""
+        errors = [self.error] if self.val_error is None else [self.error, self.val_error]
+        return all(error.p95 <= self.tolerance for error in errors)
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.losses.size:,} points from {self.evaluations:,} evaluations; error "
+            f"{self.error.median:.2%} (median), {self.error.p95:.2%} (95th percentile)"
+        )
+        if not self.converged:
+            text += f", more than the {self.tolerance:.2%} that was asked for"
+        if self.direct.any():
+            text += f"; {int(self.direct.sum()):,} points evaluated one by one"
+        broken = int((~np.isfinite(self.losses)).sum())
+        return text + (f"; {broken:,} losses are not finite" if broken else "")
+
+
+def plane_along(
+    objective: Objective,
+    directions: Basis,
+    *,
+    extent: tuple[float, float] = EXTENT,
+    resolution: int = 51,
+    tolerance: float = 0.005,
+    max_evaluations: int | None = None,
+    progress: ProgressCallback = ignore,
+    cancelled: CancelCallback = never,
+    on_plane: Callable[[Plane], None] | None = None,
+) -> Plane:
+    """Take the loss at θ* + a d₁ + b d₂ for a and b in `extent`.
+
+    It is evaluated on a lattice of 5 × 5 points, on one of 9 × 9, and then where it is followed
+    worst: where points are predicted badly by all the others, and far from each other. Between them
+    a quintic radial basis function interpolates. It ends when the 95th percentile of the relative
+    error at points held out, which are spread evenly and have no say in where the others are, is
+    within the tolerance. Then they are fitted as well.
+
+    Parameters
+    ----------
+    objective
+    directions : Basis of two
+        d₁ and d₂.
+    extent : (low, high)
+        Of a and of b.
+    resolution : int
+        Points along each axis of the fine grid.
+    tolerance : float
+        Relative error to reach at the 95th percentile.
+    max_evaluations : int, optional
+        No more are made, 1,000 by default, or all of a fine grid that has fewer points. Losses that
+        are not finite cost more: all of the fine grid around them is evaluated.
+    progress, cancelled
+        After `cancelled` says yes, the last refinement that was finished is interpolated; points
+        of `direct` that were not reached are then not-a-number.
+    on_plane : callable, optional
+        Gets the plane as it is known before each refinement, coarse to fine. Points of `direct` may
+        be not-a-number there, as they are evaluated at the end.
+
+    Raises
+    ------
+    ValueError
+        If the directions span no plane, or an option is out of its range.
+    Cancelled
+        If work was cancelled before the first lattice was finished.
+    """
+    gram = _check_plane(directions)
+    low, high = _check_options(extent, resolution, tolerance, max_evaluations)
+    axis = np.linspace(low, high, resolution)
+    everything = resolution**2 + len(LANDMARKS)
+    most = min(MOST, everything) if max_evaluations is None else max_evaluations
+    known = _Points(objective, directions, progress, cancelled)
+    if resolution**2 <= FEWEST:
+        if not known.need(_product(axis, axis)):
+            raise Cancelled
+        return _finish(known, axis, None, gram, tolerance)
+    design = _Design(axis)
+    points, fit = design.first(), None
+    while len(points) and known.need(points):
+        fit = Interpolated(design.nodes, design.held_out, known.at)
+        if fit.within(tolerance):
+            break
+        if on_plane is not None and fit.measured:
+            on_plane(_assemble(known, axis, fit, gram, tolerance))
+        points = design.further(fit, most - len(known.losses))
+    if fit is None:
+        raise Cancelled
+    nothing_between = design.complete and not fit.within(tolerance)
+    return _finish(known, axis, None if nothing_between else fit, gram, tolerance)
+
+
+def _check_plane(directions: Basis) -> FloatArray:
+    if directions.k != 2:
+        raise ValueError(f"A plane has two directions; {directions.k} were given.")
+    gram = directions.gram()
+    if not np.isfinite(gram).all():
+        raise ValueError("The directions of a plane must be finite; give samples that are.")
+    # sin² of the angle between them, against what rounding in float32 leaves of it.
+    if np.linalg.det(gram) <= 1e-10 * gram[0, 0] * gram[1, 1]:
+        raise ValueError(
+            "The two directions lie on one line through θ* (or one of them is zero), so that they "
+            "span no plane. Give two samples in different directions, or take a slice."
+        )
+    return gram
+
+
+def _check_options(
+    extent: tuple[float, float], resolution: int, tolerance: float, most: int | None
+) -> tuple[float, float]:
+    low, high = (float(value) for value in extent)
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(f"extent={extent!r}; two finite numbers (low, high) are expected.")
+    if resolution < 2:
+        raise ValueError(f"resolution={resolution!r}; 2 points or more are expected.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance={tolerance!r}; a positive relative error is expected.")
+    if most is not None and most < FEWEST:
+        raise ValueError(
+            f"max_evaluations={most}; the first lattices and the held-out points alone need "
+            f"{FEWEST}."
+        )
+    return low, high
+
+
+def _spread(number: int) -> FloatArray:
+    """Points that fill the unit square evenly: the R₂ sequence (Roberts 2018)."""
+    plastic = 1.32471795724474602596  # the real root of x³ = x + 1
+    steps = np.arange(1, number + 1)[:, None] / [[plastic, plastic**2]]
+    points: FloatArray = (0.5 + steps) % 1.0
+    return points
+
+
+def _product(xs: FloatArray, ys: FloatArray) -> FloatArray:
+    """All (x, y), shape (len(xs) · len(ys), 2), y the fastest."""
+    return np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+class _Points:
+    """Losses by their place in the plane, each evaluated once."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        directions: Basis,
+        progress: ProgressCallback,
+        cancelled: CancelCallback,
+    ) -> None:
+        self.objective, self.directions = objective, directions
+        self.progress, self.cancelled = progress, cancelled
+        self.splits = 2 if objective.n_val_examples else 1
+        self.losses: dict[tuple[float, float], tuple[float, ...]] = {}
+
+    def need(self, points: FloatArray) -> bool:
+        """Evaluate those of (n, 2) points that are not known yet; False if cancelled before."""
+        missing = [(a, b) for a, b in points.tolist() if (a, b) not in self.losses]
+        if not missing:
+            return True
+        before = len(self.losses)
+
+        def tell(part: Progress) -> None:
+            self.progress(Progress("plane", before + part.done, before + part.total))
+
+        found = self.objective.evaluate(
+            self.directions,
+            np.array(missing),
+            metrics=False,
+            progress=tell,
+            cancelled=self.cancelled,
+        )
+        columns = [found.losses] if found.val_losses is None else [found.losses, found.val_losses]
+        values = np.stack(columns, axis=-1).tolist()
+        self.losses.update(zip(missing, map(tuple, values), strict=False))
+        return len(found) == len(missing)
+
+    def at(self, points: FloatArray) -> FloatArray:
+        """Losses (splits, n); not-a-number where unknown."""
+        unknown = (np.nan,) * self.splits
+        found = [self.losses.get((a, b), unknown) for a, b in points.tolist()]
+        return np.array(found).reshape(-1, self.splits).T
+
+
+class _Design:
+    """Where the loss is evaluated: at landmarks, and on the fine grid.
+
+    Attributes
+    ----------
+    nodes : array (n, 2)
+        Points to fit.
+    held_out : array (h, 2)
+    """
+
+    def __init__(self, axis: FloatArray) -> None:
+        self._gap = axis[1] - axis[0]
+        self._pixels = _product(axis, axis)
+        places = np.array(LANDMARKS)
+        self.nodes = places[((places >= axis[0]) & (places <= axis[-1])).all(axis=1)]
+        # Two points that all but coincide would ask for a slope between them.
+        self._free = np.ones(len(self._pixels), dtype=bool)
+        if len(self.nodes):
+            self._free = KDTree(self.nodes).query(self._pixels)[0] > 0.5 * self._gap
+        self._side, last = len(axis), len(axis) - 1
+        self._lattices = [
+            self._rows(_product(steps, steps))
+            for steps in (np.linspace(0, last, number) for number in LATTICES)
+        ]
+        self.held_out = self._take(np.unique(self._rows(_spread(HELD_OUT) * last)))
+
+    def first(self) -> FloatArray:
+        """Points to begin with."""
+        self._add(self._lattices.pop(0))
+        return np.concatenate([self.held_out, self.nodes])
+
+    def further(self, fit: Interpolated, room: int) -> FloatArray:
+        """At most `room` points that `fit` is in need of; none where it can't be helped."""
+        if self._lattices:
+            return self._add(self._lattices.pop(0))
+        if not fit.measured:
+            return np.empty((0, 2))
+        count = max(FEWEST_MORE, int(MORE * (len(self.nodes) + len(self.held_out))))
+        rows: Rows = np.flatnonzero(self._free & ~fit.spoilt(self._pixels))
+        places = self._pixels[rows]
+        steepness = fit.steepness(places, self._gap / 2)
+        # Not to held-out points: if nodes kept clear of them, they would say more than is true.
+        distances = KDTree(self.nodes).query(places)[0]
+        chosen: list[int] = []
+        for _ in range(min(count, room, len(places))):
+            worst = int(np.argmax(steepness * distances**GROWTH))
+            chosen.append(worst)
+            distances = np.minimum(distances, np.hypot(*(places - places[worst]).T))
+        return self._add(rows[chosen])
+
+    @property
+    def complete(self) -> bool:
+        """Whether no point of the fine grid is left to choose."""
+        return not self._free.any()
+
+    def _add(self, rows: Rows) -> FloatArray:
+        points = self._take(rows)
+        self.nodes = np.concatenate([self.nodes, points])
+        return points
+
+    def _rows(self, steps: FloatArray) -> Rows:
+        """Of the fine grid's points, those nearest to (n, 2) places in steps of it."""
+        i, j = np.round(steps).astype(np.int64).T
+        rows: Rows = i * self._side + j
+        return rows
+
+    def _take(self, rows: Rows) -> FloatArray:
+        """Those of the fine grid's points that are free, which they are no longer."""
+        rows = rows[self._free[rows]]
+        self._free[rows] = False
+        points: FloatArray = self._pixels[rows]
+        return points
+
+
+def _finish(
+    known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
+) -> Plane:
+    """Interpolate over axis × axis, and evaluate what cannot be."""
+    plane = _assemble(known, axis, fit, gram, tolerance)
+    if not plane.direct.any():
+        return plane
+    known.need(_product(axis, axis)[plane.direct.ravel()])
+    return _assemble(known, axis, fit, gram, tolerance)
+
+
+def _assemble(
+    known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
+) -> Plane:
+    """Interpolate over axis × axis where that can be done, and put all that is known together."""
+    points, shape = _product(axis, axis), (len(axis), len(axis))
+    direct: BoolArray = np.ones(shape, dtype=bool)
+    losses: FloatArray = np.full((known.splits, *shape), np.nan)
+    errors = [PlaneError(0.0, 0.0)] * known.splits
+    if fit is not None and fit.measured:
+        losses, errors = fit.at(points).reshape(-1, *shape), fit.errors
+        direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(losses).all(axis=0)
+    losses[:, direct] = known.at(points[direct.ravel()])
+    evaluated = np.array(list(known.losses)).reshape(-1, 2)
+    values = known.at(evaluated)
+    both = known.splits == 2
+    return Plane(
+        (axis, axis),
+        losses[0],
+        losses[1] if both else None,
+        direct,
+        errors[0],
+        errors[1] if both else None,
+        evaluated,
+        values[0],
+        values[1] if both else None,
+        gram,
+        tolerance,
+        fit.held_out if fit is not None and fit.measured else 0,
+    )

@@ -1,0 +1,155 @@
+"""How much memory is free, and a store for what may be computed again that stays within it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape_widgets.geometry.basis import Basis
+
+UNKNOWN = 4 << 30  # taken to be free where the system does not say
+SHARE = 8  # at most an eighth of what is free is taken for what could be computed again
+MOST = 512 << 20
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as in malloc.h
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min(_free_of_machine(), _free_of_container())
+
+
+def _free_of_machine() -> int:
+    info = Path("/proc/meminfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    names = getattr(os, "sysconf_names", {})
+    if "SC_AVPHYS_PAGES" in names:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return UNKNOWN
+
+
+def _free_of_container(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container may still take, which is less than the machine has; all there is if none.
+
+    Pages of files that nobody works on are counted to a container, and are free all the same.
+    """
+    limit = group / "memory.max"
+    if not limit.exists() or not (text := limit.read_text().strip()).isdigit():
+        return sys.maxsize
+    used = int((group / "memory.current").read_text())
+    for line in (group / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            used -= int(line.split()[1])
+    return max(0, int(text) - used)
+
+
+def zeros_like(vector: Tensor) -> Tensor:
+    """A new vector of zeros.
+
+    Of a long one, on a CPU, the first touch of each page takes longer than what is written there;
+    NumPy asks the system for large pages (madvise, MADV_HUGEPAGE), which torch does not.
+    """
+    if vector.device.type != "cpu" or vector.dtype not in (torch.float32, torch.float64):
+        return torch.zeros_like(vector)
+    kind = np.float32 if vector.dtype == torch.float32 else np.float64
+    return torch.from_numpy(np.zeros(vector.shape, kind))
+
+
+def allowance(device: torch.device) -> int:
+    """Bytes that may be held of what could be computed again."""
+    return min(MOST, free_memory(device) // SHARE)
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Let the C library keep some tens of megabytes that were freed.
+
+    glibc keeps twice the largest block that was freed so far, or what MALLOC_TRIM_THRESHOLD_ says
+    (a worker of Dask sets it). Activations that are freed one after the other come to more: they
+    are given back to the system and come again page by page, in up to twice the time.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # these are the values that glibc learns at most
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        mallopt(M_TRIM_THRESHOLD, 64 << 20)
+
+
+Kept = TypeVar("Kept")
+
+
+class Store(Generic[Kept]):
+    """What was made for a basis and some owner, the least recently used given up first.
+
+    What was made from a basis is forgotten with it, and when its vectors are written to.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes that are held at most, but for the newest.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._held: OrderedDict[tuple[Any, ...], _Entry] = OrderedDict()
+
+    def _key(self, basis: Basis, owner: object, columns: Sequence[int]) -> tuple[Any, ...]:
+        return (id(basis), basis.version, id(owner), tuple(columns))
+
+    def holds(self, basis: Basis, owner: object, columns: Sequence[int]) -> bool:
+        """Whether `get` would find rather than make."""
+        entry = self._held.get(self._key(basis, owner, columns))
+        return entry is not None and entry.basis() is basis and entry.owner() is owner
+
+    def get(
+        self,
+        basis: Basis,
+        owner: object,
+        columns: Sequence[int],
+        make: Callable[[], Kept],
+        nbytes: Callable[[Kept], int],
+    ) -> Kept:
+        """What was made for these directions of a basis and this owner, or is made now."""
+        key = self._key(basis, owner, columns)
+        if not self.holds(basis, owner, columns):
+            made = make()
+            self._held[key] = _Entry(weakref.ref(basis), weakref.ref(owner), made, nbytes(made))
+            self._trim()
+        self._held.move_to_end(key)
+        found: Kept = self._held[key].kept
+        return found
+
+    def _trim(self) -> None:
+        for key, entry in list(self._held.items()):
+            if entry.basis() is None or entry.owner() is None:
+                del self._held[key]
+        while self.bytes > self.limit and len(self._held) > 1:
+            self._held.popitem(last=False)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are held."""
+        return sum(entry.bytes for entry in self._held.values())
+
+
+class _Entry(NamedTuple):
+    basis: Callable[[], object]
+    owner: Callable[[], object]
+    kept: Any
+    bytes: int

@@ -1,0 +1,1 @@
+"""What is asked before any geometry: a model, its data, its loss."""

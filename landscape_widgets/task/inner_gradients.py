@@ -1,0 +1,222 @@
+"""Models and losses that differentiate by themselves: physics, gradient penalties, forces.
+
+Losses are evaluated without recording what gradients would need. A model or a loss that takes
+derivatives inside (`torch.autograd.grad`, `backward`) wants it recorded: found by a trial, it gets
+that, for as long as it is called, and inputs of its own that it may ask gradients of. What comes
+out is detached, so that nothing recorded outlives the call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.task.structure import map_arrays, tensors
+
+if TYPE_CHECKING:
+    from landscape_widgets.evaluation.in_place import InPlace
+    from landscape_widgets.task.data import Batch
+    from landscape_widgets.task.losses import BatchLoss, ModelLoss
+
+logger = logging.getLogger(__name__)
+
+_calls = threading.local()
+_known: WeakKeyDictionary[nn.Module, Recorded] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How a model and its loss are called that differentiate by themselves.
+
+    Attributes
+    ----------
+    inputs : bool
+        Their floating-point inputs require gradients from the beginning.
+    weights : tuple of str
+        Names of the weights that do.
+    copies : bool
+        They write to their inputs, and get copies.
+    keep : bool
+        What was recorded is handed out with the outputs, for a loss that differentiates these.
+    """
+
+    inputs: bool = False
+    weights: tuple[str, ...] = ()
+    copies: bool = False
+    keep: bool = False
+
+    def call(self, function: Callable[[Any], Any], model: nn.Module, argument: Any) -> Any:
+        """Call `function`, which uses the model's weights, with tensors of its own."""
+        if getattr(_calls, "recorded", False):  # a loss that calls its model
+            return function(argument)
+        differentiated = torch.is_grad_enabled()
+        _calls.recorded = True
+        try:
+            with torch.enable_grad(), self._requiring(model):
+                result = function(map_arrays(self._leaves(), argument))
+        finally:
+            _calls.recorded = False
+        return result if differentiated or self.keep else detached(result)
+
+    def _leaves(self) -> Callable[[Any], Any]:
+        known: dict[Any, Tensor] = {}
+
+        def leaf(tensor: Any) -> Any:
+            if not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
+                return tensor
+            # What is handed over twice is one thing to differentiate by.
+            key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+            if key not in known:
+                made = tensor.detach()
+                made = made.clone() if self.copies else made
+                known[key] = made.requires_grad_(self.inputs and made.is_floating_point())
+            return known[key]
+
+        return leaf
+
+    @contextmanager
+    def _requiring(self, model: nn.Module) -> Iterator[None]:
+        named = dict(model.named_parameters()) if self.weights else {}
+        changed = [named[name] for name in self.weights if not named[name].requires_grad]
+        for weight in changed:
+            weight.requires_grad_(True)
+        try:
+            yield
+        finally:
+            for weight in changed:
+                weight.requires_grad_(False)
+                weight.grad = None
+
+
+def recorded_of(model: object) -> Recorded | None:
+    """How a working copy is called that differentiates by itself; None of any other."""
+    return _known.get(model) if isinstance(model, nn.Module) else None
+
+
+def call_alike(model: nn.Module, recorded: Recorded | None) -> None:
+    """Let a copy of a working copy be called as that one is."""
+    if recorded is None:
+        _known.pop(model, None)
+    else:
+        _known[model] = recorded
+
+
+class OfOutputs:
+    """A loss of outputs and targets that differentiates by itself, to be called without a model."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, outputs: Any, targets: Any) -> Any:
+        differentiated = torch.is_grad_enabled()
+        with torch.enable_grad():
+            value = self.function(outputs, targets)
+        return value if differentiated else detached(value)
+
+
+class OfModel:
+    """A loss of model and batch that differentiates by itself."""
+
+    def __init__(self, function: Callable[[nn.Module, Any], Any], recorded: Recorded) -> None:
+        self.function, self.recorded = function, recorded
+
+    def __call__(self, model: nn.Module, batch: Any) -> Any:
+        return self.recorded.call(lambda given: self.function(model, given), model, batch)
+
+
+def detached(result: Any) -> Any:
+    """The same numbers, and nothing of how they were computed."""
+    if isinstance(result, Tensor):
+        return result.detach()
+    if isinstance(result, (tuple, list, dict)):
+        return map_arrays(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, result)
+    return result  # an object of any kind: what it holds is let go with it
+
+
+def read_recorded(
+    inplace: InPlace, loss: BatchLoss | ModelLoss | None, batch: Batch
+) -> Recorded | None:
+    """Try whether model and loss differentiate by themselves; let them, from then on, if they do.
+
+    The trial is on copies of the examples, to see as well whether they are written to.
+
+    Parameters
+    ----------
+    inplace
+        The working copy.
+    loss
+        The user's own, as it is called; None if it is a function of the outputs that does not.
+    batch
+        A few examples.
+
+    Returns
+    -------
+    None where they are called like any other, also where they cannot be called at all.
+    """
+    from landscape_widgets.task.losses import BatchLoss, ModelLoss, call_model, main_output
+
+    model, plain = inplace.model, None if loss is None else loss.function
+
+    def install(recorded: Recorded | None) -> None:
+        call_alike(model, recorded)
+        if loss is None or plain is None:
+            return
+        if recorded is None:
+            loss.function = plain
+        elif isinstance(loss, BatchLoss):
+            loss.function = OfOutputs(plain)
+        else:
+            loss.function = OfModel(plain, recorded)
+
+    def value(examples: Batch) -> float:
+        with torch.no_grad(), inplace.alone(watched=True):
+            if isinstance(loss, ModelLoss):
+                return float(loss(model, examples.raw))
+            outputs = call_model(model, examples.inputs)
+            if loss is not None:
+                return float(loss(outputs, examples.targets).detach())
+            return float(main_output(outputs).detach().abs().mean(dtype=torch.float32))
+
+    keep = isinstance(loss, BatchLoss)
+    examples = batch.map(_copied)
+    versions = [leaf._version for leaf in tensors(examples.raw)]
+    error: Exception | None = None
+    try:
+        value(examples)
+    except (
+        Exception
+    ) as raised:  # whatever the user's code raises: it is called again, and explained
+        error = raised
+    given = tensors(examples.raw)
+    copies = [leaf._version for leaf in given] != versions or (loss is not None and loss.writes)
+    marked = any(leaf.requires_grad or leaf.grad is not None for leaf in given)
+    if error is None:
+        if copies or marked:
+            found = Recorded(copies=copies, keep=keep)
+            install(found)
+            return found
+        return None
+    for inputs, weights in product((False, True), ((), inplace.layout.names)):
+        found = Recorded(inputs, weights, copies, keep)
+        install(found)
+        try:
+            value(batch.map(_copied))
+        except Exception as again:
+            logger.debug("called with %s: %s", found, again)
+        else:
+            return found
+    install(None)
+    return None
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf

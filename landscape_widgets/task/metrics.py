@@ -1,0 +1,264 @@
+"""How good predictions are, besides their loss: named metrics and the user's own functions.
+
+Named ones are computed from sums over examples (class counts, squared errors), so that they too
+may be gathered tile by tile for many parameter vectors at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landscape_widgets.errors import brief, did_you_mean
+from landscape_widgets.precision import accumulated
+from landscape_widgets.task.losses import BinaryCrossEntropy, CrossEntropy, MeanLoss
+from landscape_widgets.task.losses.own import name_of
+
+Metric = Callable[[Tensor, Tensor], float]
+
+OF_CLASSES = ("accuracy", "precision", "recall", "f1")
+OF_NUMBERS = ("r2", "mae")
+DEFAULT = {"classification": ("accuracy",), "binary": ("accuracy",), "regression": ("r2",)}
+
+
+def resolve_metrics(
+    metrics: Sequence[str | Metric] | Mapping[str, Metric] | str | None,
+    task: str,
+    *,
+    sure: bool = True,
+) -> dict[str, str | Metric]:
+    """Metrics by the name of their column.
+
+    Parameters
+    ----------
+    metrics
+        Names, functions ``metric(outputs, targets) -> float``, or a mapping of names to functions.
+        None takes accuracy for classes and R² for numbers.
+    task
+        What outputs are read as: "classification", "binary", "regression" or "custom".
+    sure
+        Whether that is known: else no metric is taken that was not asked for.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or is of another task.
+    """
+    if metrics is None:
+        return {name: name for name in DEFAULT.get(task, ())} if sure else {}
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    if isinstance(metrics, Mapping):
+        return dict(metrics)
+    resolved: dict[str, str | Metric] = {}
+    for metric in metrics:
+        if callable(metric):
+            resolved[name_of(metric)] = metric
+            continue
+        name = str(metric).lower()
+        if name not in OF_CLASSES + OF_NUMBERS:
+            raise ValueError(
+                f"There is no metric {metric!r}. {did_you_mean(name, OF_CLASSES + OF_NUMBERS)} "
+                "Or give a function metric(outputs, targets) that returns a number."
+            )
+        fits = OF_NUMBERS if task == "regression" else OF_CLASSES
+        if name not in fits or task == "custom":
+            raise ValueError(
+                f"The metric {name!r} does not fit this data ({task}). "
+                "Give a function metric(outputs, targets) instead."
+            )
+        resolved[name] = name
+    return resolved
+
+
+def of_scikit_learn(metric: Metric) -> str | None:
+    """What a metric of scikit-learn's kind, ``metric(y_true, y_pred)``, takes after the targets.
+
+    "y_pred" for classes or numbers, "y_score" for probabilities of classes; None of any other
+    metric.
+    """
+    try:
+        names = list(inspect.signature(metric).parameters)
+    except (TypeError, ValueError):
+        return None
+    if names[:1] != ["y_true"] or len(names) < 2:
+        return None
+    scores = names[1] != "y_pred" or "log_loss" in name_of(metric)
+    return "y_score" if scores else "y_pred"
+
+
+def _read(reading: MeanLoss | None, outputs: Tensor, *, labels: bool) -> Tensor:
+    """Outputs as the classes that they predict, or as probabilities; numbers as they are."""
+    if isinstance(reading, CrossEntropy):
+        probabilities = reading.probabilities(outputs)
+        if outputs.ndim > 2:
+            return outputs.argmax(reading.class_axis) if labels else probabilities
+        if labels:
+            return outputs.argmax(-1)
+        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+    if isinstance(reading, BinaryCrossEntropy):
+        read = outputs > reading.threshold
+        found = read.long() if labels else reading.probabilities(outputs)[..., 1]
+        return found.reshape(outputs.shape).squeeze(-1) if outputs.shape[-1:] == (1,) else found
+    return outputs
+
+
+def class_counts(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """How often each class was predicted rightly, predicted at all, and there: (..., 3, C)."""
+    hits = predicted == targets
+    wrong = predicted.new_full((), classes)  # a bin of its own, cut off below
+    true_positives = _count(torch.where(hits, predicted, wrong), classes)
+    there = torch.bincount(targets, minlength=classes)
+    counts = [true_positives, _count(predicted, classes), there.expand_as(true_positives)]
+    return accumulated(torch.stack(counts, dim=-2))
+
+
+def _count(values: Tensor, classes: int) -> Tensor:
+    counts = values.new_zeros(*values.shape[:-1], classes + 1)
+    counts.scatter_add_(-1, values, torch.ones_like(values))
+    return counts[..., :classes]
+
+
+def from_class_counts(name: str, counts: Tensor) -> Tensor:
+    """Accuracy, or the unweighted mean over classes of precision, recall or F1.
+
+    `counts` (..., 3, C) give a result (...). A class that was never predicted has precision 0,
+    one that never occurred recall 0, and one that neither occurred nor was predicted does not
+    count, as in scikit-learn.
+    """
+    hits, predicted, there = counts.unbind(-2)
+    if name == "accuracy":
+        return hits.sum(-1) / there.sum(-1)
+    of = {"precision": predicted, "recall": there, "f1": (predicted + there) / 2}[name]
+    scores = torch.where(of > 0, hits / of.clamp(min=1e-300), 0.0)
+    present = (predicted + there) > 0
+    return (scores * present).sum(-1) / present.sum(-1)
+
+
+def squared_sums(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Sums for R² and the mean absolute error of outputs (..., M) and targets (M,): (..., 5)."""
+    errors = accumulated(outputs - targets)
+    aim = accumulated(targets)
+    shape = errors.shape[:-1]
+    return torch.stack(
+        [
+            errors.square().sum(-1),
+            errors.abs().sum(-1),
+            aim.sum().expand(shape),
+            aim.square().sum().expand(shape),
+            errors.new_full(shape, aim.numel()),
+        ],
+        dim=-1,
+    )
+
+
+def from_squared_sums(name: str, sums: Tensor) -> Tensor:
+    """R² = 1 − Σe²/Σ(y − ȳ)², or mean |e|."""
+    squared, absolute, total, total_squared, n = sums.unbind(-1)
+    if name == "mae":
+        return absolute / n
+    return 1 - squared / (total_squared - total.square() / n)
+
+
+class MetricSums:
+    """Gathers what the metrics need, tile by tile, for n parameter vectors.
+
+    Parameters
+    ----------
+    metrics : as from `resolve_metrics`
+    reading
+        Knows where the classes are in the outputs; None where outputs are not read by name.
+    n : int
+    """
+
+    def __init__(
+        self, metrics: Mapping[str, str | Metric], reading: MeanLoss | None, n: int
+    ) -> None:
+        self.metrics = metrics
+        self.reading = reading
+        self.n = n
+        self._sums: Tensor | None = None
+        self._outputs: list[list[Tensor]] = [[] for _ in range(n)]
+        self._targets: list[Tensor] = []
+        self._named = any(isinstance(metric, str) for metric in metrics.values())
+        self._own = any(callable(metric) for metric in metrics.values())
+
+    def add(self, first: int, outputs: Tensor, targets: Tensor) -> None:
+        """Take in outputs (r, m, ...) of the parameter vectors first … first + r − 1."""
+        rows = slice(first, first + len(outputs))
+        if self._named and self.reading is not None:
+            part = self._part(self.reading, outputs, targets)
+            if self._sums is None:
+                self._sums = part.new_zeros(self.n, *part.shape[1:])
+            self._sums[rows] += part
+        if self._own:
+            for row, output in enumerate(outputs, start=first):
+                self._outputs[row].append(output)
+            if first == 0:
+                self._targets.append(targets)
+
+    @staticmethod
+    def _part(reading: MeanLoss, outputs: Tensor, targets: Tensor) -> Tensor:
+        flat = targets.reshape(-1)
+        if reading.task == "regression":
+            return squared_sums(outputs.flatten(1), flat)
+        flat = flat.long()
+        if isinstance(reading, CrossEntropy):
+            logits = reading.classes_last(outputs)
+            predicted, classes = logits.argmax(-1), logits.shape[-1]
+            kept = flat != reading.ignored
+        else:
+            assert isinstance(reading, BinaryCrossEntropy)
+            predicted, classes = (outputs.flatten(1) > reading.threshold).long(), 2
+            kept = flat >= 0
+        return class_counts(predicted[..., kept], flat[kept], classes)
+
+    def _of_own(self, name: str, metric: Metric, outputs: list[Tensor]) -> float:
+        """Of all examples at once; of several shapes the mean over batches, by examples."""
+        pairs = list(zip(outputs, self._targets, strict=True))
+        wanted = of_scikit_learn(metric)
+        try:
+            return self._called(metric if wanted is None else self._turned(metric, wanted), pairs)
+        except Exception as error:  # whatever the user's code does
+            shapes = [tuple(part.shape) for part in pairs[0]]
+            how = "outputs, targets" if wanted is None else f"y_true, {wanted}"
+            raise ValueError(
+                f"The metric {name}, called as metric({how}) with outputs of shape {shapes[0]} and "
+                f"targets of shape {shapes[1]}, raised {type(error).__name__}: "
+                f"{brief(str(error).rstrip('.'))}. Give a function metric(outputs, targets) that "
+                "returns a number."
+            ) from error
+
+    def _turned(self, metric: Metric, wanted: str) -> Metric:
+        """A function of targets and predictions, in that order, as one of outputs and targets."""
+
+        def call(outputs: Tensor, targets: Tensor) -> float:
+            read = _read(self.reading, outputs, labels=wanted == "y_pred")
+            arrays: list[Any] = [part.detach().cpu().numpy() for part in (targets, read)]
+            return float(metric(*arrays))
+
+        return call
+
+    @staticmethod
+    def _called(metric: Metric, pairs: list[tuple[Tensor, Tensor]]) -> float:
+        shapes = {(output.shape[1:], targets.shape[1:]) for output, targets in pairs}
+        if len(shapes) == 1:
+            return float(metric(*(torch.cat(parts) for parts in zip(*pairs, strict=True))))
+        total = sum(float(metric(output, targets)) * len(targets) for output, targets in pairs)
+        return total / sum(len(targets) for _, targets in pairs)
+
+    def finish(self) -> dict[str, Tensor]:
+        """Each metric by name, float64, shape (n,)."""
+        result: dict[str, Tensor] = {}
+        for name, metric in self.metrics.items():
+            if not isinstance(metric, str):
+                values = [self._of_own(name, metric, parts) for parts in self._outputs]
+                result[name] = torch.tensor(values, dtype=torch.float64)
+            elif self._sums is not None:
+                finish = from_squared_sums if metric in OF_NUMBERS else from_class_counts
+                result[name] = finish(metric, self._sums).cpu()
+        return result

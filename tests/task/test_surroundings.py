@@ -1,0 +1,220 @@
+"""What models write to outside themselves is the user's, and stays as it is."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from landscape_widgets.geometry.basis import DenseBasis
+from landscape_widgets.objective.objective import Objective
+from tests.models import digits
+
+calls = 0
+history: list[int] = []
+
+
+class Meter:
+    """Cannot be copied."""
+
+    total = 0
+
+    def __init__(self):
+        self.n = 0
+
+    def __deepcopy__(self, memo):
+        raise TypeError("there is only one")
+
+    def update(self):
+        self.n += 1
+        Meter.total += 1
+
+
+meter = Meter()
+
+
+def count():
+    global calls
+    calls += 1
+    return calls
+
+
+class Counts(nn.Module):
+    """Scales by how often it was called, and keeps that number somewhere outside."""
+
+    calls = 0
+    cache: dict[int, int] = {}  # noqa: RUF012
+    table = torch.zeros(1)
+
+    def __init__(self, where):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Linear(64, 10)
+        self.where, self.meter = where, Meter()
+
+    def forward(self, x):
+        return self.inner(x) * (1 + 0.1 * getattr(self, f"_{self.where}")())
+
+    def _attribute_of_the_class(self):
+        type(self).calls += 1
+        return self.calls
+
+    def _new_attribute_of_the_class(self):
+        Counts.more = getattr(Counts, "more", 0) + 1
+        return Counts.more
+
+    def _dictionary_of_the_class(self):
+        Counts.cache[len(self.cache)] = 0
+        return len(self.cache)
+
+    def _tensor_of_the_class(self):
+        self.table += 1
+        return float(self.table)
+
+    def _variable_of_the_module(self):
+        return count()
+
+    def _list_of_the_module(self):
+        history.append(1)
+        return len(history)
+
+    def _object_of_the_module(self):
+        meter.update()
+        return meter.n
+
+    def _object_that_cannot_be_copied(self):
+        self.meter.update()
+        return self.meter.n
+
+
+def outside(model):
+    """All that such a model may write to."""
+    mine = Counts.calls, dict(Counts.cache), float(Counts.table), hasattr(Counts, "more")
+    return (*mine, calls, list(history), meter.n, Meter.total, model.meter.n)
+
+
+WHERE = [name.lstrip("_") for name in vars(Counts) if name.startswith("_") and "_of_" in name]
+
+
+@pytest.mark.parametrize("where", [*WHERE, "object_that_cannot_be_copied"])
+def test_what_is_counted_outside_begins_anew_at_each_vector_and_stays_the_users(where):
+    x, y = digits(40)
+    model = Counts(where)
+    before = outside(model)
+    objective = Objective(model, (x, y), loss=nn.CrossEntropyLoss(), probe_examples=4)
+
+    def expected(theta):
+        weights = objective.layout.unflatten(theta)
+        outputs = functional_call(model.inner, {k[6:]: v for k, v in weights.items()}, (x,))
+        return float(nn.functional.cross_entropy(outputs * 1.1, y))  # called for the first time
+
+    for scale in (1.0, 1.3, 1.0, 0.5):
+        theta = objective.anchor * scale
+        assert objective.loss(theta) == pytest.approx(expected(theta), rel=1e-5)
+    assert objective.loss_and_gradient(theta)[0] == pytest.approx(expected(theta), rel=1e-5)
+    rows = np.array([[0.0], [0.3], [-0.5]])
+    found = objective.evaluate(DenseBasis(objective.anchor[None]), rows).losses
+    wanted = [expected(objective.anchor * (1 + c)) for c in rows[:, 0]]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert outside(model) == before
+    assert any("outside model and loss" in said for said in objective.assumptions)
+
+
+def test_what_the_user_changes_outside_meanwhile_is_kept():
+    model = Counts("attribute_of_the_class")
+    objective = Objective(model, digits(20), loss=nn.CrossEntropyLoss())
+    Counts.calls = 7
+    try:
+        assert objective.loss(objective.anchor) == objective.anchor_loss
+        assert Counts.calls == 7
+    finally:
+        Counts.calls = 0
+
+
+class Logs(nn.Module):
+    def __init__(self, file):
+        super().__init__()
+        self.inner, self.file = nn.Linear(64, 10), file
+
+    def forward(self, x):
+        self.file.write("called\n")
+        return self.inner(x)
+
+
+def test_an_open_file_of_the_users_gets_nothing_written(tmp_path):
+    with open(tmp_path / "log", "w") as file:
+        objective = Objective(Logs(file), digits(20))
+        objective.gradient(objective.anchor)
+    assert (tmp_path / "log").read_text() == ""
+
+
+class Takes(nn.Module):
+    def __init__(self, numbers):
+        super().__init__()
+        self.inner, self.numbers = nn.Linear(64, 10), numbers
+
+    def forward(self, x):
+        return self.inner(x) * next(self.numbers)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ((n for n in range(1, 9)), "something from numbers"),
+        (itertools.count(1), "iterator numbers"),
+    ],
+)
+def test_iterators_that_cannot_be_put_back_are_refused_with_nothing_taken(numbers, said):
+    model = Takes(numbers)
+    with pytest.raises(ValueError, match=said):
+        Objective(model, digits(20))
+    assert next(model.numbers) == 1
+
+
+class Trembles(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.inner, self.by = nn.Linear(64, 10), by
+
+    def forward(self, x):
+        return self.inner(x) * (1 + self.by * np.random.default_rng().random())
+
+
+def test_small_noise_that_cannot_be_put_back_is_told_in_digits_that_differ():
+    small = Objective(Trembles(1e-9).double(), digits(20))
+    (said,) = (said for said in small.assumptions if "not the same each time" in said)
+    one, other = said.split("weights ")[1].split(", on a few")[0].split(", and then ")
+    assert float(one) != float(other)
+
+
+def test_large_noise_that_cannot_be_put_back_is_refused():
+    with pytest.raises(ValueError, match="default_rng in forward"):
+        Objective(Trembles(10.0), digits(20))
+
+
+class Reads(nn.Module):
+    def __init__(self, file):
+        super().__init__()
+        self.inner, self.file = nn.Linear(64, 10), file
+
+    def forward(self, x):
+        return self.inner(x) * len(self.file.readline())
+
+
+def test_a_file_that_is_read_is_refused_with_nothing_read(tmp_path):
+    (tmp_path / "scales").write_text("1\n22\n333\n")
+    with open(tmp_path / "scales") as file:
+        with pytest.raises(ValueError, match="something from file"):
+            Objective(Reads(file), digits(20))
+        assert file.readline() == "1\n"
+
+
+def test_what_is_neither_copied_nor_put_back_is_named(tmp_path):
+    with open(tmp_path / "rows", "w") as file:
+        model = nn.Linear(64, 10)
+        model.rows = csv.writer(file)
+        said = Objective(model, digits(20)).assumptions
+    assert any("rows, of type writer" in sentence for sentence in said)
