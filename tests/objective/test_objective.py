@@ -1,5 +1,6 @@
 import copy
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_floating_targets_mean_squared_error_and_one_column_does_not_broadcast()
     assert objective.anchor_loss == pytest.approx(expected, rel=1e-6)
     result = objective.evaluate(DenseBasis(objective.anchor[None]), np.ones((1, 1)))
     doubled = objective.model_at(2 * objective.anchor)
-    score = r2_score(y, doubled(x).detach().squeeze(1))
+    score = r2_score(y.numpy(), doubled(x).detach().squeeze(1).numpy())
     assert result.metrics["r2"][0] == pytest.approx(score, rel=1e-5)
 
 
@@ -345,7 +346,7 @@ def test_reestimated_batch_statistics_are_those_of_the_moved_network():
     moved(x)
     moved.eval()
     expected = nn.functional.cross_entropy(moved(x), y).item()
-    assert ours == pytest.approx(expected, rel=1e-5)
+    assert ours == pytest.approx(expected, rel=1e-4)  # float32, by a batch or by parts of it
 
 
 def test_batch_statistics_that_are_not_tracked_see_the_batch_whole():
@@ -429,7 +430,8 @@ def test_a_model_that_draws_random_numbers_gets_the_same_ones_each_time():
 def test_a_torchscript_module_is_evaluated():
     data = digits(60)
     model = mlp().eval()
-    with pytest.warns(DeprecationWarning, match="jit"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch from 2.9 on
         scripted = torch.jit.script(model)
     ours, plain = Objective(scripted, data), Objective(model, data)
     assert ours.loss(ours.anchor * 1.1) == pytest.approx(plain.loss(plain.anchor * 1.1), rel=1e-6)
