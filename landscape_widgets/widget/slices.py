@@ -307,9 +307,9 @@ class Slices:
         take = take or self._take
         size, shown = 4 if self._growing is None else 1, time.monotonic()
         waiting = list(filter(is_due, range(self.profile.n)))
-        total = len(waiting)
+        total = self.profile.n if phase == "ahead" else len(waiting)  # some are there from before
         if waiting and self.seconds_left:
-            self._report(Progress(phase, 0, total))
+            self._report(Progress(phase, total - len(waiting), total))
         while waiting and not cancelled() and self.seconds_left:
             self._let_first(cancelled)
             self.improve(cancelled)
