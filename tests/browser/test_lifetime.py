@@ -21,7 +21,7 @@ def count():
     threads = sum(t.name == 'landscape-widgets' for t in threading.enumerate())
     return [threads, len(ipywidgets.widgets.widget._instances)]
 def slower(model, batch):
-    time.sleep(0.1)
+    time.sleep(0.04)
     return slow_loss(model, batch)
 """
 CELL = """
@@ -50,7 +50,7 @@ def test_a_cell_that_is_run_again_leaves_one_widget_behind(
     notebook.wait_for_state("running")
     threads, models = notebook.ask("count()")
     assert threads == 1
-    for _ in range(10):
+    for _ in range(5):
         run_cell(notebook, 2)
     notebook.wait_for_answer("count()", [1, models])
     expect(notebook.page.locator(".lw-root")).to_have_count(1)
