@@ -103,7 +103,8 @@ def test_a_thousand_samples_of_a_resnet_in_five_dimensions_take_less_than_a_giga
     # Five directions that are held are five vectors more.
     assert (os.path.getsize(tmp_path / "land") > 5 * vector) == (basis == "dense")
     if basis == "seeded":
-        assert found["resident"] < 11 * vector
+        kept = 64 << 20  # that the C library may keep of what was freed
+        assert found["resident"] < 11 * vector + kept
 
 
 def test_a_descent_in_a_file_needs_no_memory_for_its_samples(tmp_path):
@@ -147,7 +148,7 @@ def test_a_recorder_and_its_trajectory_in_files_need_no_memory_for_their_checkpo
         model, data = mlp(784, 784, 220, 10), (torch.rand(50, 784), torch.randint(0, 10, (50,)))
         recorder = Recorder(model, at_most=500, path=sys.argv[1])
         peak = Peak()
-        for _ in range(90):
+        for _ in range(180):
             with torch.no_grad():
                 for parameter in model.parameters():
                     parameter.add_(torch.randn_like(parameter), alpha=1e-3)
@@ -161,6 +162,7 @@ def test_a_recorder_and_its_trajectory_in_files_need_no_memory_for_their_checkpo
         """,
         tmp_path,
     )
-    assert found["samples"] == 91
-    assert found["vectors"] > 270e6
-    assert found["anonymous"] < found["vectors"]  # Of checkpoints and samples twice as much.
+    assert found["samples"] == 181
+    assert found["vectors"] > 540e6
+    # Of checkpoints and samples it would be twice as much.
+    assert found["anonymous"] < 0.75 * found["vectors"]
