@@ -136,7 +136,9 @@ def _held(weight: Tensor) -> Tensor | None:
     if held is None or torch.is_grad_enabled() or held.layout != torch.strided:
         return None
     try:
-        ends_here = torch._C._will_engine_execute_node(get_gradient_edge(weight).node)
+        with torch.enable_grad():  # by which torch 2.4 finds the node
+            node = get_gradient_edge(weight).node
+        ends_here = torch._C._will_engine_execute_node(node)
     except RuntimeError:  # torch.autograd.grad of this weight: torch refuses to tell
         return None
     return held.detach() if ends_here else None
