@@ -21,10 +21,11 @@ from landscape_widgets.evaluation.graph.fused import Fused
 from landscape_widgets.evaluation.graph.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.in_place import InPlace, add_found
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Strategy, gather
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.precision import exact
-from landscape_widgets.resources import Store, allowance
+from landscape_widgets.resources import allowance
 from landscape_widgets.task.losses import call_model, main_output
 
 WORTHWHILE = 2  # rows that a pass of the data must serve

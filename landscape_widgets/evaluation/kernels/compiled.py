@@ -21,9 +21,10 @@ from landscape_widgets.evaluation.mlp.chain import Chain, Elementwise, Linear, W
 from landscape_widgets.evaluation.mlp.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.mlp.stacked import Stacked
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
 from landscape_widgets.geometry.basis import FloatArray
-from landscape_widgets.resources import Store, allowance
+from landscape_widgets.resources import allowance
 from landscape_widgets.task.losses import CrossEntropy
 
 SOON = 2.0  # seconds in which a kernel that cannot be loaded is found out

@@ -14,9 +14,10 @@ from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poi
 from landscape_widgets.evaluation.mlp.chain import Chain, Entry
 from landscape_widgets.evaluation.mlp.stacked import Head, Stacked
 from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.store import Store
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import exact
-from landscape_widgets.resources import Store, allowance
+from landscape_widgets.resources import allowance
 
 # A product pays for itself when so many rows use it.
 WORTHWHILE = 2
