@@ -88,6 +88,7 @@ def touch(touched: LandscapeNotebook) -> Iterator[Touch]:
 
 def check_lasso(notebook: LandscapeNotebook) -> None:
     """A lasso selects just what is inside it."""
+    notebook.scroll_to_map()
     pixels, path = notebook.pixels(), notebook.box(0.3, 0.2, 0.6, 0.7)
     notebook.drag(path)
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
