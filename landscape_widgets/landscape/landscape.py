@@ -560,7 +560,7 @@ class Landscape:
     # Questions
 
     def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
-        """The loss along the lines from θ* to some samples; see `slices.slice_along`."""
+        """The loss along the lines from θ* to some samples; see `line.slice_along`."""
         return slice_along(self.objective, self._sampled(), indices, alphas)
 
     def estimated_slice(
@@ -572,7 +572,7 @@ class Landscape:
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
     ) -> EstimatedSlice:
-        """Slices from a part of large data, with standard errors; see `estimate`."""
+        """Slices from a part of large data, with standard errors; see `profiles.estimated`."""
         return estimated_slice(
             self.objective,
             self._sampled(),
@@ -605,7 +605,7 @@ class Landscape:
         a, b : int
             Numbers of the samples.
         extent, resolution, tolerance, max_evaluations, progress, cancelled, on_plane
-            As for `planes.plane_along`.
+            As for `plane.plane_along`.
 
         Raises
         ------
@@ -722,7 +722,7 @@ class Landscape:
         Returns
         -------
         aligned, shared : float
-            See `faithfulness.scores.agreement`.
+            See `trust.scores.agreement`.
 
         Raises
         ------

@@ -244,7 +244,7 @@ def estimated_slice(
     Parameters
     ----------
     objective, cloud, indices, alphas
-        As for `slices.slice_along`.
+        As for `line.slice_along`.
     tolerance : float
         0 takes all of the data.
     progress, cancelled

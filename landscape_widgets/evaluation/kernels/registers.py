@@ -44,7 +44,7 @@ def _registers() -> tuple[int, int, bool]:
 
 @compiled([(numba.int64, numba.int64)])
 def room(rows, columns):  # type: ignore[no-untyped-def]
-    """Zeros (rows, columns) that begin where a line of the cache does; see `kernels.zeros`."""
+    """Zeros (rows, columns) that begin where a line of the cache does; see `loading.zeros`."""
     numbers = np.zeros(rows * columns + LINE, np.float32)
     start = -(numba.int64(numbers.ctypes.data) // 4) % LINE
     return numbers[start : start + rows * columns].reshape((rows, columns))
