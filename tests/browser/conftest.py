@@ -44,9 +44,7 @@ def quickstart(browser: Browser, url: str, kind: str, root: Path) -> Iterator[La
     """The quickstart notebook, run to its end and left open for all tests."""
     shutil.copy(jupyter.REPOSITORY / "notebooks" / "quickstart.ipynb", root)
     notebook = LandscapeNotebook(browser, url, kind, "quickstart.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
-    notebook.wait_until_done()
+    notebook.run_until_done()
     yield notebook
     notebook.close()
 

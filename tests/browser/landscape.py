@@ -29,6 +29,12 @@ class LandscapeNotebook(Notebook):
         self.page.wait_for_selector(".lw-root[data-ready]", timeout=60_000)
         self.part("map").scroll_into_view_if_needed()
 
+    def run_until_done(self) -> None:
+        """Run all cells, and wait until their widget has nothing left to do."""
+        self.run_all()
+        self.wait_for_widget()
+        self.wait_until_done()
+
     def wait_for_state(self, state: str) -> None:
         """Until the widget is "running", "stopped" or "done"."""
         expect(self.part("status")).to_have_attribute("data-state", state, timeout=90_000)

@@ -41,9 +41,7 @@ def page_of_its_own(
         pytest.skip("only Chromium can be told to touch")
     jupyter.write_notebook(root / "fingers.ipynb", QUICK, SMALL)
     notebook = LandscapeNotebook(browser, url, kind, "fingers.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
-    notebook.wait_until_done()
+    notebook.run_until_done()
     yield notebook
     notebook.close()
 

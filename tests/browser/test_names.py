@@ -29,9 +29,7 @@ def small(browser: Browser, url: str, kind: str, root: Path) -> Iterator[Landsca
     """A widget of few samples, for all tests of this file."""
     jupyter.write_notebook(root / "names.ipynb", QUICK, CELL)
     notebook = LandscapeNotebook(browser, url, kind, "names.ipynb")
-    notebook.run_all()
-    notebook.wait_for_widget()
-    notebook.wait_until_done()
+    notebook.run_until_done()
     yield notebook
     errors = notebook.take_errors()
     notebook.close()
