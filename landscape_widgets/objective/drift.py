@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from landscape_widgets.evaluation.in_place import InPlace
-from landscape_widgets.task.duplicate import is_users
-from landscape_widgets.task.state import parts
+from landscape_widgets.task.duplicate import is_users, names_in
+from landscape_widgets.task.state import reached
 
 TOLERANCE = 1e-6  # relative difference of two losses that sums in another order may explain
 STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between
@@ -58,7 +58,7 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
     after = dict(_surroundings(roots))
     changed = [name for name in after if before.get(name) != after[name]]
     named = f" ({', '.join(changed[:4])} changed)" if changed else ""
-    iterators = [path for path, thing in _reached(roots) if hasattr(thing, "__next__")]
+    iterators = [path for path, thing in reached(roots) if hasattr(thing, "__next__")]
     if iterators and not changed:
         raise ValueError(
             f"The loss at the trained weights is {one}, and {other} after the model was evaluated "
@@ -119,7 +119,7 @@ _FRESH = frozenset(
 
 def _made_inside(roots: Iterable[Any]) -> Iterator[str]:
     """Calls in functions of the user's that no seed governs, as "default_rng in forward"."""
-    for _, thing in _reached(roots):
+    for _, thing in reached(roots):
         functions = [thing] if isinstance(thing, types.FunctionType) else []
         if isinstance(thing, nn.Module) or callable(thing):
             functions += [
@@ -130,20 +130,13 @@ def _made_inside(roots: Iterable[Any]) -> Iterator[str]:
             ]
         for function in functions:
             if is_users(function):
-                called = _FRESH.intersection(_names_in(function.__code__))
+                called = _FRESH.intersection(names_in(function.__code__))
                 yield from (f"{name} in {function.__name__}" for name in called)
-
-
-def _names_in(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _names_in(inner)
 
 
 def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Class attributes, and what functions name, told apart by value or identity."""
-    for _, thing in _reached(roots):
+    for _, thing in reached(roots):
         functions = [thing] if isinstance(thing, types.FunctionType) else []
         if isinstance(thing, nn.Module) or callable(thing):
             for kind in type(thing).__mro__:
@@ -159,17 +152,6 @@ def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
                 for name in function.__code__.co_names:
                     if name in function.__globals__:
                         yield name, _told(function.__globals__[name])
-
-
-def _reached(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    seen: dict[int, Any] = {}
-    waiting = [(root, "") for root in roots]
-    while waiting:
-        thing, path = waiting.pop()
-        if id(thing) not in seen and not isinstance(thing, torch.Tensor):
-            seen[id(thing)] = thing
-            yield path, thing
-            waiting += parts(thing, path)
 
 
 def _told(value: Any) -> Any:

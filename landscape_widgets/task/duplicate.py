@@ -359,25 +359,39 @@ def _globals_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             yield name, function.__globals__[name]
 
 
-@lru_cache(maxsize=1024)
 def named_by(code: types.CodeType) -> tuple[str, ...]:
     """Global names that a piece of code reads or writes."""
-    kinds = ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")
-    found = {i.argval: None for i in dis.get_instructions(code) if i.opname in kinds}
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            found.update(dict.fromkeys(named_by(inner)))
-    return tuple(found)
+    return _global_names(code, ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"))
+
+
+def stored_by(code: types.CodeType) -> tuple[str, ...]:
+    """Global names that a piece of code writes to."""
+    return _global_names(code, ("STORE_GLOBAL",))
 
 
 @lru_cache(maxsize=1024)
-def stored_by(code: types.CodeType) -> tuple[str, ...]:
-    """Global names that a piece of code writes to."""
-    found = [i.argval for i in dis.get_instructions(code) if i.opname == "STORE_GLOBAL"]
+def _global_names(code: types.CodeType, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    found = [
+        instruction.argval
+        for part in _codes(code)
+        for instruction in dis.get_instructions(part)
+        if instruction.opname in kinds
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def names_in(code: types.CodeType) -> Iterator[str]:
+    """All names that a piece of code uses, of attributes too."""
+    for part in _codes(code):
+        yield from part.co_names
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A piece of code, and those of the functions that are defined in it."""
+    yield code
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            found += stored_by(inner)
-    return tuple(dict.fromkeys(found))
+            yield from _codes(inner)
 
 
 def is_users(function: types.FunctionType) -> bool:

@@ -568,6 +568,23 @@ def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:
             yield value, _join(path, name)
 
 
+def reached(roots: Iterable[Any], without: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+    """Everything that can be reached from some objects, each once, with how it is called.
+
+    `without` are objects that are not looked at, nor what only they lead to.
+    """
+    seen: dict[int, Any] = {id(thing): thing for thing in without}
+    waiting = [(root, "") for root in roots]
+    while waiting:
+        thing, path = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen[id(thing)] = thing
+        yield path, thing
+        if not isinstance(thing, Tensor):
+            waiting += parts(thing, path)
+
+
 class Overlay(dict[str, Any]):
     """Global names of which a function has its own, in front of those that it shares."""
 

@@ -16,8 +16,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landscape_widgets.task.duplicate import can_change, is_installed, is_users, named_by, stored_by
-from landscape_widgets.task.state import Overlay, Place, Walk, alike, parts
+from landscape_widgets.task.duplicate import (
+    can_change,
+    is_installed,
+    is_users,
+    named_by,
+    names_in,
+    stored_by,
+)
+from landscape_widgets.task.state import Overlay, Place, Walk, alike, reached
 
 LARGE = 1 << 20  # bytes of an array that is not looked into: data, weights
 MOST = 20_000  # objects that are looked at
@@ -127,8 +134,7 @@ class _Search:
     """Follows code from the objects that it is of to what it names."""
 
     def __init__(self, roots: list[Any], shared: list[Any]) -> None:
-        theirs = {id(thing) for thing in shared}
-        ours = dict(_reached(roots, theirs))
+        ours = {id(thing): thing for _, thing in reached(roots, without=shared)}
         self._walk = _Outside(dict(ours))
         self._places: list[Place] = []
         self._seen: dict[int, Any] = {}
@@ -188,7 +194,7 @@ class _Search:
         """What code may take from a module of the user's: each attribute that it names."""
         if is_installed(getattr(module, "__file__", None) or "<frozen"):
             return
-        names = [name for name in _attributes_in(code) if name in vars(module)]
+        names = [name for name in names_in(code) if name in vars(module)]
         if names:
             self._places.append(Names(module.__name__, vars(module), names))
         for name in names:
@@ -206,24 +212,3 @@ class _Search:
             self._class(value)
         elif can_change(value):
             self._waiting.append((value, path))
-
-
-def _reached(roots: Iterable[Any], theirs: set[int]) -> Iterator[tuple[int, Any]]:
-    """By their addresses, the objects that are the working copy's own."""
-    seen: set[int] = set()
-    waiting = list(roots)
-    while waiting:
-        thing = waiting.pop()
-        if id(thing) in seen or id(thing) in theirs:
-            continue
-        seen.add(id(thing))
-        yield id(thing), thing
-        if not isinstance(thing, Tensor):
-            waiting += [part for part, _ in parts(thing, "")]
-
-
-def _attributes_in(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from _attributes_in(inner)
