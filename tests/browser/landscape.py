@@ -11,6 +11,11 @@ from playwright.sync_api import Locator, expect
 from tests.browser.jupyter import FloatArray, Notebook
 
 DOTS = "[data-testid=map] .object_grp path.dot"
+BOX_AFTER_FRAMES = """async (map) => {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const { x, y, width, height } = map.getBoundingClientRect();
+  return [[x, y], [width, height]];
+}"""
 
 
 class LandscapeNotebook(Notebook):
@@ -81,10 +86,18 @@ class LandscapeNotebook(Notebook):
 
     def scroll_to_map(self) -> FloatArray:
         """Bring the map into view; where it then is on the page, (x, y)."""
-        self.part("map").scroll_into_view_if_needed()
-        box = self.part("map").bounding_box()
-        assert box is not None
-        return np.array([box["x"], box["y"]])
+        return self._map_box()[0]
+
+    def _map_box(self) -> FloatArray:
+        """Corner and size of the map, ((x, y), (width, height)), in view and standing still.
+
+        A focus that has just moved may scroll the page a little later.
+        """
+        box, before = None, []
+        while box != before:
+            self.part("map").scroll_into_view_if_needed()
+            before, box = box, self.part("map").evaluate(BOX_AFTER_FRAMES)
+        return np.array(box)
 
     def pixels(self) -> FloatArray:
         """Where on the page bqplot has drawn each sample, (N, 2); by the sample's number.
@@ -92,6 +105,7 @@ class LandscapeNotebook(Notebook):
         A mark is told by the data that it was drawn from.
         """
         self.draw()
+        self._map_box()
         drawn = np.asarray(
             self.page.evaluate(
                 """(dots) => [...document.querySelectorAll(dots)].map((dot) => {
@@ -165,10 +179,8 @@ class LandscapeNotebook(Notebook):
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> FloatArray:
         """A rectangle for `drag`, in shares of the map's width and height."""
-        map_box = self.part("map").bounding_box()
-        assert map_box is not None
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
-        return corners * [map_box["width"], map_box["height"]] + [map_box["x"], map_box["y"]]
+        corner, size = self._map_box()
+        return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]) * size + corner
 
     def selected(self) -> list[int]:
         """What is selected in the kernel, once it has heard of what the page shows.
