@@ -103,7 +103,7 @@ def check_code(session: nox.Session) -> None:
 
 
 def check_front_end(session: nox.Session) -> None:
-    """Types and tests of js/, and that the committed bundle is what it builds."""
+    """Types, lint and tests of js/, and that the committed bundle is what it builds."""
     need_node(session)
     with session.chdir("js"), tempfile.TemporaryDirectory() as built:
         run(session, "npm", "ci")

@@ -1,7 +1,7 @@
 // How sure slices are that are from a part of the examples: bands of two standard errors.
 
-import { count, log } from "./colours";
 import type { Rect } from "./bqplot";
+import { count, log } from "./colours";
 
 /** What the kernel knows of slices from a part of the examples. */
 export interface Estimates {
@@ -19,9 +19,14 @@ export interface Estimates {
 export const WIDTH = 2; // standard errors on either side
 
 /** Whether some finite loss is known less well than the tolerance asks for. */
-export function isRough(losses: ArrayLike<number>, errors: ArrayLike<number>, tolerance: number): boolean {
+export function isRough(
+  losses: ArrayLike<number>,
+  errors: ArrayLike<number>,
+  tolerance: number,
+): boolean {
   for (let i = 0; i < losses.length; i++) {
-    if (Number.isFinite(losses[i]!) && errors[i]! > tolerance * Math.abs(losses[i]!) * (1 + 1e-5)) return true;
+    if (Number.isFinite(losses[i]!) && errors[i]! > tolerance * Math.abs(losses[i]!) * (1 + 1e-5))
+      return true;
   }
   return false;
 }
@@ -29,9 +34,14 @@ export function isRough(losses: ArrayLike<number>, errors: ArrayLike<number>, to
 const DEEPEST = 0.25; // share of a loss down to which its band makes room for itself
 
 /** How far up and down an axis is to reach for a band to be seen. */
-export function bandEdges(losses: ArrayLike<number>, errors: ArrayLike<number>): [number[], number[]] {
+export function bandEdges(
+  losses: ArrayLike<number>,
+  errors: ArrayLike<number>,
+): [number[], number[]] {
   const upper = Array.from(losses, (loss, i) => loss + WIDTH * errors[i]!);
-  const lower = Array.from(losses, (loss, i) => Math.max(loss - WIDTH * errors[i]!, loss > 0 ? DEEPEST * loss : -Infinity));
+  const lower = Array.from(losses, (loss, i) =>
+    Math.max(loss - WIDTH * errors[i]!, loss > 0 ? DEEPEST * loss : -Infinity),
+  );
   return [upper, lower];
 }
 
@@ -65,7 +75,11 @@ export function bandPath(
 }
 
 /** What the lines of some samples are from, in words; "" where there are none. */
-export function describe(indices: readonly number[], { examples, of }: Estimates, banded: boolean): string {
+export function describe(
+  indices: readonly number[],
+  { examples, of }: Estimates,
+  banded: boolean,
+): string {
   const counts = indices.map((i) => examples[i]!).filter((count) => count > 0);
   const [low, high] = [Math.min(...counts), Math.max(...counts)];
   if (!counts.length) return "";

@@ -24,7 +24,12 @@ export class Figure {
    * It is of copies of the figure's models: two views of a model share its data and its scales, but
    * each view of ours has a size, a turn and a pointer of its own. Python's models stay as they are.
    */
-  static async show(model: Model, ref: string, host: HTMLElement, signal: AbortSignal): Promise<Figure> {
+  static async show(
+    model: Model,
+    ref: string,
+    host: HTMLElement,
+    signal: AbortSignal,
+  ): Promise<Figure> {
     const id = ref.replace(/^IPY_MODEL_/, "");
     const copies = new Map<BackboneModel, BackboneModel>();
     const original = await retry(() => model.widget_manager.get_model(id), signal);
@@ -133,17 +138,26 @@ function copied(value: unknown, copies: Map<BackboneModel, BackboneModel>): unkn
   if (value === null || typeof value !== "object") return value;
   if (isModel(value)) {
     if (!copies.has(value)) {
-      const Model = value.constructor as new (attributes: unknown, options: unknown) => BackboneModel;
-      const options = { widget_manager: value.widget_manager, model_id: `landscape-widgets-${++count}` };
+      const Model = value.constructor as new (
+        attributes: unknown,
+        options: unknown,
+      ) => BackboneModel;
+      const options = {
+        widget_manager: value.widget_manager,
+        model_id: `landscape-widgets-${++count}`,
+      };
       copies.set(value, new Model(copied(value.attributes, copies), options));
     }
     return copies.get(value);
   }
   const plain = Object.getPrototypeOf(value) === Object.prototype;
-  return plain ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copied(item, copies)])) : value;
+  return plain
+    ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copied(item, copies)]))
+    : value;
 }
 
-const isModel = (value: object): value is BackboneModel => "attributes" in value && "widget_manager" in value;
+const isModel = (value: object): value is BackboneModel =>
+  "attributes" in value && "widget_manager" in value;
 
 /** Models may be opened in any order, so one that is asked for may not be there yet. */
 async function retry<T>(attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -2,8 +2,17 @@
 
 // Viridis (van der Walt and Smith, matplotlib): perceptually uniform, and kind to the colour-blind.
 export const VIRIDIS = [
-  "#440154", "#482475", "#414487", "#355f8d", "#2a788e", "#21918c",
-  "#22a884", "#44bf70", "#7ad151", "#bddf26", "#fde725",
+  "#440154",
+  "#482475",
+  "#414487",
+  "#355f8d",
+  "#2a788e",
+  "#21918c",
+  "#22a884",
+  "#44bf70",
+  "#7ad151",
+  "#bddf26",
+  "#fde725",
 ];
 
 const RGB = VIRIDIS.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16)));
@@ -12,7 +21,8 @@ const RGB = VIRIDIS.map((hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at
 export function viridis(share: number): [number, number, number] {
   const at = Math.min(1, Math.max(0, share)) * (RGB.length - 1);
   const below = Math.min(Math.floor(at), RGB.length - 2);
-  const mix = (c: number) => Math.round(RGB[below]![c]! + (at - below) * (RGB[below + 1]![c]! - RGB[below]![c]!));
+  const mix = (c: number) =>
+    Math.round(RGB[below]![c]! + (at - below) * (RGB[below + 1]![c]! - RGB[below]![c]!));
   return [mix(0), mix(1), mix(2)];
 }
 
@@ -37,8 +47,14 @@ export function short(value: number, digits = 3, least = 1): string {
   const size = Math.abs(value);
   const text =
     size < 1e-3 || size >= 1e6
-      ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
-      : Number(value.toPrecision(digits)).toLocaleString("en-US", { minimumSignificantDigits: least, maximumSignificantDigits: digits });
+      ? value
+          .toExponential(digits - 1)
+          .replace(/\.?0+e/, "e")
+          .replace("e+", "e")
+      : Number(value.toPrecision(digits)).toLocaleString("en-US", {
+          minimumSignificantDigits: least,
+          maximumSignificantDigits: digits,
+        });
   return text.replace("-", "−");
 }
 
@@ -54,7 +70,10 @@ export function logTicks(low: number, high: number, most = 6): { at: number; tex
       if (ticks.length <= most) return ticks;
     }
   }
-  return linearTicks(10 ** low, 10 ** high, 4).map((value) => ({ at: Math.log10(value), text: short(value) }));
+  return linearTicks(10 ** low, 10 ** high, 4).map((value) => ({
+    at: Math.log10(value),
+    text: short(value),
+  }));
 }
 
 /** Round values `steps`, times powers of ten of which `every` so many is taken, as log10. */
@@ -64,7 +83,8 @@ export function gather(low: number, high: number, steps: readonly number[], ever
     if (decade % every !== 0) continue;
     for (const step of steps) {
       const at = decade + Math.log10(step);
-      if (at >= low - 1e-9 && at <= high + 1e-9) ticks.push({ at, text: short(step * 10 ** decade) });
+      if (at >= low - 1e-9 && at <= high + 1e-9)
+        ticks.push({ at, text: short(step * 10 ** decade) });
     }
   }
   return ticks;

@@ -50,7 +50,8 @@ export function keepKeys(element: HTMLElement, signal: AbortSignal): void {
     (event) => {
       // All of the page would be marked, and what is marked can be dragged: no lasso could be drawn.
       const all = event.key.toLowerCase() === "a" && (event.ctrlKey || event.metaKey);
-      if (all && !(event.target instanceof HTMLInputElement && event.target.type === "text")) event.preventDefault();
+      if (all && !(event.target instanceof HTMLInputElement && event.target.type === "text"))
+        event.preventDefault();
     },
     { signal },
   );

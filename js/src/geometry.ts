@@ -42,7 +42,12 @@ export function nearest(points: Float32Array, x: number, y: number, reach: numbe
 }
 
 /** The nearest point in a direction (unit vector), preferring what lies straight ahead; or -1. */
-export function nextInDirection(points: Float32Array, from: number, dx: number, dy: number): number {
+export function nextInDirection(
+  points: Float32Array,
+  from: number,
+  dx: number,
+  dy: number,
+): number {
   const x0 = points[2 * from]!;
   const y0 = points[2 * from + 1]!;
   let best = -1;
@@ -79,7 +84,12 @@ export interface Domain {
 }
 
 /** The domain that shows all points in a box of the given size, with one unit as long on both axes. */
-export function fitDomain(points: Float32Array, width: number, height: number, margin = 0.06): Domain {
+export function fitDomain(
+  points: Float32Array,
+  width: number,
+  height: number,
+  margin = 0.06,
+): Domain {
   let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
   for (let i = 0; i < points.length; i += 2) {
     const x = points[i]!;
@@ -101,7 +111,9 @@ export function fitDomain(points: Float32Array, width: number, height: number, m
 
 /** Linear-interpolated quantile of values, those that are not finite left out; NaN of nothing. */
 export function quantile(values: ArrayLike<number>, q: number): number {
-  const sorted = Array.from(values).filter(Number.isFinite).sort((a, b) => a - b);
+  const sorted = Array.from(values)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b);
   if (sorted.length === 0) return NaN;
   const position = (sorted.length - 1) * q;
   const low = Math.floor(position);

@@ -1,8 +1,8 @@
 // Pointer and keyboard over the map, on a layer of our own above the figure: bqplot's selectors
 // hide their polygon, and its marks send a message to the kernel for each hover.
 
-import { nearest, nextInDirection, thin, type Point } from "./geometry";
-import { modeOf, type Mode } from "./selection";
+import { nearest, nextInDirection, type Point, thin } from "./geometry";
+import { type Mode, modeOf } from "./selection";
 
 export interface Target {
   pixels: Float32Array;
@@ -31,7 +31,12 @@ const PER_PIXEL = 0.008; // radians that the map turns
 const PER_KEY = Math.PI / 24;
 const DRAG = 5; // how far, in px, a press must move to be a lasso
 
-export function listen(layer: SVGSVGElement, target: Target, on: Handlers, signal: AbortSignal): void {
+export function listen(
+  layer: SVGSVGElement,
+  target: Target,
+  on: Handlers,
+  signal: AbortSignal,
+): void {
   const pressed = new Set<number>(); // pointers that are down
   let path: Point[] | null = null;
   let dragging = false;

@@ -52,7 +52,8 @@ export class Kernel {
 
   private look(ended = false): void {
     const { first, now } = this;
-    this.ended ||= ended || (first !== null && (now !== first || first.isDisposed || ENDED.has(first.status)));
+    this.ended ||=
+      ended || (first !== null && (now !== first || first.isDisposed || ENDED.has(first.status)));
     const alive = !this.ended && first?.connectionStatus !== "disconnected";
     if (alive === this.alive) return;
     this.alive = alive;

@@ -1,12 +1,12 @@
 // The map: samples as bqplot marks, coloured by a column.
 
-import { Figure } from "./bqplot";
+import type { Figure } from "./bqplot";
 import { linearTicks, short, VIRIDIS } from "./colours";
-import { fitDomain, quantile, type Point } from "./geometry";
+import { fitDomain, type Point, quantile } from "./geometry";
 import { heights, lossTicks } from "./lossscale";
 import type { State } from "./model";
 import { names } from "./panels";
-import { ballOf, project, START, turned, type Ball, type Rotation } from "./rotation";
+import { type Ball, ballOf, project, type Rotation, START, turned } from "./rotation";
 
 // The order in which Python lists the marks of the figure.
 const PATHS = 0;
@@ -57,7 +57,13 @@ export class MapView {
     const marked = names(kinds);
     const evaluated = state.evaluated;
     const colours = this.colours();
-    const groups: Record<number, number[]> = { [WAITING]: [], [POINTS]: [], [HOLLOW]: [], [MINIMA]: [], [STAR]: [] };
+    const groups: Record<number, number[]> = {
+      [WAITING]: [],
+      [POINTS]: [],
+      [HOLLOW]: [],
+      [MINIMA]: [],
+      [STAR]: [],
+    };
     for (let i = 0; i < kinds.length; i++) {
       if (!Number.isFinite(this.points[2 * i]!)) continue;
       const group =
@@ -74,7 +80,9 @@ export class MapView {
     }
     const { depth } = this;
     // What is nearer is drawn later, over what is behind it.
-    if (depth) for (const mark of [WAITING, POINTS, HOLLOW]) groups[mark]!.sort((a, b) => depth[a]! - depth[b]!);
+    if (depth)
+      for (const mark of [WAITING, POINTS, HOLLOW])
+        groups[mark]!.sort((a, b) => depth[a]! - depth[b]!);
     for (const [mark, indices] of Object.entries(groups)) {
       const values: Record<string, unknown> = {
         x: Float32Array.from(indices, (i) => this.points[2 * i]!),
@@ -85,7 +93,9 @@ export class MapView {
       }
       if (Number(mark) === POINTS || Number(mark) === MINIMA) {
         const missing = this.scale ? this.scale.low : 0;
-        values.color = Float32Array.from(indices, (i) => (Number.isFinite(colours[i]!) ? colours[i]! : missing));
+        values.color = Float32Array.from(indices, (i) =>
+          Number.isFinite(colours[i]!) ? colours[i]! : missing,
+        );
       }
       if (Number(mark) === MINIMA) values.names = indices.map((i) => marked[i]!);
       figure.marks[Number(mark)]!.set(values);
@@ -190,7 +200,8 @@ export class MapView {
   private rescale({ low, high }: ColourScale): void {
     for (const mark of [POINTS, MINIMA]) {
       const scale = this.figure.marks[mark]!.get("scales").color;
-      if (scale.get("min") !== low || scale.get("max") !== high) scale.set({ min: low, max: high, colors: VIRIDIS });
+      if (scale.get("min") !== low || scale.get("max") !== high)
+        scale.set({ min: low, max: high, colors: VIRIDIS });
     }
   }
 

@@ -1,10 +1,10 @@
 // What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
 // loaded again shows the widget as it was.
 
-import { LOG, type LossScale } from "./lossscale";
 import type { Estimates } from "./band";
-import type { Lasso } from "./selection";
+import { LOG, type LossScale } from "./lossscale";
 import type { PlaneData, PlaneState } from "./planeview";
+import type { Lasso } from "./selection";
 
 export interface Model {
   get(name: string): unknown;
@@ -108,7 +108,9 @@ export interface MapInfo {
 /** Reads float32 values that the kernel sent as bytes. */
 export function floats(value: unknown): Float32Array {
   if (!(value instanceof DataView)) return new Float32Array(0);
-  return new Float32Array(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
+  return new Float32Array(
+    value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength),
+  );
 }
 
 const decoded = (columns: unknown): Record<string, Float32Array> =>
@@ -125,7 +127,12 @@ export class State {
   }
 
   /** Change what both sides know. */
-  set(values: { selected?: readonly number[]; _lassos?: readonly Lasso[]; colour_by?: string; compare_with?: string }): void {
+  set(values: {
+    selected?: readonly number[];
+    _lassos?: readonly Lasso[];
+    colour_by?: string;
+    compare_with?: string;
+  }): void {
     for (const [name, value] of Object.entries(values)) this.model.set(name, value);
     if (this.alive) this.model.save_changes();
   }

@@ -7,8 +7,8 @@ import { fitDomain } from "./geometry";
 import { height } from "./lossscale";
 import type { ColourScale } from "./map";
 import type { Null, State } from "./model";
-import { NULLS } from "./trust";
 import { starPath } from "./panels";
+import { NULLS } from "./trust";
 
 // As the map's figure has them.
 const MARGIN = { top: 6, bottom: 22, left: 22, right: 6 };
@@ -55,13 +55,18 @@ export class NullView {
         : h("p", { class: "lw-quiet" }, beside ? "Being judged…" : ""),
     );
     const { width, height } = this.picture.getBoundingClientRect();
-    const plot = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
+    const plot = {
+      width: width - MARGIN.left - MARGIN.right,
+      height: height - MARGIN.top - MARGIN.bottom,
+    };
     if (plot.width <= 0 || plot.height <= 0) return;
     const frame = s("rect", { class: "lw-frame", x: MARGIN.left, y: MARGIN.top, ...plot });
     const middle = { x: MARGIN.left + plot.width / 2, y: MARGIN.top + plot.height / 2 };
     this.picture.replaceChildren(
       frame,
-      ...(beside ? this.marks(beside, plot) : [s("text", { class: "lw-empty", ...middle }, "computing…")]),
+      ...(beside
+        ? this.marks(beside, plot)
+        : [s("text", { class: "lw-empty", ...middle }, "computing…")]),
     );
   }
 
@@ -81,20 +86,33 @@ export class NullView {
       const [cx, cy] = place(i);
       if (!Number.isFinite(cx)) return;
       if (kind === "trained") {
-        star = s("path", { class: "lw-star", d: starPath(10), transform: `translate(${cx} ${cy})` });
+        star = s("path", {
+          class: "lw-star",
+          d: starPath(10),
+          transform: `translate(${cx} ${cy})`,
+        });
         return;
       }
       const path = samples.path[i]!;
-      if (path >= 0) paths.set(path, [...(paths.get(path) ?? []), `${cx.toFixed(1)},${cy.toFixed(1)}`]);
+      if (path >= 0)
+        paths.set(path, [...(paths.get(path) ?? []), `${cx.toFixed(1)},${cy.toFixed(1)}`]);
       const value = values[i]!;
       const shown = scale?.logarithmic ? height(this.state.lossScale, value) : value;
       dots.push(
         Number.isFinite(value) && scale
-          ? s("circle", { class: "lw-null-dot", cx, cy, r: RADIUS, fill: `rgb(${viridis((shown - scale.low) / (scale.high - scale.low))})` })
+          ? s("circle", {
+              class: "lw-null-dot",
+              cx,
+              cy,
+              r: RADIUS,
+              fill: `rgb(${viridis((shown - scale.low) / (scale.high - scale.low))})`,
+            })
           : s("circle", { class: "lw-null-dot lw-null-hollow", cx, cy, r: RADIUS }),
       );
     });
-    const lines = [...paths.values()].map((path) => s("polyline", { class: "lw-null-path", points: path.join(" ") }));
+    const lines = [...paths.values()].map((path) =>
+      s("polyline", { class: "lw-null-path", points: path.join(" ") }),
+    );
     return [...lines, ...dots, ...(star ? [star] : [])];
   }
 }

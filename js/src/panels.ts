@@ -20,7 +20,12 @@ export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column
 type Chooser = Choosable | "colour-by";
 
 /** What the status says where no work goes on. */
-const RESTING = { idle: "", stopped: "Stopped; what is done is kept", done: "Done", error: "Failed" };
+const RESTING = {
+  idle: "",
+  stopped: "Stopped; what is done is kept",
+  done: "Done",
+  error: "Failed",
+};
 
 export interface BarHandlers {
   choose(what: Chooser, key: string): void;
@@ -33,15 +38,35 @@ export class Bar {
   /** Goes into a second row as a whole: a status with a row of its own would be lost in it. */
   private readonly end = h("div", { class: "lw-bar-end" });
   private readonly selects = new Map<Chooser, HTMLSelectElement>();
-  private readonly start = h("button", { class: "lw-button", "data-testid": "start", type: "button" }, "Start");
-  private readonly stop = h("button", { class: "lw-button", "data-testid": "stop", type: "button" }, "Stop");
+  private readonly start = h(
+    "button",
+    { class: "lw-button", "data-testid": "start", type: "button" },
+    "Start",
+  );
+  private readonly stop = h(
+    "button",
+    { class: "lw-button", "data-testid": "stop", type: "button" },
+    "Stop",
+  );
   private readonly fill = h("div", { class: "lw-progress-fill" });
   private readonly progress = h(
     "div",
-    { class: "lw-progress", role: "progressbar", "data-testid": "progress", "aria-label": "Progress", "aria-valuemin": 0, "aria-valuemax": 100 },
+    {
+      class: "lw-progress",
+      role: "progressbar",
+      "data-testid": "progress",
+      "aria-label": "Progress",
+      "aria-valuemin": 0,
+      "aria-valuemax": 100,
+    },
     this.fill,
   );
-  private readonly status = h("span", { class: "lw-status", "data-testid": "status", "aria-live": "off", tabindex: -1 });
+  private readonly status = h("span", {
+    class: "lw-status",
+    "data-testid": "status",
+    "aria-live": "off",
+    tabindex: -1,
+  });
 
   constructor(
     private readonly state: State,
@@ -58,14 +83,21 @@ export class Bar {
       const select = h("select", { class: "lw-select", "data-testid": what, "aria-label": label });
       select.addEventListener("change", () => on.choose(what, select.value));
       this.selects.set(what, select);
-      const field = h("label", { class: "lw-field" }, h("span", { class: "lw-field-name" }, label), select);
+      const field = h(
+        "label",
+        { class: "lw-field" },
+        h("span", { class: "lw-field-name" }, label),
+        select,
+      );
       const more = beside[what];
       if (what === "colour-by") this.end.append(field);
       else this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
-    this.end.append(h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status));
+    this.end.append(
+      h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status),
+    );
     this.element.append(this.end);
   }
 
@@ -77,7 +109,11 @@ export class Bar {
     }
     const known = Object.keys(this.state.columns);
     const columns = known.length ? known : [this.state.colourBy];
-    options(this.selects.get("colour-by")!, columns.map((key) => ({ key, label: nameOf(key) })), this.state.colourBy);
+    options(
+      this.selects.get("colour-by")!,
+      columns.map((key) => ({ key, label: nameOf(key) })),
+      this.state.colourBy,
+    );
   }
 
   drawProgress(): void {
@@ -93,24 +129,40 @@ export class Bar {
     this.start.hidden = running || state === "done" || !alive;
     this.stop.hidden = !running;
     // A focus on what is hidden would be the page's, and the next key the application's.
-    if (focused?.hidden) (running ? this.stop : this.start.hidden ? this.status : this.start).focus({ preventScroll: true });
+    if (focused?.hidden)
+      (running ? this.stop : this.start.hidden ? this.status : this.start).focus({
+        preventScroll: true,
+      });
     this.status.dataset.state = alive ? state : "no kernel";
-    this.status.textContent = this.status.title = running ? describe(this.state.progress) : alive ? RESTING[state as keyof typeof RESTING] : "No kernel";
+    this.status.textContent = this.status.title = running
+      ? describe(this.state.progress)
+      : alive
+        ? RESTING[state as keyof typeof RESTING]
+        : "No kernel";
   }
 }
 
 /** What is being done, how far it is, and how long it goes on: till it is done, or till its time is over. */
 export function describe({ phase, done, total, seconds_left, at_most }: Progress): string {
   const limited = at_most !== null && (seconds_left === null || at_most < seconds_left);
-  const counted = total > 1 ? `${at_most === null ? "" : ","} ${count(done)} of ${count(total)}` : "";
-  const left = limited ? ` · ${time(at_most)} at most` : seconds_left === null ? "" : ` · ${time(seconds_left)} left`;
+  const counted =
+    total > 1 ? `${at_most === null ? "" : ","} ${count(done)} of ${count(total)}` : "";
+  const left = limited
+    ? ` · ${time(at_most)} at most`
+    : seconds_left === null
+      ? ""
+      : ` · ${time(seconds_left)} left`;
   return `${phase}${counted}${left}`;
 }
 
 const time = (seconds: number): string =>
   seconds < 60 ? `${Math.max(1, Math.round(seconds))} s` : `${Math.round(seconds / 60)} min`;
 
-function options(select: HTMLSelectElement, choices: { key: string; label: string }[], chosen: string): void {
+function options(
+  select: HTMLSelectElement,
+  choices: { key: string; label: string }[],
+  chosen: string,
+): void {
   const signature = JSON.stringify(choices);
   if (select.dataset.signature !== signature) {
     select.dataset.signature = signature;
@@ -126,8 +178,13 @@ export function drawColourBar(
   counts: Record<string, number>,
   kinds: readonly string[],
 ): void {
-  if (!scale || !counts.placed) return host.replaceChildren();
-  const stops = VIRIDIS.map((colour, i) => `${colour} ${(100 * i) / (VIRIDIS.length - 1)}%`).join(", ");
+  if (!scale || !counts.placed) {
+    host.replaceChildren();
+    return;
+  }
+  const stops = VIRIDIS.map((colour, i) => `${colour} ${(100 * i) / (VIRIDIS.length - 1)}%`).join(
+    ", ",
+  );
   const place = (at: number) => (100 * (at - scale.low)) / (scale.high - scale.low);
   const ticks = scale.ticks
     .filter(({ at }) => place(at) >= -0.5 && place(at) <= 100.5)
@@ -139,7 +196,11 @@ export function drawColourBar(
     h("div", { class: "lw-ticks" }, ...ticks),
   );
   const entries = [symbol("star", "trained weights θ*")];
-  const marked = new Set(kinds.filter((kind) => isDiamond(kind)).map((kind) => (kind.startsWith("model") ? "model of yours" : kind)));
+  const marked = new Set(
+    kinds
+      .filter((kind) => isDiamond(kind))
+      .map((kind) => (kind.startsWith("model") ? "model of yours" : kind)),
+  );
   for (const kind of marked) entries.push(symbol("minimum", kind));
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
@@ -151,7 +212,11 @@ export function drawColourBar(
 }
 
 function symbol(kind: "star" | "minimum" | "hollow" | "waiting", label: string): HTMLElement {
-  const icon = s("svg", { class: `lw-symbol lw-symbol-${kind}`, viewBox: "-8 -8 16 16", "aria-hidden": "true" });
+  const icon = s("svg", {
+    class: `lw-symbol lw-symbol-${kind}`,
+    viewBox: "-8 -8 16 16",
+    "aria-hidden": "true",
+  });
   if (kind === "star") icon.append(s("path", { d: starPath(7) }));
   else if (kind === "minimum") icon.append(s("path", { d: "M0,-7L4,0L0,7L-4,0Z" }));
   else icon.append(s("circle", { r: 4 }));
@@ -181,7 +246,8 @@ export function label(index: number, kinds: readonly string[]): string {
 }
 
 /** Whether samples of a kind are drawn as diamonds; the kernel says in words what they are. */
-export const isDiamond = (kind: string): boolean => kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
+export const isDiamond = (kind: string): boolean =>
+  kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
 
 /** What stands beside each diamond: minima M1, M2, other ends of descents E1, E2; "" of other samples. */
 export function names(kinds: readonly string[]): string[] {

@@ -15,7 +15,12 @@ export interface Frame {
  * weights. The first direction goes to the right, the second upwards. `gram` holds the inner
  * products of the two directions, by rows.
  */
-export function trueShape(gram: readonly number[], [low, high]: readonly number[], width: number, height: number): Frame {
+export function trueShape(
+  gram: readonly number[],
+  [low, high]: readonly number[],
+  width: number,
+  height: number,
+): Frame {
   const [aa, ab, , bb] = gram as [number, number, number, number];
   const first = Math.sqrt(aa);
   const along = ab / first;
@@ -58,7 +63,12 @@ export function between(values: ArrayLike<number>, size: number, i: number, j: n
  * An image of the grid, `finer` pixels a step: the first axis to the right, the second upwards.
  * What is not finite is left clear.
  */
-export function paint(values: ArrayLike<number>, size: number, [low, high]: readonly number[], finer: number) {
+export function paint(
+  values: ArrayLike<number>,
+  size: number,
+  [low, high]: readonly number[],
+  finer: number,
+) {
   const side = (size - 1) * finer + 1;
   const pixels = new Uint8ClampedArray(4 * side * side);
   for (let y = 0; y < side; y++) {
@@ -89,7 +99,11 @@ export function levels(low: number, high: number, most: number): { at: number; t
 }
 
 /** Pieces (i0, j0, i1, j1) of the line on which a grid has the value `level`: marching squares. */
-export function contour(values: ArrayLike<number>, size: number, level: number): [number, number, number, number][] {
+export function contour(
+  values: ArrayLike<number>,
+  size: number,
+  level: number,
+): [number, number, number, number][] {
   const pieces: [number, number, number, number][] = [];
   for (let i = 0; i < size - 1; i++) {
     for (let j = 0; j < size - 1; j++) {
@@ -113,7 +127,10 @@ export function contour(values: ArrayLike<number>, size: number, level: number):
       const mean = (heights[0]! + heights[1]! + heights[2]! + heights[3]!) / 4;
       const turn = crossed.length === 4 && mean >= 0 !== heights[0]! >= 0 ? 1 : 0;
       for (let c = 0; c + 1 < crossed.length; c += 2) {
-        pieces.push([...crossed[(c + turn) % crossed.length]!, ...crossed[(c + turn + 1) % crossed.length]!]);
+        pieces.push([
+          ...crossed[(c + turn) % crossed.length]!,
+          ...crossed[(c + turn + 1) % crossed.length]!,
+        ]);
       }
     }
   }

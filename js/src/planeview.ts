@@ -5,7 +5,7 @@ import { h, s } from "./dom";
 import { heights, lossAt, lossTicks } from "./lossscale";
 import type { State } from "./model";
 import { names, starPath } from "./panels";
-import { between, contour, levels, paint, trueShape, type Frame } from "./plane";
+import { between, contour, type Frame, levels, paint, trueShape } from "./plane";
 import { Tooltip } from "./tooltip";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
@@ -34,13 +34,25 @@ export interface PlaneState {
 export class PlaneView {
   readonly button = h(
     "button",
-    { class: "lw-button lw-small", type: "button", "data-testid": "plane-toggle", "aria-pressed": "false", disabled: true },
+    {
+      class: "lw-button lw-small",
+      type: "button",
+      "data-testid": "plane-toggle",
+      "aria-pressed": "false",
+      disabled: true,
+    },
     "Plane",
   );
   private readonly canvas = h("canvas", { class: "lw-canvas", "aria-hidden": "true" });
   private readonly layer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
   private readonly tip = new Tooltip();
-  readonly element = h("div", { class: "lw-plane", "data-testid": "plane", hidden: true }, this.canvas, this.layer, this.tip.element);
+  readonly element = h(
+    "div",
+    { class: "lw-plane", "data-testid": "plane", hidden: true },
+    this.canvas,
+    this.layer,
+    this.tip.element,
+  );
   /** Whether the plane is shown in place of the slice. */
   on = false;
   private frame: Frame | null = null;
@@ -91,7 +103,8 @@ export class PlaneView {
 
   private ask(): void {
     this.asked = String(this.pair);
-    if (!this.data || this.work?.state !== "done") this.state.send({ type: "plane", pair: this.pair });
+    if (!this.data || this.work?.state !== "done")
+      this.state.send({ type: "plane", pair: this.pair });
   }
 
   /** Follow what is selected, and what the kernel has sent. */
@@ -113,7 +126,9 @@ export class PlaneView {
   }
 
   get title(): string {
-    return this.pair ? `Loss on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}` : "";
+    return this.pair
+      ? `Loss on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}`
+      : "";
   }
 
   /** What a sample is called on the map. */
@@ -129,12 +144,22 @@ export class PlaneView {
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
       const text = working ? data.text.slice(0, 1) : [...data.text, ...this.levels];
-      parts.push(h("span", { "data-testid": "plane-error" }, ...text.map((part) => h("span", { class: "lw-part" }, part))));
+      parts.push(
+        h(
+          "span",
+          { "data-testid": "plane-error" },
+          ...text.map((part) => h("span", { class: "lw-part" }, part)),
+        ),
+      );
     }
     const status = this.status(work);
     if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
     if (working) {
-      const stop = h("button", { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" }, "Stop");
+      const stop = h(
+        "button",
+        { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" },
+        "Stop",
+      );
       stop.addEventListener("click", () => this.state.send({ type: "no plane" }));
       parts.push(stop);
     }
@@ -143,7 +168,8 @@ export class PlaneView {
 
   private status(work: PlaneState | null): string {
     if (!work) return "";
-    if (!this.state.alive && work.state !== "done" && work.state !== "error") return "left unfinished when the kernel ended";
+    if (!this.state.alive && work.state !== "done" && work.state !== "error")
+      return "left unfinished when the kernel ended";
     const counted = work.total ? `: ${count(work.done)} of ${count(work.total)} evaluations` : "…";
     return {
       waiting: "waiting for the work that is running",
@@ -165,10 +191,17 @@ export class PlaneView {
     this.levels = [];
     if (!data) {
       const text = this.work?.state === "error" ? "no plane" : "computing…";
-      this.layer.replaceChildren(s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text));
+      this.layer.replaceChildren(
+        s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text),
+      );
       return;
     }
-    const inner = trueShape(data.gram, data.extent, width - 2 * ROOM.side, height - ROOM.top - ROOM.bottom);
+    const inner = trueShape(
+      data.gram,
+      data.extent,
+      width - 2 * ROOM.side,
+      height - ROOM.top - ROOM.bottom,
+    );
     this.frame = inner;
     this.heights = heights(this.state.lossScale, data.losses);
     const context = this.canvas.getContext("2d")!;
@@ -179,7 +212,11 @@ export class PlaneView {
     this.mark(data, inner);
   }
 
-  private fill(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, { matrix: m }: Frame): void {
+  private fill(
+    context: CanvasRenderingContext2D,
+    { size, extent: [low, high] }: PlaneData,
+    { matrix: m }: Frame,
+  ): void {
     const { side, pixels } = paint(this.heights, size, this.range(), FINER);
     const image = document.createElement("canvas");
     image.width = image.height = side;
@@ -187,15 +224,23 @@ export class PlaneView {
     const step = (high - low) / side;
     context.save();
     context.transform(
-      m[0] * step, m[1] * step, -m[2] * step, -m[3] * step,
-      m[0] * low + m[2] * high + m[4], m[1] * low + m[3] * high + m[5],
+      m[0] * step,
+      m[1] * step,
+      -m[2] * step,
+      -m[3] * step,
+      m[0] * low + m[2] * high + m[4],
+      m[1] * low + m[3] * high + m[5],
     );
     context.imageSmoothingQuality = "high";
     context.drawImage(image, 0, 0);
     context.restore();
   }
 
-  private rule(context: CanvasRenderingContext2D, { size, extent: [low, high] }: PlaneData, frame: Frame): void {
+  private rule(
+    context: CanvasRenderingContext2D,
+    { size, extent: [low, high] }: PlaneData,
+    frame: Frame,
+  ): void {
     const known = this.heights.filter(Number.isFinite);
     if (!known.length) return;
     const names: string[] = [];
@@ -204,9 +249,13 @@ export class PlaneView {
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
     const [lowest, highest] = [Math.min(...known), Math.max(...known)];
     const { lossScale } = this.state;
-    const rules = lossScale.kind === "log" ? levels(lowest, highest, LINES) : lossTicks(lossScale, lowest, highest, LINES);
+    const rules =
+      lossScale.kind === "log"
+        ? levels(lowest, highest, LINES)
+        : lossTicks(lossScale, lowest, highest, LINES);
     for (const { at: level, text } of rules) {
-      context.strokeStyle = (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
+      context.strokeStyle =
+        (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
       context.beginPath();
       for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
         context.moveTo(...at(i0, j0));
@@ -225,13 +274,24 @@ export class PlaneView {
     };
     const [origin, first, second] = [at(0, 0), at(1, 0), at(0, 1)];
     const parts: SVGElement[] = [
-      s("polygon", { class: "lw-outline", points: [at(low, low), at(high, low), at(high, high), at(low, high)].join(" ") }),
+      s("polygon", {
+        class: "lw-outline",
+        points: [at(low, low), at(high, low), at(high, high), at(low, high)].join(" "),
+      }),
     ];
     for (const kind of ["lw-way lw-way-under", "lw-way"]) {
       parts.push(s("polyline", { class: kind, points: [first, origin, second].join(" ") }));
-      parts.push(s("polyline", { class: `${kind} lw-way-between`, points: [first, second].join(" ") }));
+      parts.push(
+        s("polyline", { class: `${kind} lw-way-between`, points: [first, second].join(" ") }),
+      );
     }
-    parts.push(s("path", { class: "lw-star", d: starPath(11), transform: `translate(${origin[0]} ${origin[1]})` }));
+    parts.push(
+      s("path", {
+        class: "lw-star",
+        d: starPath(11),
+        transform: `translate(${origin[0]} ${origin[1]})`,
+      }),
+    );
     const name = (text: string, [x, y]: [number, number], above: boolean) =>
       s("text", { class: "lw-place-name", x, y: above ? y - 12 : y + 24 }, text);
     parts.push(name("θ*", origin, false));
@@ -250,7 +310,10 @@ export class PlaneView {
     const [a, b] = frame.toPlane(x - ROOM.side, y - ROOM.top);
     const [low, high] = data.extent;
     const place = (value: number) => ((value - low) / (high - low)) * (data.size - 1);
-    if (!(a >= low && b >= low && a <= high && b <= high)) return this.tip.hide();
+    if (!(a >= low && b >= low && a <= high && b <= high)) {
+      this.tip.hide();
+      return;
+    }
     const value = (heights: ArrayLike<number>) => {
       const found = between(heights, data.size, place(a), place(b));
       return Number.isFinite(found) ? short(lossAt(this.state.lossScale, found)) : "not finite";
@@ -259,7 +322,9 @@ export class PlaneView {
     if (data.valLosses.length) {
       lines.push(`validation loss ${value(heights(this.state.lossScale, data.valLosses))}`);
     }
-    lines.push(`${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`);
+    lines.push(
+      `${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`,
+    );
     this.tip.show(lines, x, y, this.element);
   }
 }

@@ -55,15 +55,29 @@ export class Replay {
     "data-testid": "frames",
     "aria-label": "Frame of the map",
   });
-  private readonly plot = s("svg", { class: "lw-curve", viewBox: "0 0 100 100", preserveAspectRatio: "none" });
+  private readonly plot = s("svg", {
+    class: "lw-curve",
+    viewBox: "0 0 100 100",
+    preserveAspectRatio: "none",
+  });
   private readonly dot = h("span", { class: "lw-dot" });
   private readonly high = h("span", {});
   private readonly low = h("span", {});
   private readonly text = h("div", { class: "lw-film-text", "data-testid": "objective" });
   readonly element = h(
     "div",
-    { class: "lw-film", role: "group", "aria-label": "How the map came about", "data-testid": "film" },
-    h("div", { class: "lw-film-side" }, this.text, h("div", { class: "lw-film-buttons" }, this.back, this.play, this.forward)),
+    {
+      class: "lw-film",
+      role: "group",
+      "aria-label": "How the map came about",
+      "data-testid": "film",
+    },
+    h(
+      "div",
+      { class: "lw-film-side" },
+      this.text,
+      h("div", { class: "lw-film-buttons" }, this.back, this.play, this.forward),
+    ),
     h(
       "div",
       { class: "lw-film-plot" },
@@ -73,7 +87,14 @@ export class Replay {
     ),
   );
   private frames: Float32Array[] = [];
-  private trace: Trace = { name: "", iterations: [], total: 0, phases: [], values: [], live: false };
+  private trace: Trace = {
+    name: "",
+    iterations: [],
+    total: 0,
+    phases: [],
+    values: [],
+    live: false,
+  };
   private timer: ReturnType<typeof setInterval> | undefined;
 
   /** `show` is told when `shown` is another. */
@@ -139,7 +160,8 @@ export class Replay {
     const last = trace.iterations.length - 1;
     this.slider.max = String(Math.max(0, last));
     this.element.classList.toggle("lw-empty-film", last < 2 && !trace.live);
-    for (const control of [this.back, this.play, this.forward, this.slider]) control.disabled = frames.length < 3;
+    for (const control of [this.back, this.play, this.forward, this.slider])
+      control.disabled = frames.length < 3;
     this.tell(last);
   }
 
@@ -163,7 +185,10 @@ export class Replay {
   }
 
   private toggle(): void {
-    if (this.timer !== undefined) return this.pause();
+    if (this.timer !== undefined) {
+      this.pause();
+      return;
+    }
     const last = this.frames.length - 1;
     if (this.at >= last) this.go(0);
     this.draw("Pause", "M2 2h3v10h-3zM7 2h3v10h-3z");
@@ -210,9 +235,17 @@ export class Replay {
     this.slider.value = String(Math.max(0, frame));
     const value = values[frame];
     const reading = value == null ? "" : `${name} ${short(value)}`;
-    const early = frame >= 0 && phases[frame] !== phases[phases.length - 1] ? ` (${phases[frame]})` : "";
-    const place = frame < 0 ? (live ? "beginning…" : "") : `iteration ${count(iterations[frame]!)} of ${count(total)}${early}`;
-    this.text.replaceChildren(...[reading, place].filter(Boolean).map((line) => h("div", {}, line)));
+    const early =
+      frame >= 0 && phases[frame] !== phases[phases.length - 1] ? ` (${phases[frame]})` : "";
+    const place =
+      frame < 0
+        ? live
+          ? "beginning…"
+          : ""
+        : `iteration ${count(iterations[frame]!)} of ${count(total)}${early}`;
+    this.text.replaceChildren(
+      ...[reading, place].filter(Boolean).map((line) => h("div", {}, line)),
+    );
     this.slider.setAttribute("aria-valuetext", [place, reading].filter(Boolean).join(", "));
     this.drawCurve(frame);
   }
@@ -229,7 +262,10 @@ export class Replay {
     const value = axis && values[frame];
     const before = phases.findIndex((phase) => phase === phases[phases.length - 1]);
     this.plot.replaceChildren(s("polyline", { points: points.join(" ") }));
-    if (before > 0) this.plot.prepend(s("rect", { x: 0, y: 0, width: (x(before - 1) + x(before)) / 2, height: 100 }));
+    if (before > 0)
+      this.plot.prepend(
+        s("rect", { x: 0, y: 0, width: (x(before - 1) + x(before)) / 2, height: 100 }),
+      );
     this.dot.hidden = value == null;
     if (value != null) this.dot.setAttribute("style", `left:${x(frame)}%;top:${y(value)}%`);
     this.high.textContent = axis ? short(axis.high, 2) : "";

@@ -1,7 +1,17 @@
 // A map of three dimensions on the screen: orthographic projection after a rotation.
 
 /** Rows of a rotation: where the screen's right, up and towards the eye are in the map. */
-export type Rotation = readonly [number, number, number, number, number, number, number, number, number];
+export type Rotation = readonly [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
 
 /** The first two axes in the plane of the screen, as a map of two dimensions has them. */
 export const FRONT: Rotation = [1, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -30,7 +40,11 @@ function orthonormal(m: Rotation): Rotation {
   const x = unit([m[0], m[1], m[2]]);
   const along = x[0]! * m[3] + x[1]! * m[4] + x[2]! * m[5];
   const y = unit([m[3] - along * x[0]!, m[4] - along * x[1]!, m[5] - along * x[2]!]);
-  const z = [x[1]! * y[2]! - x[2]! * y[1]!, x[2]! * y[0]! - x[0]! * y[2]!, x[0]! * y[1]! - x[1]! * y[0]!];
+  const z = [
+    x[1]! * y[2]! - x[2]! * y[1]!,
+    x[2]! * y[0]! - x[0]! * y[2]!,
+    x[0]! * y[1]! - x[1]! * y[0]!,
+  ];
   return [...x, ...y, ...z] as unknown as Rotation;
 }
 
@@ -53,7 +67,11 @@ export function ballOf(points: Float32Array): Ball {
   const centre = low.map((value, c) => (value + high[c]!) / 2) as [number, number, number];
   let radius = 0;
   for (let i = 0; i < points.length; i += 3) {
-    const r = Math.hypot(points[i]! - centre[0], points[i + 1]! - centre[1], points[i + 2]! - centre[2]);
+    const r = Math.hypot(
+      points[i]! - centre[0],
+      points[i + 1]! - centre[1],
+      points[i + 2]! - centre[2],
+    );
     if (r > radius) radius = r;
   }
   return { centre, radius: radius || 1 };
@@ -66,12 +84,20 @@ export interface Projected {
   depth: Float32Array;
 }
 
-export function project(points: Float32Array, rotation: Rotation, { centre, radius }: Ball): Projected {
+export function project(
+  points: Float32Array,
+  rotation: Rotation,
+  { centre, radius }: Ball,
+): Projected {
   const n = points.length / 3;
   const flat = new Float32Array(2 * n);
   const depth = new Float32Array(n);
   for (let i = 0; i < n; i++) {
-    const [x, y, z] = [points[3 * i]! - centre[0], points[3 * i + 1]! - centre[1], points[3 * i + 2]! - centre[2]];
+    const [x, y, z] = [
+      points[3 * i]! - centre[0],
+      points[3 * i + 1]! - centre[1],
+      points[3 * i + 2]! - centre[2],
+    ];
     flat[2 * i] = rotation[0] * x + rotation[1] * y + rotation[2] * z;
     flat[2 * i + 1] = rotation[3] * x + rotation[4] * y + rotation[5] * z;
     depth[i] = (rotation[6] * x + rotation[7] * y + rotation[8] * z) / radius;
@@ -82,6 +108,11 @@ export function project(points: Float32Array, rotation: Rotation, { centre, radi
 /** Where the map's three axes point to on the screen (x right, y up) and towards the eye, the farthest first. */
 export function triad(rotation: Rotation): { axis: number; x: number; y: number; near: number }[] {
   return [0, 1, 2]
-    .map((axis) => ({ axis, x: rotation[axis]!, y: rotation[3 + axis]!, near: rotation[6 + axis]! }))
+    .map((axis) => ({
+      axis,
+      x: rotation[axis]!,
+      y: rotation[3 + axis]!,
+      near: rotation[6 + axis]!,
+    }))
     .sort((a, b) => a.near - b.near);
 }

@@ -10,7 +10,11 @@ export function modeOf(event: { shiftKey: boolean; altKey: boolean }): Mode {
 }
 
 /** The selection after `chosen` is added, removed or put in its place; in ascending order. */
-export function combine(selected: readonly number[], chosen: readonly number[], mode: Mode): number[] {
+export function combine(
+  selected: readonly number[],
+  chosen: readonly number[],
+  mode: Mode,
+): number[] {
   const result = new Set(mode === "replace" ? [] : selected);
   for (const index of chosen) {
     if (mode === "remove") result.delete(index);

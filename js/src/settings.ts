@@ -18,16 +18,33 @@ let forms = 0; // for ids that no other widget on the page has
 export class Settings {
   readonly toggles: Record<Target, HTMLButtonElement>;
   /** Why a choice on the bar was refused. */
-  readonly notice = h("div", { class: "lw-error", role: "alert", "data-testid": "notice", hidden: true });
-  private readonly form = h("form", { class: "lw-settings", "data-testid": "settings", hidden: true });
+  readonly notice = h("div", {
+    class: "lw-error",
+    role: "alert",
+    "data-testid": "notice",
+    hidden: true,
+  });
+  private readonly form = h("form", {
+    class: "lw-settings",
+    "data-testid": "settings",
+    hidden: true,
+  });
   readonly element = h("div", {}, this.notice, this.form);
   private readonly id = `lw-settings-${++forms}`;
   private open: Target | null = null;
   private fields: Field[] = [];
   private inputs = new Map<string, Input>();
   private problems = new Map<string, HTMLElement>();
-  private readonly apply = h("button", { class: "lw-button lw-small", type: "submit", "data-testid": "apply" });
-  private readonly defaults = h("button", { class: "lw-button lw-small", type: "button", "data-testid": "defaults" }, "Defaults");
+  private readonly apply = h("button", {
+    class: "lw-button lw-small",
+    type: "submit",
+    "data-testid": "apply",
+  });
+  private readonly defaults = h(
+    "button",
+    { class: "lw-button lw-small", type: "button", "data-testid": "defaults" },
+    "Defaults",
+  );
 
   /** `send` asks the kernel for what was typed; it comes back to `answer`. */
   constructor(
@@ -54,7 +71,12 @@ export class Settings {
   private toggle(what: Target): HTMLButtonElement {
     const icon = s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" });
     icon.append(s("path", { d: "M1 4h14M1 8h14M1 12h14" }));
-    for (const [x, y] of [[5, 4], [11, 8], [6, 12]] as const) icon.append(s("circle", { cx: x, cy: y, r: 2 }));
+    for (const [x, y] of [
+      [5, 4],
+      [11, 8],
+      [6, 12],
+    ] as const)
+      icon.append(s("circle", { cx: x, cy: y, r: 2 }));
     const button = h(
       "button",
       {
@@ -94,14 +116,19 @@ export class Settings {
     }
     this.form.hidden = this.open === null;
     const fields = this.open ? this.state.settings(this.open) : [];
-    const signature = JSON.stringify([this.open, this.open && this.state.chosen(this.open), fields.map(({ name }) => name)]);
+    const signature = JSON.stringify([
+      this.open,
+      this.open && this.state.chosen(this.open),
+      fields.map(({ name }) => name),
+    ]);
     const before = new Map(this.fields.map(({ name, value }) => [name, value]));
     this.fields = fields;
     if (this.form.dataset.signature !== signature) {
       this.form.dataset.signature = signature;
       this.build();
     } else {
-      for (const { name, value } of fields) if (before.get(name) !== value) write(this.inputs.get(name)!, value);
+      for (const { name, value } of fields)
+        if (before.get(name) !== value) write(this.inputs.get(name)!, value);
     }
     this.drawButtons();
   }
@@ -119,7 +146,11 @@ export class Settings {
   }
 
   private row(field: Field, id: string): HTMLElement {
-    const input = inputFor(field, { id, name: field.name, "aria-describedby": `${id}-help ${id}-problem` });
+    const input = inputFor(field, {
+      id,
+      name: field.name,
+      "aria-describedby": `${id}-help ${id}-problem`,
+    });
     const problem = h("span", { class: "lw-problem", id: `${id}-problem`, role: "alert" });
     this.inputs.set(field.name, input);
     this.problems.set(field.name, problem);
@@ -143,7 +174,9 @@ export class Settings {
 
   private drawButtons(): void {
     this.apply.disabled = !this.changed;
-    this.defaults.disabled = this.fields.every((field) => read(this.inputs.get(field.name)!) === field.default);
+    this.defaults.disabled = this.fields.every(
+      (field) => read(this.inputs.get(field.name)!) === field.default,
+    );
   }
 
   /** Show what Python said to a change, beside the fields that it is about; nothing if all is well. */
@@ -167,8 +200,19 @@ function inputFor(field: Field, attributes: Record<string, string | boolean>): I
   const type = field.kind === "flag" ? "checkbox" : "text";
   const input =
     field.kind === "choice"
-      ? h("select", { ...attributes, class: "lw-select" }, ...field.choices.map((choice) => h("option", { value: choice }, choice)))
-      : h("input", { ...attributes, type, class: type === "text" ? "lw-input" : "lw-check", placeholder: field.empty || undefined, autocomplete: "off", spellcheck: "false" });
+      ? h(
+          "select",
+          { ...attributes, class: "lw-select" },
+          ...field.choices.map((choice) => h("option", { value: choice }, choice)),
+        )
+      : h("input", {
+          ...attributes,
+          type,
+          class: type === "text" ? "lw-input" : "lw-check",
+          placeholder: field.empty || undefined,
+          autocomplete: "off",
+          spellcheck: "false",
+        });
   write(input, field.value);
   return input;
 }
@@ -181,10 +225,13 @@ export function helpFor({ help, kind, range, default: standard, empty }: Field):
 }
 
 function read(input: Input): string | boolean {
-  return input instanceof HTMLInputElement && input.type === "checkbox" ? input.checked : input.value;
+  return input instanceof HTMLInputElement && input.type === "checkbox"
+    ? input.checked
+    : input.value;
 }
 
 function write(input: Input, value: string | boolean): void {
-  if (input instanceof HTMLInputElement && input.type === "checkbox") input.checked = value === true;
+  if (input instanceof HTMLInputElement && input.type === "checkbox")
+    input.checked = value === true;
   else input.value = String(value);
 }

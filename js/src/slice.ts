@@ -1,7 +1,7 @@
 // The slice: loss against α, drawn in the browser from the profiles that were sent once.
 
-import { bandEdges, bandPath, describe, isRough, type Estimates } from "./band";
-import { Figure } from "./bqplot";
+import { bandEdges, bandPath, describe, type Estimates, isRough } from "./band";
+import type { Figure } from "./bqplot";
 import { LINES, POINTED } from "./colours";
 import { quantile } from "./geometry";
 import { height, lossTicks } from "./lossscale";
@@ -105,7 +105,9 @@ export class SliceView {
       const rowErrors = valErrors ? this.row(valErrors, index) : null;
       if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
     };
-    if (few) known.forEach((i, n) => i !== hovered && add(i, LINES[n]!, alone || known.length <= 2));
+    for (const [n, i] of few ? known.entries() : []) {
+      if (i !== hovered) add(i, LINES[n]!, alone || known.length <= 2);
+    }
     if (showsHovered) {
       add(hovered, POINTED, true);
     }
@@ -125,24 +127,53 @@ export class SliceView {
         upper.push(quantile(column, 0.75));
       }
     }
-    const edges = [...train, ...val].flatMap(({ values, errors }) => (errors ? bandEdges(values, errors) : []));
-    const [low, high] = this.range([...[...train, ...val].map((line) => line.values), ...edges, ...rows]);
+    const edges = [...train, ...val].flatMap(({ values, errors }) =>
+      errors ? bandEdges(values, errors) : [],
+    );
+    const [low, high] = this.range([
+      ...[...train, ...val].map((line) => line.values),
+      ...edges,
+      ...rows,
+    ]);
     this.figure.setDomain("y", [low, high]);
     this.setTicks(low, high);
     const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
       this.figure.marks[mark]!.set({
         ...extra,
         x: Float64Array.from(this.alphas),
-        y: lines.map((line) => Array.from(line, (v) => (Number.isFinite(v) ? this.height(v) : null))),
+        y: lines.map((line) =>
+          Array.from(line, (v) => (Number.isFinite(v) ? this.height(v) : null)),
+        ),
       });
     put(BAND, rows.length ? [lower, upper] : []);
-    put(FAINT, rows.filter((_, n) => n % every === 0));
-    put(TRAIN, train.map((line) => line.values), { colors: train.map((line) => line.colour) });
-    put(VAL, val.map((line) => line.values), { colors: val.map((line) => line.colour) });
+    put(
+      FAINT,
+      rows.filter((_, n) => n % every === 0),
+    );
+    put(
+      TRAIN,
+      train.map((line) => line.values),
+      { colors: train.map((line) => line.colour) },
+    );
+    put(
+      VAL,
+      val.map((line) => line.values),
+      { colors: val.map((line) => line.colour) },
+    );
     put(MEDIAN, rows.length ? [median] : []);
     this.lines = train.length + val.length + rows.length;
     this.legend = [
-      ...(rows.length ? [{ label: medianName(rows.length, selected.length), colour: MEDIAN_COLOUR, dashed: false, values: median, errors: null }] : []),
+      ...(rows.length
+        ? [
+            {
+              label: medianName(rows.length, selected.length),
+              colour: MEDIAN_COLOUR,
+              dashed: false,
+              values: median,
+              errors: null,
+            },
+          ]
+        : []),
       ...train.map((line) => ({ ...line, dashed: false })),
       ...val.map((line) => ({ ...line, dashed: true })),
     ];
@@ -162,7 +193,10 @@ export class SliceView {
     // Lines that are compared are to be from the same examples.
     const apart = new Set(single.map((i) => estimates.examples[i])).size > 1;
     const { errors, valErrors } = estimates;
-    if (apart || single.some((i) => rough(this.profiles, errors, i) || rough(this.valProfiles, valErrors, i))) {
+    if (
+      apart ||
+      single.some((i) => rough(this.profiles, errors, i) || rough(this.valProfiles, valErrors, i))
+    ) {
       this.doubted = single;
     }
   }
@@ -172,7 +206,16 @@ export class SliceView {
     const { figure } = this;
     const plot = figure.plot;
     return this.legend.flatMap(({ values, errors, colour }) => {
-      const path = errors ? bandPath(this.alphas, values, errors, (x, y) => figure.toPixel(x, y), plot, (loss) => this.height(loss)) : "";
+      const path = errors
+        ? bandPath(
+            this.alphas,
+            values,
+            errors,
+            (x, y) => figure.toPixel(x, y),
+            plot,
+            (loss) => this.height(loss),
+          )
+        : "";
       return path ? [{ colour, path }] : [];
     });
   }
@@ -218,7 +261,11 @@ export class SliceView {
     });
     return {
       alpha: this.alphas[nearest] ?? 0,
-      values: this.legend.map((line) => ({ line, value: line.values[nearest]!, error: line.errors?.[nearest] ?? 0 })),
+      values: this.legend.map((line) => ({
+        line,
+        value: line.values[nearest]!,
+        error: line.errors?.[nearest] ?? 0,
+      })),
     };
   }
 }

@@ -44,10 +44,15 @@ export class SelectionPanel {
   draw(): void {
     const { selected, progress, alive } = this.state;
     const n = selected.length;
-    this.heading.textContent = n ? `Selection: ${n} ${n === 1 ? "sample" : "samples"}` : "Selection";
+    this.heading.textContent = n
+      ? `Selection: ${n} ${n === 1 ? "sample" : "samples"}`
+      : "Selection";
     this.refine.hidden = n === 0;
     this.refine.disabled = !alive || progress.state !== "done"; // there once the map is
-    if (n) return this.body.replaceChildren(...this.table());
+    if (n) {
+      this.body.replaceChildren(...this.table());
+      return;
+    }
     this.body.replaceChildren(
       h(
         "p",
@@ -60,22 +65,34 @@ export class SelectionPanel {
 
   private table(): HTMLElement[] {
     const { selected, columns, samples } = this.state;
-    const names = ["loss", "val_loss", "radius", ...Object.keys(columns).filter((c) => !(c in COLUMN_NAMES))].filter(
-      (c) => columns[c],
+    const names = [
+      "loss",
+      "val_loss",
+      "radius",
+      ...Object.keys(columns).filter((c) => !(c in COLUMN_NAMES)),
+    ].filter((c) => columns[c]);
+    const header = h(
+      "tr",
+      {},
+      h("th", {}, "sample"),
+      ...names.map((c) => h("th", {}, shortName(c))),
     );
-    const header = h("tr", {}, h("th", {}, "sample"), ...names.map((c) => h("th", {}, shortName(c))));
-    const rows = selected.slice(0, SHOWN).map((i) =>
-      h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, label(i, samples.kind)),
-        ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
-      ),
-    );
+    const rows = selected
+      .slice(0, SHOWN)
+      .map((i) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, label(i, samples.kind)),
+          ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
+        ),
+      );
     const more = selected.length - SHOWN;
     return [
       h("table", { class: "lw-samples" }, h("thead", {}, header), h("tbody", {}, ...rows)),
-      ...(more > 0 ? [h("p", { class: "lw-quiet" }, `and ${more} more; all of them are in w.selection`)] : []),
+      ...(more > 0
+        ? [h("p", { class: "lw-quiet" }, `and ${more} more; all of them are in w.selection`)]
+        : []),
     ];
   }
 }

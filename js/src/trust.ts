@@ -21,7 +21,8 @@ export interface Line {
 
 /** The readouts of two maps line by line; those that only the other has come last. */
 export function sideBySide(map: readonly Readout[], other: readonly Readout[]): Line[] {
-  const find = (readouts: readonly Readout[], name: string) => readouts.find((r) => r.name === name) ?? null;
+  const find = (readouts: readonly Readout[], name: string) =>
+    readouts.find((r) => r.name === name) ?? null;
   const names = new Set([...map, ...other].map((readout) => readout.name));
   return [...names].map((name) => ({ name, map: find(map, name), other: find(other, name) }));
 }
@@ -45,7 +46,8 @@ export class TrustPanel {
         "label",
         {
           class: "lw-field lw-compare",
-          title: "The same picture of samples without structure, beside this one. It looks no less tidy.",
+          title:
+            "The same picture of samples without structure, beside this one. It looks no less tidy.",
         },
         h("span", { class: "lw-field-name" }, "Compare with"),
         this.select,
@@ -95,14 +97,15 @@ function compared(trust: Trust, beside: Null | null, label: string): HTMLElement
     readout
       ? [icon(readout), h("td", { class: "lw-number", title: readout.word }, readout.value)]
       : [h("td", { class: "lw-icon" }), h("td", { class: "lw-number lw-quiet" }, pending)];
-  const rows = sideBySide(trust.readouts, beside?.trust?.readouts ?? []).map(({ name, map, other }) =>
-    h(
-      "tr",
-      { title: (map ?? other)!.sentence },
-      h("th", { scope: "row" }, name),
-      ...cells(map, "–"),
-      ...cells(other, beside?.trust ? "–" : "…"),
-    ),
+  const rows = sideBySide(trust.readouts, beside?.trust?.readouts ?? []).map(
+    ({ name, map, other }) =>
+      h(
+        "tr",
+        { title: (map ?? other)!.sentence },
+        h("th", { scope: "row" }, name),
+        ...cells(map, "–"),
+        ...cells(other, beside?.trust ? "–" : "…"),
+      ),
   );
   const head = h(
     "tr",
@@ -111,8 +114,17 @@ function compared(trust: Trust, beside: Null | null, label: string): HTMLElement
     h("th", { colspan: 2 }, "this map"),
     h("th", { colspan: 2, "data-testid": "compared" }, label),
   );
-  return h("table", { class: "lw-readouts lw-beside" }, h("thead", {}, head), h("tbody", {}, ...rows));
+  return h(
+    "table",
+    { class: "lw-readouts lw-beside" },
+    h("thead", {}, head),
+    h("tbody", {}, ...rows),
+  );
 }
 
 const icon = (readout: Readout) =>
-  h("td", { class: `lw-icon lw-${readout.level}`, "aria-label": readout.word }, ICONS[readout.level]);
+  h(
+    "td",
+    { class: `lw-icon lw-${readout.level}`, "aria-label": readout.word },
+    ICONS[readout.level],
+  );

@@ -14,11 +14,11 @@ import { Caption } from "./caption";
 import { short } from "./colours";
 import { h, keepKeys, s } from "./dom";
 import { Drawn, type Shown } from "./drawn";
-import { pointsInside, type Point } from "./geometry";
+import { type Point, pointsInside } from "./geometry";
 import { listen } from "./gestures";
 import { Kernel } from "./kernel";
 import { MapView } from "./map";
-import { floats, State, type Model } from "./model";
+import { floats, type Model, State } from "./model";
 import { NullView } from "./null";
 import { Bar, drawColourBar, isDiamond, label, nameOf, starPath } from "./panels";
 import { PlaneView } from "./planeview";
@@ -79,7 +79,12 @@ class LandscapeView {
   private readonly beside: NullView;
   private readonly selection: SelectionPanel;
   private readonly caption: Caption;
-  private readonly error = h("div", { class: "lw-error", role: "alert", "data-testid": "error", hidden: true });
+  private readonly error = h("div", {
+    class: "lw-error",
+    role: "alert",
+    "data-testid": "error",
+    hidden: true,
+  });
   private readonly alone = h(
     "div",
     { class: "lw-alone", role: "status", "data-testid": "no-kernel", hidden: true },
@@ -105,7 +110,9 @@ class LandscapeView {
     private readonly signal: AbortSignal,
   ) {
     this.state = new State(model);
-    this.settings = new Settings(this.state, (what, values) => this.state.send({ type: "set", what, values }));
+    this.settings = new Settings(this.state, (what, values) =>
+      this.state.send({ type: "set", what, values }),
+    );
     this.bar = new Bar(
       this.state,
       {
@@ -142,12 +149,25 @@ class LandscapeView {
       h(
         "div",
         { class: "lw-stage" },
-        h("div", { class: "lw-column" }, this.mapTitle, this.mapHost, this.colourBar, this.replay.element),
+        h(
+          "div",
+          { class: "lw-column" },
+          this.mapTitle,
+          this.mapHost,
+          this.colourBar,
+          this.replay.element,
+        ),
         // The null lies over the slice, which keeps its size below it.
         h(
           "div",
           { class: "lw-right" },
-          h("div", { class: "lw-column" }, h("div", { class: "lw-title-row" }, this.sliceTitle, this.plane.button), this.sliceHost, this.sliceLegend),
+          h(
+            "div",
+            { class: "lw-column" },
+            h("div", { class: "lw-title-row" }, this.sliceTitle, this.plane.button),
+            this.sliceHost,
+            this.sliceLegend,
+          ),
           this.beside.element,
         ),
       ),
@@ -240,7 +260,16 @@ class LandscapeView {
         this.trust.draw();
       });
     }
-    for (const name of ["_progress", "_trust", "_info", "_choices", "_chosen", "_settings", "_samples"]) this.on(name, () => this.drawPanels());
+    for (const name of [
+      "_progress",
+      "_trust",
+      "_info",
+      "_choices",
+      "_chosen",
+      "_settings",
+      "_samples",
+    ])
+      this.on(name, () => this.drawPanels());
     // What was asked for and is not there by now was given up, and may be asked for again.
     this.on("_progress", () => this.state.progress.state !== "running" && this.asked.clear());
     this.on("_samples", () => this.state.selected.length === 0 && this.history.clear());
@@ -315,7 +344,9 @@ class LandscapeView {
     this.signal.addEventListener("abort", () => tell(false));
     // A page that is closed ends no view; one that the browser keeps may be shown again.
     window.addEventListener("pagehide", () => tell(false), { signal: this.signal });
-    window.addEventListener("pageshow", (event) => event.persisted && tell(true), { signal: this.signal });
+    window.addEventListener("pageshow", (event) => event.persisted && tell(true), {
+      signal: this.signal,
+    });
     this.on("msg:custom", (content) => content.type === "who is there" && tell(true));
   }
 
@@ -375,7 +406,10 @@ class LandscapeView {
     const inside = pointsInside(this.map.points, polygon);
     // What is drawn on a frame of the replay selects there, but means nothing on the map.
     const drawn = this.replay.away ? [] : [{ polygon, removes: mode === "remove" }];
-    this.select(combine(selected, inside, mode), mode === "replace" ? drawn : [...lassos, ...drawn]);
+    this.select(
+      combine(selected, inside, mode),
+      mode === "replace" ? drawn : [...lassos, ...drawn],
+    );
     measure("landscape:lasso", started);
   }
 
@@ -385,7 +419,8 @@ class LandscapeView {
     if (this.state.lassos.length) this.state.set({ _lassos: [] });
     if (!by) {
       this.map.turn(null);
-      return this.drawMapLayer();
+      this.drawMapLayer();
+      return;
     }
     // Pointers move more often than the screen is drawn.
     if (this.turning[0] === 0 && this.turning[1] === 0) {
@@ -478,20 +513,26 @@ class LandscapeView {
       const [x, y] = [this.map.pixels[2 * index]!, this.map.pixels[2 * index + 1]!];
       const kind = this.state.samples.kind[index]!;
       const r = (kind === "trained" || isDiamond(kind) ? 12 : 7) + (hovered ? 2 : 0);
-      if (Number.isFinite(x)) parts.push(s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx: x, cy: y, r }));
+      if (Number.isFinite(x))
+        parts.push(
+          s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx: x, cy: y, r }),
+        );
     };
     const star = this.state.samples.kind.indexOf("trained");
     const [x, y] = [this.map.pixels[2 * star], this.map.pixels[2 * star + 1]];
     if (star >= 0 && Number.isFinite(x)) {
-      parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
+      parts.push(
+        s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }),
+      );
     }
     const { selected } = this.state;
-    if (selected.length <= MOST_RINGS) selected.forEach((i) => ring(i, false));
+    if (selected.length <= MOST_RINGS) for (const i of selected) ring(i, false);
     if (this.hovered >= 0) ring(this.hovered, true);
     this.turnButton.element.hidden = !solid;
     if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, this.state.info.axes));
     const [xAxis, yAxis] = solid ? [] : this.state.info.axes;
-    if (xAxis) parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
+    if (xAxis)
+      parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
     if (yAxis) {
       const [x, y] = [left - 8, top + height / 2];
       parts.push(s("text", { class: "lw-axis", x, y, transform: `rotate(-90 ${x} ${y})` }, yAxis));
@@ -519,11 +560,20 @@ class LandscapeView {
       ...this.slice.legend.slice(0, MOST_NAMED).map((line) => {
         const icon = s("svg", { class: "lw-dash", viewBox: "0 0 22 8", "aria-hidden": "true" });
         icon.append(
-          s("line", { x1: 1, x2: 21, y1: 4, y2: 4, stroke: line.colour, "stroke-dasharray": line.dashed ? "5 3" : undefined }),
+          s("line", {
+            x1: 1,
+            x2: 21,
+            y1: 4,
+            y2: 4,
+            stroke: line.colour,
+            "stroke-dasharray": line.dashed ? "5 3" : undefined,
+          }),
         );
         return h("span", { class: "lw-legend-entry" }, icon, line.label);
       }),
-      ...(this.slice.note ? [h("span", { class: "lw-note", "data-testid": "estimate" }, this.slice.note)] : []),
+      ...(this.slice.note
+        ? [h("span", { class: "lw-note", "data-testid": "estimate" }, this.slice.note)]
+        : []),
     );
   }
 
@@ -557,13 +607,21 @@ class LandscapeView {
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
-    parts.push(...this.slice.bands().map(({ colour, path }) => s("path", { class: "lw-band", d: path, fill: colour })));
+    parts.push(
+      ...this.slice
+        .bands()
+        .map(({ colour, path }) => s("path", { class: "lw-band", d: path, fill: colour })),
+    );
     if (this.slice.legend.length === 0 && this.state.samples.kind.length) {
       parts.push(
         s(
           "text",
           { class: "lw-empty", x: left + width / 2, y: top + height / 2 },
-          !this.slice.missing.length ? "point at a sample" : this.state.alive ? "computing…" : "not computed, and there is no kernel",
+          !this.slice.missing.length
+            ? "point at a sample"
+            : this.state.alive
+              ? "computing…"
+              : "not computed, and there is no kernel",
         ),
       );
     }
@@ -583,7 +641,10 @@ class LandscapeView {
     this.drawSliceLayer({ alpha });
     const lines = values
       .slice(0, MOST_NAMED)
-      .map(({ line, value, error }) => `${line.label}: ${short(value)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`);
+      .map(
+        ({ line, value, error }) =>
+          `${line.label}: ${short(value)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`,
+      );
     this.sliceTip.show([`α = ${short(alpha)}`, ...lines], x, y, this.sliceHost);
   }
 
@@ -595,7 +656,10 @@ class LandscapeView {
 
 /** A lasso; one that takes out is not filled, and another colour. */
 const lassoPart = (polygon: readonly Point[], removes: boolean, more = ""): SVGElement =>
-  s("polygon", { class: `lw-lasso${removes ? " lw-removes" : ""}${more}`, points: polygon.join(" ") });
+  s("polygon", {
+    class: `lw-lasso${removes ? " lw-removes" : ""}${more}`,
+    points: polygon.join(" "),
+  });
 
 function measure(name: string, started: number): void {
   performance.measure(name, { start: started, end: performance.now() });
@@ -609,4 +673,3 @@ async function attached(element: HTMLElement, signal: AbortSignal): Promise<void
 }
 
 export default { render };
-

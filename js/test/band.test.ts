@@ -3,7 +3,11 @@ import { bandEdges, bandPath, describe, isRough } from "../src/band";
 
 const plot = { left: 0, top: 0, width: 100, height: 100 };
 const toPixel = (x: number, y: number): [number, number] => [100 * x, -10 * y]; // y is the log10 of the loss
-const corners = (path: string) => path.slice(1, -1).split("L").map((pair) => pair.split(",").map(Number));
+const corners = (path: string) =>
+  path
+    .slice(1, -1)
+    .split("L")
+    .map((pair) => pair.split(",").map(Number));
 
 it("a band is two standard errors wide on either side, and shut where the loss is known", () => {
   const [a, b, c, d] = corners(bandPath([0, 1], [0.01, 0.001], [0, 0.00045], toPixel, plot));
@@ -39,7 +43,13 @@ it("a slice is rough while an error exceeds its share of a finite loss", () => {
 });
 
 it("it is said what lines are from", () => {
-  const estimates = { errors: new Float32Array(0), valErrors: new Float32Array(0), examples: Float32Array.of(1000, 2000, 10000, 0), of: 10000, tolerance: 0.01 };
+  const estimates = {
+    errors: new Float32Array(0),
+    valErrors: new Float32Array(0),
+    examples: Float32Array.of(1000, 2000, 10000, 0),
+    of: 10000,
+    tolerance: 0.01,
+  };
   expect(describe([0], estimates, true)).toBe("from 1,000 of 10,000 examples, ±2 standard errors");
   expect(describe([0, 1], estimates, false)).toBe("from 1,000 to 2,000 of 10,000 examples");
   expect(describe([2, 3], estimates, true)).toBe("from all 10,000 examples");

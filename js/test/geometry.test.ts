@@ -1,12 +1,24 @@
 import { describe, expect, it } from "vitest";
-import { fitDomain, isInside, nearest, nextInDirection, pointsInside, quantile, thin, type Point } from "../src/geometry";
+import {
+  fitDomain,
+  isInside,
+  nearest,
+  nextInDirection,
+  type Point,
+  pointsInside,
+  quantile,
+  thin,
+} from "../src/geometry";
 
 /** Whether a point is inside, by the winding number: another method than the even-odd rule. */
 function winds(x: number, y: number, polygon: readonly Point[]): boolean {
   let angle = 0;
   polygon.forEach(([ax, ay], i) => {
     const [bx, by] = polygon[(i + 1) % polygon.length]!;
-    angle += Math.atan2((ax - x) * (by - y) - (ay - y) * (bx - x), (ax - x) * (bx - x) + (ay - y) * (by - y));
+    angle += Math.atan2(
+      (ax - x) * (by - y) - (ay - y) * (bx - x),
+      (ax - x) * (bx - x) + (ay - y) * (by - y),
+    );
   });
   return Math.abs(angle) > Math.PI;
 }
@@ -35,12 +47,35 @@ describe("a lasso", () => {
 
   it("never holds a sample without a place, and nothing at all with two vertices", () => {
     const points = new Float32Array([0.5, 0.5, NaN, NaN, 5, 5]);
-    expect(pointsInside(points, [[0, 0], [1, 0], [1, 1], [0, 1]])).toEqual([0]);
-    expect(pointsInside(points, [[0, 0], [1, 1]])).toEqual([]);
+    expect(
+      pointsInside(points, [
+        [0, 0],
+        [1, 0],
+        [1, 1],
+        [0, 1],
+      ]),
+    ).toEqual([0]);
+    expect(
+      pointsInside(points, [
+        [0, 0],
+        [1, 1],
+      ]),
+    ).toEqual([]);
   });
 
   it("leaves out the middle of a ring drawn over itself", () => {
-    const twice: Point[] = [[0, 0], [3, 0], [3, 3], [0, 3], [0, 0], [1, 1], [2, 1], [2, 2], [1, 2], [1, 1]];
+    const twice: Point[] = [
+      [0, 0],
+      [3, 0],
+      [3, 3],
+      [0, 3],
+      [0, 0],
+      [1, 1],
+      [2, 1],
+      [2, 2],
+      [1, 2],
+      [1, 1],
+    ];
     expect(isInside(1.5, 1.5, twice)).toBe(false);
     expect(isInside(0.5, 1.5, twice)).toBe(true);
   });
@@ -84,5 +119,19 @@ describe("quantiles", () => {
 });
 
 it("a drag is thinned to its corners", () => {
-  expect(thin([[0, 0], [0.5, 0], [1, 0], [3, 0]], 1)).toEqual([[0, 0], [1, 0], [3, 0]]);
+  expect(
+    thin(
+      [
+        [0, 0],
+        [0.5, 0],
+        [1, 0],
+        [3, 0],
+      ],
+      1,
+    ),
+  ).toEqual([
+    [0, 0],
+    [1, 0],
+    [3, 0],
+  ]);
 });

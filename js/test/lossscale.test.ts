@@ -1,5 +1,5 @@
 import { expect, it as test } from "vitest";
-import { height, heights, LOG, lossAt, lossTicks, type LossScale } from "../src/lossscale";
+import { height, heights, LOG, type LossScale, lossAt, lossTicks } from "../src/lossscale";
 
 const BELOW: LossScale = { kind: "symlog", unit: 0.01, lowest: -5 };
 
@@ -13,7 +13,8 @@ test("losses below zero are drawn by how far they are above the lowest", () => {
   expect(height(BELOW, -5)).toBe(0);
   expect(height(BELOW, 5)).toBeCloseTo(Math.log10(10 / 0.01), 4);
   expect(height(BELOW, -5.01)).toBeLessThan(0);
-  for (const loss of [-6, -5, -4.999, 0, 1e6]) expect(lossAt(BELOW, height(BELOW, loss))).toBeCloseTo(loss, 6);
+  for (const loss of [-6, -5, -4.999, 0, 1e6])
+    expect(lossAt(BELOW, height(BELOW, loss))).toBeCloseTo(loss, 6);
 });
 
 test("what is not finite has no height", () => {
@@ -21,7 +22,11 @@ test("what is not finite has no height", () => {
 });
 
 test("ticks show losses in ascending order, within the axis, and no more than asked for", () => {
-  for (const [low, high] of [[0, 0.5], [0, 4], [-0.5, 8]] as const) {
+  for (const [low, high] of [
+    [0, 0.5],
+    [0, 4],
+    [-0.5, 8],
+  ] as const) {
     const ticks = lossTicks(BELOW, low, high, 7);
     expect(ticks.length).toBeGreaterThan(2);
     expect(ticks.length).toBeLessThanOrEqual(8);

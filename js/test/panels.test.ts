@@ -17,21 +17,43 @@ const progress = (changed: Partial<Progress>): Progress => ({
 test("work is counted, with the time that is left", () => {
   expect(describe(progress({}))).toBe("taking slices");
   expect(describe(progress({ done: 15, total: 1208 }))).toBe("taking slices 15 of 1,208");
-  expect(describe(progress({ done: 15, total: 208, seconds_left: 90 }))).toBe("taking slices 15 of 208 · 2 min left");
+  expect(describe(progress({ done: 15, total: 208, seconds_left: 90 }))).toBe(
+    "taking slices 15 of 208 · 2 min left",
+  );
 });
 
 test("work that ends with its time is not said to be left, unless it is done sooner", () => {
   const ahead = progress({ phase: "taking slices ahead", done: 105, total: 1004, at_most: 15.7 });
   expect(describe(ahead)).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
-  expect(describe({ ...ahead, seconds_left: 140 })).toBe("taking slices ahead, 105 of 1,004 · 16 s at most");
-  expect(describe({ ...ahead, seconds_left: 4 })).toBe("taking slices ahead, 105 of 1,004 · 4 s left");
+  expect(describe({ ...ahead, seconds_left: 140 })).toBe(
+    "taking slices ahead, 105 of 1,004 · 16 s at most",
+  );
+  expect(describe({ ...ahead, seconds_left: 4 })).toBe(
+    "taking slices ahead, 105 of 1,004 · 4 s left",
+  );
 });
 
 test("a sample is called by its number, the name beside its diamond, and what it is", () => {
   const falling = "end of a descent, still falling";
-  const kinds = ["trained", "minimum", falling, "sample", "minimum", "model 0", "model 0, units matched", "end of a path"];
+  const kinds = [
+    "trained",
+    "minimum",
+    falling,
+    "sample",
+    "minimum",
+    "model 0",
+    "model 0, units matched",
+    "end of a path",
+  ];
   expect(names(kinds)).toEqual(["", "M1", "E1", "", "M2", "model 0", "model 0, units matched", ""]);
   expect(kinds.map((_, i) => label(i, kinds))).toEqual([
-    "θ*", "#1 M1, minimum", `#2 E1, ${falling}`, "#3", "#4 M2, minimum", "#5 model 0", "#6 model 0, units matched", "#7 end of a path",
+    "θ*",
+    "#1 M1, minimum",
+    `#2 E1, ${falling}`,
+    "#3",
+    "#4 M2, minimum",
+    "#5 model 0",
+    "#6 model 0, units matched",
+    "#7 end of a path",
   ]);
 });

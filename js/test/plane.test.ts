@@ -4,14 +4,17 @@ import { between, contour, levels, paint, trueShape } from "../src/plane";
 
 const grid = (size: number, of: (i: number, j: number) => number) =>
   Array.from({ length: size * size }, (_, n) => of(Math.floor(n / size), n % size));
-const distance = ([a, b]: readonly number[], [c, d]: readonly number[]) => Math.hypot(a! - c!, b! - d!);
+const distance = ([a, b]: readonly number[], [c, d]: readonly number[]) =>
+  Math.hypot(a! - c!, b! - d!);
 
 it("the plane has the angles and the lengths of the weights, and fills its box", () => {
   // Two directions of lengths 2 and 1, 60 degrees apart.
   const { toPixel, toPlane } = trueShape([4, 1, 1, 1], [-0.5, 1.5], 400, 300);
   const [o, a, b] = [toPixel(0, 0), toPixel(1, 0), toPixel(0, 1)];
   expect(distance(o, a) / distance(o, b)).toBeCloseTo(2);
-  const cosine = ((a[0] - o[0]) * (b[0] - o[0]) + (a[1] - o[1]) * (b[1] - o[1])) / (distance(o, a) * distance(o, b));
+  const cosine =
+    ((a[0] - o[0]) * (b[0] - o[0]) + (a[1] - o[1]) * (b[1] - o[1])) /
+    (distance(o, a) * distance(o, b));
   expect(cosine).toBeCloseTo(0.5);
   expect(a[1]).toBe(o[1]); // the first to the right, the second upwards
   expect(a[0]).toBeGreaterThan(o[0]);
@@ -41,7 +44,8 @@ it("the first axis is painted to the right and the second upwards, clear where n
   const values = grid(3, (i, j) => i + 10 * j);
   values[0] = Infinity;
   const { side, pixels } = paint(values, 3, [0, 22], 1);
-  const at = (x: number, y: number) => Array.from(pixels.slice(4 * (y * side + x), 4 * (y * side + x) + 4));
+  const at = (x: number, y: number) =>
+    Array.from(pixels.slice(4 * (y * side + x), 4 * (y * side + x) + 4));
   expect(side).toBe(3);
   expect(at(2, 0)).toEqual([...viridis(1), 255]);
   expect(at(2, 2)).toEqual([...viridis(2 / 22), 255]);
@@ -49,7 +53,11 @@ it("the first axis is painted to the right and the second upwards, clear where n
 });
 
 it("the contour of a cone is a circle, all around", () => {
-  const pieces = contour(grid(41, (i, j) => Math.hypot(i - 20, j - 20)), 41, 12);
+  const pieces = contour(
+    grid(41, (i, j) => Math.hypot(i - 20, j - 20)),
+    41,
+    12,
+  );
   for (const [i, j] of pieces) expect(Math.hypot(i - 20, j - 20)).toBeCloseTo(12, 1);
   const length = pieces.reduce((sum, [a, b, c, d]) => sum + Math.hypot(c - a, d - b), 0);
   expect(length).toBeCloseTo(2 * Math.PI * 12, 0);
@@ -80,10 +88,22 @@ it("contours are at round losses, many enough to read a slope and few enough to 
     for (const { at, text } of found) {
       expect(at).toBeGreaterThanOrEqual(low - 1e-6);
       expect(at).toBeLessThanOrEqual(high + 1e-6);
-      if (high - low > 0.01) expect(Math.log10(Number(text.replace("−", "-").replace(",", "")))).toBeCloseTo(at, 6);
+      if (high - low > 0.01)
+        expect(Math.log10(Number(text.replace("−", "-").replace(",", "")))).toBeCloseTo(at, 6);
     }
   }
-  expect(levels(-0.4, 0.75, 12).map(({ text }) => text)).toEqual(
-    ["0.4", "0.5", "0.6", "0.8", "1", "1.2", "1.5", "2", "2.5", "3", "4", "5"],
-  );
+  expect(levels(-0.4, 0.75, 12).map(({ text }) => text)).toEqual([
+    "0.4",
+    "0.5",
+    "0.6",
+    "0.8",
+    "1",
+    "1.2",
+    "1.5",
+    "2",
+    "2.5",
+    "3",
+    "4",
+    "5",
+  ]);
 });

@@ -1,8 +1,19 @@
 import { describe, expect, it } from "vitest";
-import { ballOf, FRONT, product, project, START, triad, turned, type Rotation } from "../src/rotation";
+import {
+  ballOf,
+  FRONT,
+  product,
+  project,
+  type Rotation,
+  START,
+  triad,
+  turned,
+} from "../src/rotation";
 
-const close = (found: ArrayLike<number>, expected: ArrayLike<number>, digits = 6) =>
-  Array.from(expected).forEach((value, i) => expect(found[i]).toBeCloseTo(value, digits));
+const close = (found: ArrayLike<number>, expected: ArrayLike<number>, digits = 6) => {
+  for (const [i, value] of Array.from(expected).entries())
+    expect(found[i]).toBeCloseTo(value, digits);
+};
 
 describe("a rotation", () => {
   it("by a quarter to the right brings the front point to the right, and the left one to the front", () => {
@@ -16,7 +27,11 @@ describe("a rotation", () => {
 
   it("by a quarter downwards brings the front point to the bottom, and the top one to the front", () => {
     const ball = { centre: [0, 0, 0] as [number, number, number], radius: 2 };
-    const { points, depth } = project(new Float32Array([0, 0, 2, 0, 2, 0]), turned(FRONT, 0, Math.PI / 2), ball);
+    const { points, depth } = project(
+      new Float32Array([0, 0, 2, 0, 2, 0]),
+      turned(FRONT, 0, Math.PI / 2),
+      ball,
+    );
     close(points, [0, -2, 0, 0]);
     close(depth, [0, 1]);
   });
@@ -24,7 +39,17 @@ describe("a rotation", () => {
   it("is the product of the turns about the screen's axes, worked out by hand", () => {
     // R_x(30°) R_y(60°): rows [cos60, 0, sin60], [sin30 sin60, cos30, −sin30 cos60], [−cos30 sin60, sin30, cos30 cos60]
     const s3 = Math.sqrt(3);
-    close(turned(FRONT, Math.PI / 3, Math.PI / 6), [0.5, 0, s3 / 2, s3 / 4, s3 / 2, -0.25, -0.75, 0.5, s3 / 4]);
+    close(turned(FRONT, Math.PI / 3, Math.PI / 6), [
+      0.5,
+      0,
+      s3 / 2,
+      s3 / 4,
+      s3 / 2,
+      -0.25,
+      -0.75,
+      0.5,
+      s3 / 4,
+    ]);
   });
 
   it("stays one after ten thousand turns, and keeps all distances", () => {
@@ -35,7 +60,11 @@ describe("a rotation", () => {
     const points = new Float32Array([1, 2, 3, -2, 0.5, 1]);
     const ball = ballOf(points);
     const { points: flat, depth } = project(points, rotation, ball);
-    const apart = Math.hypot(flat[0]! - flat[2]!, flat[1]! - flat[3]!, (depth[0]! - depth[1]!) * ball.radius);
+    const apart = Math.hypot(
+      flat[0]! - flat[2]!,
+      flat[1]! - flat[3]!,
+      (depth[0]! - depth[1]!) * ball.radius,
+    );
     expect(apart).toBeCloseTo(Math.hypot(3, 1.5, 2), 5);
   });
 });
@@ -47,9 +76,15 @@ describe("a ball", () => {
     expect(ball.centre).toEqual([2, 1, 3]);
     expect(ball.radius).toBeCloseTo(Math.hypot(2, 1, 3));
     for (let i = 0; i < 30; i++) {
-      const { points: flat, depth } = project(points.subarray(0, 9), turned(FRONT, i, 0.7 * i), ball);
+      const { points: flat, depth } = project(
+        points.subarray(0, 9),
+        turned(FRONT, i, 0.7 * i),
+        ball,
+      );
       for (let j = 0; j < 3; j++) {
-        expect(Math.hypot(flat[2 * j]!, flat[2 * j + 1]!)).toBeLessThanOrEqual(ball.radius * 1.000001);
+        expect(Math.hypot(flat[2 * j]!, flat[2 * j + 1]!)).toBeLessThanOrEqual(
+          ball.radius * 1.000001,
+        );
         expect(Math.abs(depth[j]!)).toBeLessThanOrEqual(1.000001);
       }
     }
@@ -58,7 +93,9 @@ describe("a ball", () => {
   it("of points that have no place is there, and they get none", () => {
     const nowhere = new Float32Array(6).fill(NaN);
     expect(ballOf(nowhere)).toEqual({ centre: [0, 0, 0], radius: 1 });
-    expect(Array.from(project(nowhere, START, ballOf(nowhere)).points).every(Number.isNaN)).toBe(true);
+    expect(Array.from(project(nowhere, START, ballOf(nowhere)).points).every(Number.isNaN)).toBe(
+      true,
+    );
   });
 });
 

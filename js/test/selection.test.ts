@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { combine, History, modeOf, type Lasso } from "../src/selection";
+import { combine, History, type Lasso, modeOf } from "../src/selection";
 
 it("Shift adds, Alt removes, nothing replaces", () => {
   expect(modeOf({ shiftKey: false, altKey: false })).toBe("replace");
@@ -31,7 +31,16 @@ it("nothing is done again after something else was done", () => {
 
 it("lassos of another map are not drawn again, and samples that are gone are not selected again", () => {
   const history = new History();
-  const lassos = [{ polygon: [[0, 0], [1, 0], [0, 1]] as [number, number][], removes: false }];
+  const lassos = [
+    {
+      polygon: [
+        [0, 0],
+        [1, 0],
+        [0, 1],
+      ] as [number, number][],
+      removes: false,
+    },
+  ];
   history.push({ selected: [1], lassos });
   history.push({ selected: [1, 2], lassos });
   history.undo({ selected: [3], lassos });

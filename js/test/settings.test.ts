@@ -17,11 +17,15 @@ const field: Field = {
 
 it("a field says what it does, what it may be, and what it is by default", () => {
   expect(helpFor(field)).toBe("how many neighbours count (above 1; default 30)");
-  expect(helpFor({ ...field, range: "", kind: "choice", default: "pca" })).toBe("how many neighbours count (default pca)");
+  expect(helpFor({ ...field, range: "", kind: "choice", default: "pca" })).toBe(
+    "how many neighbours count (default pca)",
+  );
 });
 
 it("a field that may be left empty says what that means", () => {
-  expect(helpFor({ ...field, default: "", empty: "auto" })).toBe("how many neighbours count (above 1; empty: auto)");
+  expect(helpFor({ ...field, default: "", empty: "auto" })).toBe(
+    "how many neighbours count (above 1; empty: auto)",
+  );
 });
 
 it("a box to tick says no more than what it does", () => {
