@@ -13,7 +13,7 @@ from landscape_widgets.evaluation.graph.rewrite import Rewritten, as_program
 from landscape_widgets.evaluation.graph.tracing import trace
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.kernels.compiled import compiled
-from landscape_widgets.evaluation.mlp.chain import Chain, read_chain
+from landscape_widgets.evaluation.mlp.feed_forward import FeedForward, read_feed_forward
 from landscape_widgets.evaluation.mlp.shared import SharedStacked
 from landscape_widgets.evaluation.mlp.stacked import Stacked
 from landscape_widgets.evaluation.split import Split
@@ -67,18 +67,20 @@ class Candidates:
             if isinstance(loader, Fused) and isinstance(loader.model, Rewritten)
             else as_program(loader.model, graph)
         )
-        chain = self._try("stacked", lambda: read_chain(inplace.model, inplace.layout, graph))
+        network = self._try(
+            "stacked", lambda: read_feed_forward(inplace.model, inplace.layout, graph)
+        )
         self._add("prefix", lambda: Prefix(loader, program))
-        if chain is None:
+        if network is None:
             self.why_not["compiled"] = self.why_not["stacked"]
             self._add("shared", lambda: Shared(loader, program))
             return
-        arguments = (inplace.model, chain, inplace.anchor, split.size)
+        arguments = (inplace.model, network, inplace.anchor, split.size)
         self._add("stacked", lambda: Stacked(*arguments))
         self._add("shared", lambda: SharedStacked(*arguments))
-        self._add("compiled", lambda: self._compiled(chain, arguments, full))
+        self._add("compiled", lambda: self._compiled(network, arguments, full))
 
-    def _compiled(self, chain: Chain, arguments: tuple[Any, ...], full: bool) -> Strategy:
+    def _compiled(self, network: FeedForward, arguments: tuple[Any, ...], full: bool) -> Strategy:
         if not full:
             raise Unsuited("it is for float32 chains, in their own precision")
         return compiled(*arguments)

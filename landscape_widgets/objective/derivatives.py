@@ -29,7 +29,7 @@ from landscape_widgets.objective.hessian import (
     differentiated,
     room,
 )
-from landscape_widgets.objective.r_operator import ChainProduct, Network, read_network
+from landscape_widgets.objective.r_operator import FeedForwardProduct, Network, read_network
 from landscape_widgets.precision import holds_double, widened
 from landscape_widgets.resources import zeros_like
 from landscape_widgets.task.batchnorm import Statistics, reestimate
@@ -212,7 +212,7 @@ class Derivatives:
         space = room(self._device)
         network = self._network if keep else None
         if network is not None and network.each * self.split.size <= space:
-            return ChainProduct(network, theta)
+            return FeedForwardProduct(network, theta)
         # Buffers that calls write to are written to by whatever is evaluated in between.
         if self.inplace.prepare is not None or self.inplace.keeps:
             keep = False
@@ -227,7 +227,7 @@ class Derivatives:
             return None
         network = self._network
         if network is not None and 2 * network.each * self.split.size <= room(self._device):
-            return ChainProduct(network.double(), theta.double())
+            return FeedForwardProduct(network.double(), theta.double())
         if self._twin is None:
             with self.around():
                 found = twin(self.split)
@@ -308,7 +308,7 @@ class Derivatives:
         # What was read from the model's structure is to be known by its numbers.
         few, anchor = self.split.part(COMPARED), self.inplace.anchor
         expected = self._by_graph(anchor.clone(), few, keep=False)(anchor)
-        found = ChainProduct(network.part(COMPARED), anchor)(anchor)
+        found = FeedForwardProduct(network.part(COMPARED), anchor)(anchor)
         if float((found - expected).norm()) <= AGREEMENT * float(expected.norm()):
             return network
         logger.warning("The R-operator finds another Hessian than double backward; it is not used.")

@@ -1,4 +1,4 @@
-"""Products of a chain's Hessian with vectors, by the R-operator (Pearlmutter 1994).
+"""Products of a feed-forward network's Hessian with vectors, by the R-operator (Pearlmutter 1994).
 
 R{·} is the derivative along v of whatever hangs on θ. For z_l = W_l h_{l−1} + b_l and h_l = f(z_l),
 with δ_l the gradient of the loss ℓ with respect to z_l, and (V_l, c_l) the parts of v,
@@ -20,7 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.graph.tracing import trace
-from landscape_widgets.evaluation.mlp.chain import Chain, Elementwise, Entry, Linear, read_chain
+from landscape_widgets.evaluation.mlp.feed_forward import (
+    Elementwise,
+    Entry,
+    FeedForward,
+    Linear,
+    read_feed_forward,
+)
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.objective.hessian import TILE_BYTES, HessianProduct
@@ -32,7 +38,7 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """A chain of linear layers and functions of single numbers, with its loss and its data.
+    """A stack of linear layers and functions of single numbers, with its loss and its data.
 
     Attributes
     ----------
@@ -91,26 +97,26 @@ def read_network(
     if not (split.separable and split.on_device):
         return None
     try:
-        chain = read_chain(model, layout, trace(model))
+        network = read_feed_forward(model, layout, trace(model))
     except Unsuited:
         return None
-    found = _layers_of(chain)
+    found = _layers_of(network)
     if found is None:
         return None
     (batch,) = split.tiles(split.size)
     with torch.no_grad():
-        inputs = chain.input(model, batch)
+        inputs = network.input(model, batch)
     if inputs.ndim != 2 or not isinstance(batch.targets, Tensor):
         return None
-    return Network(*found, chain.squeezed, loss, inputs, batch.targets)
+    return Network(*found, network.squeezed, loss, inputs, batch.targets)
 
 
 def _layers_of(
-    chain: Chain,
+    network: FeedForward,
 ) -> tuple[tuple[Linear, ...], tuple[tuple[Function, ...], ...]] | None:
-    layers: list[Linear] = [chain.head]
+    layers: list[Linear] = [network.head]
     functions: list[tuple[Function, ...]] = [()]
-    for step in chain.steps:
+    for step in network.steps:
         if isinstance(step, Linear):
             layers.append(step)
             functions.append(())
@@ -121,8 +127,8 @@ def _layers_of(
     return tuple(layers), tuple(functions)
 
 
-class ChainProduct(HessianProduct):
-    """v (P,) → H v (P,) at one θ, H the Hessian of a chain's mean loss.
+class FeedForwardProduct(HessianProduct):
+    """v (P,) → H v (P,) at one θ, H the Hessian of a network's mean loss.
 
     Parameters
     ----------

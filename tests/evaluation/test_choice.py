@@ -91,7 +91,8 @@ def test_a_strategy_that_misreads_the_model_is_not_used(caplog):
     case = make("mlp")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="stacked")
     stacked = objective.engine._strategies["stacked"]
-    stacked.chain = replace(stacked.chain, steps=stacked.chain.steps[1:])  # an activation is lost
+    shorter = stacked.network.steps[1:]  # an activation is lost
+    stacked.network = replace(stacked.network, steps=shorter)
     objective.engine._trusted.discard("stacked")
     objective.evaluate(DenseBasis(directions(case, 2)), np.ones((40, 2)))
     assert objective.engine.last != "stacked"

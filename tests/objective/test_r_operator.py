@@ -13,7 +13,7 @@ from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective import derivatives, hessian, r_operator
 from landscape_widgets.objective.hessian import GraphProduct
 from landscape_widgets.objective.objective import Objective
-from landscape_widgets.objective.r_operator import ChainProduct
+from landscape_widgets.objective.r_operator import FeedForwardProduct
 from landscape_widgets.task.losses import CrossEntropy
 from tests.evaluation import networks
 from tests.models import ConvNet, digits
@@ -92,7 +92,7 @@ def test_products_are_those_with_the_dense_hessian(kind, monkeypatch):
     for tile in (hessian.TILE_BYTES, 1 << 12):  # all examples at once, and some at a time
         monkeypatch.setattr(r_operator, "TILE_BYTES", tile)
         product = objective.hessian(theta)
-        assert isinstance(product, ChainProduct)
+        assert isinstance(product, FeedForwardProduct)
         # Between products the objective serves others, at other weights.
         objective.evaluate(DenseBasis(v[None]), np.array([[1.0]]))
         for vector in (v, w):
@@ -109,7 +109,7 @@ def test_products_in_float32_are_as_good_as_those_by_double_backward():
     v = torch.randn(single.size, generator=torch.Generator().manual_seed(1))
     expected = objective.hvp(objective.anchor, v.double())
     product = single.hessian(single.anchor)
-    assert isinstance(product, ChainProduct)
+    assert isinstance(product, FeedForwardProduct)
     errors = [
         float((found.double() - expected).norm() / expected.norm())
         for found in (product(v), single.hvp(single.anchor, v))
@@ -157,7 +157,7 @@ def test_what_is_no_plain_chain_is_left_to_double_backward(kind):
 
 def test_a_chain_that_does_not_fit_in_memory_is_left_to_double_backward(monkeypatch):
     objective = objective_of("mlp")
-    assert isinstance(objective.hessian(objective.anchor), ChainProduct)
+    assert isinstance(objective.hessian(objective.anchor), FeedForwardProduct)
     monkeypatch.setattr(hessian, "free_memory", lambda device: 1 << 16)
     assert isinstance(objective.hessian(objective.anchor), GraphProduct)
 

@@ -17,7 +17,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.kernels.loading import check_allowed, load, settle, share_out
-from landscape_widgets.evaluation.mlp.chain import Chain, Elementwise, Linear, Weights
+from landscape_widgets.evaluation.mlp.feed_forward import Elementwise, FeedForward, Linear, Weights
 from landscape_widgets.evaluation.mlp.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.mlp.stacked import Stacked
 from landscape_widgets.evaluation.split import Split
@@ -54,7 +54,7 @@ class _Layer(NamedTuple):
 
 
 class _Plan:
-    """A chain's layers as the kernel wants them.
+    """A network's layers as the kernel wants them.
 
     Parameters
     ----------
@@ -91,10 +91,10 @@ class _Plan:
         return packed.numpy()
 
 
-def layers_of(chain: Chain) -> list[tuple[Linear, bool]] | None:
+def layers_of(network: FeedForward) -> list[tuple[Linear, bool]] | None:
     """Linear layers and whether a ReLU follows each; None if there is anything else."""
-    found: list[tuple[Linear, bool]] = [(chain.head, False)]
-    for step in chain.steps:
+    found: list[tuple[Linear, bool]] = [(network.head, False)]
+    for step in network.steps:
         if isinstance(step, Linear):
             found.append((step, False))
         elif isinstance(step, Elementwise) and step.function is torch.relu_:
@@ -104,9 +104,9 @@ def layers_of(chain: Chain) -> list[tuple[Linear, bool]] | None:
     return found
 
 
-def compilable(chain: Chain, anchor: Tensor) -> bool:
-    """Whether the kernel is for this chain: ReLUs between layers, in float32 on the CPU."""
-    layers = layers_of(chain)
+def compilable(network: FeedForward, anchor: Tensor) -> bool:
+    """Whether the kernel is for this network: ReLUs between layers, in float32 on the CPU."""
+    layers = layers_of(network)
     return (
         layers is not None
         and len(layers) > 1
@@ -116,20 +116,20 @@ def compilable(chain: Chain, anchor: Tensor) -> bool:
     )
 
 
-def compiled(model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> Compiled:
+def compiled(model: nn.Module, network: FeedForward, anchor: Tensor, examples: int) -> Compiled:
     """The strategy, whose kernel is loaded once there are rows for it.
 
     Raises
     ------
     Unsuited
-        If it is not for this chain, or switched off.
+        If it is not for this network, or switched off.
     """
-    if not compilable(chain, anchor):
+    if not compilable(network, anchor):
         raise Unsuited(
             "it is for float32 chains of linear layers with ReLUs between them, on the CPU"
         )
     check_allowed()
-    return Compiled(model, chain, anchor, examples)
+    return Compiled(model, network, anchor, examples)
 
 
 class Compiled(SharedStacked):
@@ -137,8 +137,10 @@ class Compiled(SharedStacked):
 
     name = "compiled"
 
-    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
-        super().__init__(model, chain, anchor, examples)
+    def __init__(
+        self, model: nn.Module, network: FeedForward, anchor: Tensor, examples: int
+    ) -> None:
+        super().__init__(model, network, anchor, examples)
         self._bases: Store[Float32] = Store(allowance(anchor.device))
         self._blocks: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()
         self._still: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()  # products of θ* itself
@@ -158,7 +160,7 @@ class Compiled(SharedStacked):
             size = _kernel().TILE
             block, number = torch.empty(0), 0
             for batch in split.tiles(SEEN):
-                seen = self.chain.input(self.model, batch)
+                seen = self.network.input(self.model, batch)
                 if number == 0:
                     block = seen.new_zeros(-(-split.size // size), seen.shape[1], size)
                 for start in range(0, len(seen), size):
@@ -170,7 +172,7 @@ class Compiled(SharedStacked):
 
     def _plan(self, shared: bool) -> _Plan:
         if shared not in self._plans:
-            layers = layers_of(self.chain)
+            layers = layers_of(self.network)
             assert layers is not None
             self._plans[shared] = _Plan(layers[1:] if shared else layers, _kernel().BLOCK)
         return self._plans[shared]
@@ -197,7 +199,7 @@ class Compiled(SharedStacked):
                 packed = np.empty((len(some), plan.size), np.float32)
             yield (
                 first,
-                _Work(plan.table, packed, base, c, products, inputs, self.chain.outputs),
+                _Work(plan.table, packed, base, c, products, inputs, self.network.outputs),
             )
 
     def _base(self, call: Call, split: Split) -> Float32 | None:
@@ -268,7 +270,7 @@ class Compiled(SharedStacked):
         (batch,) = split.tiles(split.size)
         plain = type(loss) is CrossEntropy and loss.output_axes == 2 and loss.weight is None
         inside = plain and not accumulator.needs_outputs
-        few = max(1, OUTPUTS // (self.chain.outputs * split.size))
+        few = max(1, OUTPUTS // (self.network.outputs * split.size))
         for first, work in self._work(call, rows, split):
             if inside:
                 assert isinstance(loss, CrossEntropy)
@@ -284,7 +286,7 @@ class Compiled(SharedStacked):
                     accumulator.add(first + start, self._as_given(work, some, split), batch)
 
     def _as_given(self, work: _Work, some: slice, split: Split) -> Tensor:
-        return self.chain.as_given(torch.from_numpy(work.outputs(some, split.size)))
+        return self.network.as_given(torch.from_numpy(work.outputs(some, split.size)))
 
     @torch.no_grad()
     def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poison, with_one
-from landscape_widgets.evaluation.mlp.chain import Chain, Entry
+from landscape_widgets.evaluation.mlp.feed_forward import Entry, FeedForward
 from landscape_widgets.evaluation.mlp.stacked import Head, Stacked
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
@@ -31,23 +31,25 @@ class SharedStacked(Stacked):
 
     name = "shared"
 
-    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
-        super().__init__(model, chain, anchor, examples)
+    def __init__(
+        self, model: nn.Module, network: FeedForward, anchor: Tensor, examples: int
+    ) -> None:
+        super().__init__(model, network, anchor, examples)
         self._products: Store[Products] = Store(allowance(anchor.device))
         self._start = self._after_head()
 
     def _after_head(self) -> int:
         """Where the parameters of the further layers begin: those before are in the products."""
-        layer = self.chain.head
+        layer = self.network.head
         head = [e.place for e in (layer.weight, layer.bias) if e is not None and e.place]
         end = max((place.stop for place in head), default=0)
-        return end if all(place.start >= end for place in self.chain.places) else 0
+        return end if all(place.start >= end for place in self.network.places) else 0
 
     def suits(self, call: Call, split: Split) -> bool:
         if call.columns is None:
             return False
         products = len(call.columns) + 1
-        layer = self.chain.head.weight.tensor
+        layer = self.network.head.weight.tensor
         needed = products * layer.shape[0] * split.size * layer.element_size()
         if not super().suits(call, split) or needed > self._products.limit:
             return False
@@ -63,7 +65,7 @@ class SharedStacked(Stacked):
             call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
         )
         c = padded(poison(with_one(rows, columns, self.anchor), infinite), self.group)
-        features = self.chain.head.weight.tensor.shape[0]
+        features = self.network.head.weight.tensor.shape[0]
 
         def head(some: slice, number: int) -> Tensor:
             group = slice(some.start, some.start + self.group)  # always as many rows
@@ -88,7 +90,7 @@ class SharedStacked(Stacked):
 
     def _head_of(self, call: Call, columns: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """The first layer at θ* and along each direction: ((k + 1) · out, in) and (…, 1)."""
-        layer = self.chain.head
+        layer = self.network.head
         matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
         if layer.bias is None:
             return matrix, matrix.new_zeros(len(matrix), 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.call import Call
-from landscape_widgets.evaluation.mlp.chain import Chain, Weights
+from landscape_widgets.evaluation.mlp.feed_forward import FeedForward, Weights
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, vectors_at
 from landscape_widgets.geometry.basis import FloatArray
@@ -36,7 +36,7 @@ class Stacked(Strategy):
     ----------
     model
         The working copy.
-    chain
+    network
         What it is, read as an MLP.
     anchor : Tensor (P,)
     examples : int
@@ -45,10 +45,12 @@ class Stacked(Strategy):
 
     name = "stacked"
 
-    def __init__(self, model: nn.Module, chain: Chain, anchor: Tensor, examples: int) -> None:
-        self.model, self.chain, self.anchor = model, chain, anchor
+    def __init__(
+        self, model: nn.Module, network: FeedForward, anchor: Tensor, examples: int
+    ) -> None:
+        self.model, self.network, self.anchor = model, network, anchor
         budget = ACTIVATIONS * (CUDA_FACTOR if anchor.is_cuda else 1)
-        several = budget // (min(TILE, examples) * chain.width)
+        several = budget // (min(TILE, examples) * network.width)
         self.group = min(16, max(4, 1 << (int(several).bit_length() - 1)))
         self._start = 0  # parameters before this one are not needed as vectors
         self._inputs: WeakKeyDictionary[Split, list[Tensor]] = WeakKeyDictionary()
@@ -64,7 +66,7 @@ class Stacked(Strategy):
         """Whether examples are plain rows of features that may be cut, and kept transposed."""
         if not split.separable or not split.on_device:
             return False
-        features = self.chain.input(self.model, take(split.examples.batches[0], slice(0, 2)))
+        features = self.network.input(self.model, take(split.examples.batches[0], slice(0, 2)))
         needed = split.size * features.shape[-1] * features.element_size()
         return features.ndim == 2 and needed < allowance(self.anchor.device)
 
@@ -72,12 +74,12 @@ class Stacked(Strategy):
         """The first layer's input (in, examples) on each tile."""
         if split not in self._inputs:
             self._inputs[split] = [
-                self.chain.input(self.model, tile).T.contiguous() for tile in split.tiles(TILE)
+                self.network.input(self.model, tile).T.contiguous() for tile in split.tiles(TILE)
             ]
         return self._inputs[split]
 
     def _head(self, call: Call, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
-        layer, inputs = self.chain.head, self._features(split)
+        layer, inputs = self.network.head, self._features(split)
         weights = Weights(vectors, self._start)
         matrices = weights[layer.weight].expand(len(rows), -1, -1)
         biases = None
@@ -98,7 +100,7 @@ class Stacked(Strategy):
         self, call: Call, rows: FloatArray, split: Split
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
-        several = max(1, OUTPUTS // (self.group * self.chain.outputs * TILE))
+        several = max(1, OUTPUTS // (self.group * self.network.outputs * TILE))
         batches = list(split.tiles(several * TILE))
         block = max(1, VECTORS // self.anchor.numel() // self.group) * self.group
         for start in range(0, len(rows), block):
@@ -113,10 +115,10 @@ class Stacked(Strategy):
                 for batch in batches:
                     parts = []
                     for _ in range(0, batch.size, TILE):
-                        parts.append(self.chain.after_head(weights, head(few, number)))
+                        parts.append(self.network.after_head(weights, head(few, number)))
                         number += 1
                     h = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-                    yield start + first, self.chain.as_given(h), batch
+                    yield start + first, self.network.as_given(h), batch
 
     @torch.no_grad()
     def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:

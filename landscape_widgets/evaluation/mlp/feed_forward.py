@@ -1,6 +1,7 @@
 """Multilayer perceptrons, found in a model and computed feature-major for many vectors at once.
 
-A chain is a linear layer followed by linear layers, element-wise functions and normalisations.
+A feed-forward network is here a linear layer followed by linear layers, element-wise functions and
+normalisations.
 Activations are (r, features, examples) for r parameter vectors: examples lie next to each other,
 so that matrix products, biases and losses all run along contiguous memory.
 """
@@ -135,7 +136,7 @@ class LayerNorm:
 
 
 @dataclass(frozen=True)
-class Chain:
+class FeedForward:
     """A model read as an MLP.
 
     Attributes
@@ -190,21 +191,21 @@ class Chain:
         return h[:, 0] if self.squeezed else h.transpose(1, 2)
 
 
-def read_chain(model: nn.Module, layout: ParameterLayout, graph: fx.Graph) -> Chain:
-    """The model as a chain.
+def read_feed_forward(model: nn.Module, layout: ParameterLayout, graph: fx.Graph) -> FeedForward:
+    """The model as a network.
 
     Raises
     ------
     Unsuited
         Where it is anything else.
     """
-    chain = _Reader(model, layout, graph).read()
-    if chain is None:
+    network = _Reader(model, layout, graph).read()
+    if network is None:
         raise Unsuited(
             "it is for chains of linear layers, activations and normalisations "
             "whose examples do not see each other"
         )
-    return chain
+    return network
 
 
 class _Reader:
@@ -218,7 +219,7 @@ class _Reader:
         self.features = 0
         self.squeezed = False
 
-    def read(self) -> Chain | None:
+    def read(self) -> FeedForward | None:
         nodes = [node for node in self.graph.nodes if node.op != "placeholder"]
         position = next((i for i, n in enumerate(nodes) if self._is(n, nn.Linear)), None)
         if position is None or any(self._has_weights(node) for node in nodes[:position]):
@@ -232,7 +233,7 @@ class _Reader:
                 if node.args != (previous,):
                     return None
                 assert isinstance(module, nn.Linear)
-                return Chain(first, module, tuple(self.steps), self.width, self.squeezed)
+                return FeedForward(first, module, tuple(self.steps), self.width, self.squeezed)
             # One input, the step before: no branches and no second use of anything.
             if node.all_input_nodes != [previous] or self.squeezed or not self._take(node):
                 return None
