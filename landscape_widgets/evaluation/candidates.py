@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from landscape_widgets.evaluation.batches import Batches
+from landscape_widgets.evaluation.graph.cached_activations import Prefix, Shared
 from landscape_widgets.evaluation.graph.fused import Fused, fused
-from landscape_widgets.evaluation.graph.replay import Prefix, Shared
 from landscape_widgets.evaluation.graph.rewrite import Rewritten, as_program
 from landscape_widgets.evaluation.graph.tracing import trace
 from landscape_widgets.evaluation.in_place import InPlace

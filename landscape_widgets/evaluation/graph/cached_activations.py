@@ -31,7 +31,7 @@ from landscape_widgets.task.losses import call_model, main_output
 WORTHWHILE = 2  # rows that a pass of the data must serve
 
 
-class Replay(Strategy):
+class CachedActivations(Strategy):
     """One vector at a time, from where its weights begin to matter.
 
     Parameters
@@ -161,7 +161,7 @@ class Replay(Strategy):
         return torch.stack([gather(tiles) for tiles in found])
 
 
-class Shared(Replay):
+class Shared(CachedActivations):
     """With the first layers that move from products that all rows share."""
 
     name = "shared"
@@ -170,7 +170,7 @@ class Shared(Replay):
         super().__init__(inplace, program, affine=True)
 
 
-class Prefix(Replay):
+class Prefix(CachedActivations):
     """With what comes before the first layer that moves kept."""
 
     name = "prefix"
