@@ -1,1 +1,1 @@
-"""How losses are evaluated at many parameter vectors: strategies behind one call."""
+"""How losses are evaluated at many parameter vectors: strategies behind one request."""

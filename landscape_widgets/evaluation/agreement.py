@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.in_place import InPlace
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import losses_at
@@ -27,7 +27,7 @@ CLOSE, CLOSE_WITH_TF32 = 1e-4, 1e-2
 def agree(
     strategy: Strategy,
     inplace: InPlace,
-    call: Call,
+    request: Request,
     rows: FloatArray,
     split: Split,
     loss: Loss,
@@ -40,26 +40,26 @@ def agree(
     ----------
     strategy, inplace
         The one to be tried, and the one that runs the model as it is.
-    call, rows
-        Some of the rows (r, k) are taken, one that moves along all directions of the call, and
+    request, rows
+        Some of the rows (r, k) are taken, one that moves along all that the request does, and
         one of them twice: nothing may be left of it.
     split
     loss
     again : bool
         They were found to agree on another basis.
     """
-    everywhere = _everywhere(call, rows)
+    everywhere = _everywhere(request, rows)
     moved = np.flatnonzero(rows.any(axis=1))
     picked = rows[moved[:1] if again else moved[[0, -1, 0]]]
     rows = np.concatenate([everywhere[None], picked])
     few = split.spread(min(AGAIN if again else EXAMPLES, max(FEWEST, inplace.tile)))
     with exact(split.device):
-        outputs = inplace.outputs(call, rows, few)
+        outputs = inplace.outputs(request, rows, few)
         expected = _losses_of(outputs, few, loss)
         if expected is None:
-            expected = losses_at(inplace, call, rows, few, loss)
-        others = strategy.outputs(call, rows, few)
-        losses = losses_at(strategy, call, rows, few, loss)
+            expected = losses_at(inplace, request, rows, few, loss)
+        others = strategy.outputs(request, rows, few)
+        losses = losses_at(strategy, request, rows, few, loss)
     close = _closeness(split.device)
     if others.shape != outputs.shape:
         return f"gives outputs of other shapes ({tuple(others.shape[1:])}) than the model itself"
@@ -80,9 +80,9 @@ def _losses_of(outputs: Tensor, few: Split, loss: Loss) -> Tensor | None:
     return accumulator.finish()[0]
 
 
-def _everywhere(call: Call, rows: FloatArray) -> FloatArray:
-    """A row that moves whatever some row of the call moves, about as far as these rows do."""
-    used = np.array(call.used)
+def _everywhere(request: Request, rows: FloatArray) -> FloatArray:
+    """A row that moves whatever some row of the request moves, about as far as these rows do."""
+    used = np.array(request.used)
     generator = np.random.default_rng(0)
     if len(used) > MOST_DIRECTIONS:
         used = generator.choice(used, MOST_DIRECTIONS, replace=False)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.in_place import InPlace, add_outputs
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, Unsuited, gather
 from landscape_widgets.geometry.basis import FloatArray
@@ -37,19 +37,21 @@ class Batches(Strategy):
             raise Unsuited("there are no batches smaller than what goes through the model anyway")
         self.name, self.loader = name, loader  # type: ignore[misc]
 
-    def suits(self, call: Call, split: Split) -> bool:
+    def suits(self, request: Request, split: Split) -> bool:
         return not split.examples.given_whole
 
     @torch.no_grad()
-    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        for number, model in enumerate(self.loader.at(call.basis, rows)):
+    def run(
+        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+    ) -> None:
+        for number, model in enumerate(self.loader.at(request.basis, rows)):
             for batch in split.tiles(None):
                 add_outputs(call_model(model, batch.inputs), batch, accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
         found = []
-        for model in self.loader.at(call.basis, rows):
+        for model in self.loader.at(request.basis, rows):
             batches = split.tiles(None)
             found.append(gather([main_output(call_model(model, b.inputs)) for b in batches]))
         return torch.stack(found)

@@ -17,12 +17,12 @@ import torch
 from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.agreement import AGAIN, EXAMPLES, agree
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.candidates import Candidates, said
 from landscape_widgets.evaluation.float64 import Double
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.kernels.compiled import SOON, load_kernel
 from landscape_widgets.evaluation.kernels.loading import settle
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.evaluation.trial import Failed, losses_at, race
@@ -39,7 +39,7 @@ STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compil
 WORTH_A_TRIAL = 32
 # Another strategy must be this much faster than the one expected to win: noise changes nothing.
 CLEARLY = 1.15
-# Passes of the few examples of a comparison that a call must be worth, else the plain loop
+# Passes of the few examples of a comparison that a request must be worth, else the plain loop
 # does it: the comparison takes sixteen of them, and four on a further basis.
 WORTH_COMPARING = 80
 MEASURED = 8  # rows that the error of a reduced precision is taken from
@@ -151,23 +151,23 @@ class Engine:
 
     def evaluate(
         self,
-        call: Call,
+        request: Request,
         rows: FloatArray,
         splits: Sequence[Split],
         accumulator_for: Callable[[Split], Accumulator],
     ) -> list[Accumulator]:
-        """Accumulators of the outputs at each of `rows`, which belong to `call`, one for a split.
+        """Accumulators of the outputs at each of the `rows` of a request, one for each split.
 
         In the precision asked for. A strategy that fails is dropped, and the next begins with new
         accumulators.
         """
         while True:
-            name = self._choose(call, rows, splits)
+            name = self._choose(request, rows, splits)
             try:
                 found = []
                 for split in splits:
                     found.append(accumulator_for(split))
-                    self._run(self._strategies[name], call, rows, split, found[-1])
+                    self._run(self._strategies[name], request, rows, split, found[-1])
             except Exception as error:
                 if name == "inplace":
                     raise
@@ -177,12 +177,12 @@ class Engine:
                 return found
 
     def sharpen(
-        self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+        self, request: Request, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
     ) -> None:
         """Correct `losses` (r,) near θ*, in place, where float64 can be had; see `Double`."""
         corrected = losses.copy()
         try:
-            self.double.sharpen(call, rows, split, corrected, at_anchor)
+            self.double.sharpen(request, rows, split, corrected, at_anchor)
         except Exception as error:
             self.double.allowed = False
             logger.warning("Differences in float64 fail (%s) and are not taken.", said(error))
@@ -198,39 +198,39 @@ class Engine:
     def _run(
         self,
         strategy: Strategy,
-        call: Call,
+        request: Request,
         rows: FloatArray,
         split: Split,
         accumulator: Accumulator,
     ) -> None:
         device = self.inplace.anchor.device
         with reduced(self.precision if rows.any() else None, device):  # θ* itself exactly
-            strategy.run(call, rows, split, accumulator)
+            strategy.run(request, rows, split, accumulator)
             if self.precision is not None and self.error == 0.0 and rows.any():
-                self._measure_error(strategy, call, rows[:MEASURED], split)
+                self._measure_error(strategy, request, rows[:MEASURED], split)
 
     def _measure_error(
-        self, strategy: Strategy, call: Call, rows: FloatArray, split: Split
+        self, strategy: Strategy, request: Request, rows: FloatArray, split: Split
     ) -> None:
-        found = losses_at(strategy, call, rows, split, self.loss)
+        found = losses_at(strategy, request, rows, split, self.loss)
         with exact(self.inplace.anchor.device):
-            expected = losses_at(strategy, call, rows, split, self.loss)
+            expected = losses_at(strategy, request, rows, split, self.loss)
         differences = ((found - expected) / expected).abs().nan_to_num(0.0, 0.0)
         self.error = float(differences.max())
 
-    def _choose(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
-        """Name of the strategy for these rows of a call, on all of these splits."""
+    def _choose(self, request: Request, rows: FloatArray, splits: Sequence[Split]) -> str:
+        """Name of the strategy for these rows of a request, on all of these splits."""
         # The other strategies take the buffers to be those of θ*.
-        if not splits or len(self._strategies) == 1 or call.basis.buffers is not None:
+        if not splits or len(self._strategies) == 1 or request.basis.buffers is not None:
             return "inplace"
-        if self._is_little(call.n, splits):
+        if self._is_little(request.n, splits):
             return "inplace"
         key = tuple(map(id, splits))
-        known = call.chosen.get(key)
+        known = request.chosen.get(key)
         if known not in self._strategies:
-            known = self._choose_anew(call, rows, splits)
+            known = self._choose_anew(request, rows, splits)
             if rows.any():  # where nothing moves, it could not be compared with the model
-                call.chosen[key] = known
+                request.chosen[key] = known
         return known
 
     def _is_little(self, n: int, splits: Sequence[Split]) -> bool:
@@ -244,22 +244,22 @@ class Engine:
             return False
         return n * splits[0].size < WORTH_COMPARING * min(splits[0].size, EXAMPLES)
 
-    def _choose_anew(self, call: Call, rows: FloatArray, splits: Sequence[Split]) -> str:
+    def _choose_anew(self, request: Request, rows: FloatArray, splits: Sequence[Split]) -> str:
         possible = [
             name
             for name in list(self._strategies)
             # Where nothing moves, those that have not been compared cannot be.
-            if (name in self._trusted or rows.any()) and self._suits(name, call, splits)
+            if (name in self._trusted or rows.any()) and self._suits(name, request, splits)
         ]
         if self.named == "auto":
-            name = self._fastest(possible, call, rows, splits[0])
+            name = self._fastest(possible, request, rows, splits[0])
         elif self.named in possible:
             name = self.named
         else:  # where there is too little to share
             name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
-        if self._trust(name, call, rows, splits[0]):
+        if self._trust(name, request, rows, splits[0]):
             return name
-        return self._choose_anew(call, rows, splits)
+        return self._choose_anew(request, rows, splits)
 
     def waits_for_compiler(self, n: int) -> bool:
         """Whether n rows wait for a kernel to be compiled, because it was named."""
@@ -267,36 +267,38 @@ class Engine:
             return False
         return not settle("loops")
 
-    def _suits(self, name: str, call: Call, splits: Sequence[Split]) -> bool:
+    def _suits(self, name: str, request: Request, splits: Sequence[Split]) -> bool:
         if name == "inplace":
             return True
-        if call.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
+        if request.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
             return False
-        if name == self.named == "compiled" and call.n >= WORTH_A_TRIAL:
+        if name == self.named == "compiled" and request.n >= WORTH_A_TRIAL:
             wait([load_kernel()])
         try:
-            return all(self._strategies[name].suits(call, split) for split in splits)
+            return all(self._strategies[name].suits(request, split) for split in splits)
         except Exception as error:
             self._drop(name, f"fails ({said(error)})")
             return False
 
-    def _fastest(self, possible: list[str], call: Call, rows: FloatArray, split: Split) -> str:
+    def _fastest(
+        self, possible: list[str], request: Request, rows: FloatArray, split: Split
+    ) -> str:
         usual = "fused" if "fused" in possible else "inplace"
-        if len(possible) == 1 or call.n < WORTH_A_TRIAL:
+        if len(possible) == 1 or request.n < WORTH_A_TRIAL:
             return usual
-        kind = self._kind(possible, call, split)
+        kind = self._kind(possible, request, split)
         if _choices.get(kind) in possible:
             return _choices[kind]
         entrants = {name: self._strategies[name] for name in possible}
         try:
             with reduced(self.precision, self.inplace.anchor.device):
-                seconds = race(entrants, call, rows, split, self.loss)
+                seconds = race(entrants, request, rows, split, self.loss)
         except Failed as failed:
             if failed.name == "inplace":
                 raise failed.error from None
             self._drop(failed.name, f"fails ({said(failed.error)})")
             rest = [name for name in possible if name != failed.name]
-            return self._fastest(rest, call, rows, split)
+            return self._fastest(rest, request, rows, split)
         chains = [name for name in ("compiled", "shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
@@ -306,12 +308,12 @@ class Engine:
         _choices[kind] = chosen
         return chosen
 
-    def _kind(self, possible: Iterable[str], call: Call, split: Split) -> tuple[Any, ...]:
+    def _kind(self, possible: Iterable[str], request: Request, split: Split) -> tuple[Any, ...]:
         """What calls must have in common to be evaluated in the same way."""
         model, layout = self.inplace.model, self.inplace.layout
         return (
             *possible,
-            None if call.columns is None else len(call.columns),
+            None if request.columns is None else len(request.columns),
             split.size,
             type(model).__qualname__,
             layout.shapes,
@@ -321,24 +323,24 @@ class Engine:
             self.precision,
         )
 
-    def _trust(self, name: str, call: Call, rows: FloatArray, split: Split) -> bool:
+    def _trust(self, name: str, request: Request, rows: FloatArray, split: Split) -> bool:
         """Compare a strategy with the exact one, the first time that it could be used on a basis.
 
         What it was found to fit by the model's structure is then known by its numbers. Another
         basis may move what none has moved before.
         """
-        seen = self._seen.setdefault(call.basis, set())
+        seen = self._seen.setdefault(request.basis, set())
         again = name in self._trusted
-        if name == "inplace" or (name, call.used) in seen:
+        if name == "inplace" or (name, request.used) in seen:
             return True
-        if again and call.n * split.size < WORTH_COMPARING * min(split.size, AGAIN):
+        if again and request.n * split.size < WORTH_COMPARING * min(split.size, AGAIN):
             return True
         if not rows.any():
             return again  # where nothing moves, a strategy cannot show what it does when it does
         why_not = None
         try:
             why_not = agree(
-                self._strategies[name], self.inplace, call, rows, split, self.loss, again=again
+                self._strategies[name], self.inplace, request, rows, split, self.loss, again=again
             )
         except Exception as error:
             why_not = f"fails ({said(error)})"
@@ -346,7 +348,7 @@ class Engine:
             self._drop(name, why_not)
             return False
         self._trusted.add(name)
-        seen.add((name, call.used))
+        seen.add((name, request.used))
         return True
 
 

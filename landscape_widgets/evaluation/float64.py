@@ -1,8 +1,8 @@
 """Near the trained weights, where losses differ by little, the differences in float64.
 
-A mean loss in float32 is off by some 1e-6 of itself. Where no loss of a call has differed from the
-one at θ* by more than `NEAR` of it, rounding would be more than a hundredth of what a slice shows;
-there the loss is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what is shown further away.
+A mean loss in float32 is off by some 1e-6 of itself. Where no loss of a request has differed from
+the one at θ* by more than `NEAR` of it, rounding would be more than a hundredth of what a slice
+shows; there the loss is L(θ*) + (L₆₄(θ) − L₆₄(θ*)), so that it joins what is shown further away.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.trial import losses_at
 from landscape_widgets.geometry.basis import FloatArray
@@ -65,33 +65,33 @@ class Double:
 
     @torch.no_grad()
     def sharpen(
-        self, call: Call, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+        self, request: Request, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
     ) -> None:
-        """Correct `losses` (r,), in place, if all of the call so far are near `at_anchor`."""
+        """Correct `losses` (r,), in place, if all of the request so far are near `at_anchor`."""
         moved = rows.any(axis=1)
         if not self.allowed or not moved.any():
             return
-        near = (NEAR if call.curves else NEAR_IN_CLOUD) * abs(at_anchor)
+        near = (NEAR if request.curves else NEAR_IN_CLOUD) * abs(at_anchor)
         differences = np.abs(losses - at_anchor)
         if not np.max(differences) <= near:  # what is no number counts as far away
-            call.spread[split] = np.inf
-        elif split not in call.spread:
+            request.spread[split] = np.inf
+        elif split not in request.spread:
             # Which rows come first, and how many at a time, hangs on the machine: it is the
             # farthest that tells of all of them.
-            found = losses_at(self.single, call, call.farthest[None], split, self.loss)
+            found = losses_at(self.single, request, request.farthest[None], split, self.loss)
             difference = abs(float(found[0]) - at_anchor)
-            call.spread[split] = difference if difference <= near else np.inf
-        if not call.spread[split] <= near:
+            request.spread[split] = difference if difference <= near else np.inf
+        if not request.spread[split] <= near:
             return
         if self.twin(split) is None:
             return
         assert self._inplace is not None
         if id(split) not in self._anchor_losses:
             still = np.zeros_like(rows[0])
-            self._anchor_losses[id(split)] = self._loss(call, still, split)
+            self._anchor_losses[id(split)] = self._loss(request, still, split)
         origin = self._anchor_losses[id(split)]
         for number in np.flatnonzero(moved):
-            losses[number] = at_anchor + (self._loss(call, rows[number], split) - origin)
+            losses[number] = at_anchor + (self._loss(request, rows[number], split) - origin)
 
     def twin(self, split: Split) -> tuple[InPlace, Loss] | None:
         """Working copy and loss in float64; None where they do not run in it, or do already."""
@@ -99,10 +99,10 @@ class Double:
             self.allowed = self._begin(split)
         return (self._inplace, self._twin) if self.allowed and self._inplace is not None else None
 
-    def _loss(self, call: Call, row: FloatArray, split: Split) -> float:
+    def _loss(self, request: Request, row: FloatArray, split: Split) -> float:
         assert self._inplace is not None
         accumulator = Accumulator(self._twin, {}, None, 1)
-        for model in self._inplace.at(call.basis, row[None]):
+        for model in self._inplace.at(request.basis, row[None]):
             tiles = (as_double(tile) for tile in split.tiles(self._inplace.tile))
             add_losses(model, tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])

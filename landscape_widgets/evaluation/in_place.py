@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
@@ -223,8 +223,10 @@ class InPlace(Strategy):
         return zip(slices, (tensor.detach() for tensor in self.tensors), strict=True)
 
     @torch.no_grad()
-    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        for number, model in enumerate(self.at(call.basis, rows)):
+    def run(
+        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+    ) -> None:
+        for number, model in enumerate(self.at(request.basis, rows)):
             tiles = split.tiles(self.tile)
             if isinstance(accumulator.loss, ModelLoss):
                 add_losses(model, tiles, accumulator, number)
@@ -233,9 +235,9 @@ class InPlace(Strategy):
                 add_found(found, split, self.tile, accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
         found = []
-        for model in self.at(call.basis, rows):
+        for model in self.at(request.basis, rows):
             tiles = split.tiles(self.tile)
             found.append(gather([main_output(call_model(model, tile.inputs)) for tile in tiles]))
         return torch.stack(found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS = 0.08  # of work between two looks
-PARTS = 4  # in which a call is done at least, if anyone looks
+PARTS = 4  # in which a request is done at least, if anyone looks
 FEWEST = 16  # rows, however few were asked for, if they are quick
 
 

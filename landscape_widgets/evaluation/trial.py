@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.in_place import InPlace
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
 from landscape_widgets.geometry.basis import FloatArray
@@ -33,7 +33,7 @@ class Failed(Exception):
 
 
 def race(
-    entrants: Mapping[str, Strategy], call: Call, rows: FloatArray, split: Split, loss: Loss
+    entrants: Mapping[str, Strategy], request: Request, rows: FloatArray, split: Split, loss: Loss
 ) -> dict[str, float]:
     """Seconds a parameter vector over the whole split, by strategy; "inplace" must be there.
 
@@ -46,16 +46,16 @@ def race(
     few = split.part(least)
     clock = _clock(split)
     # What is made once, is made.
-    _time(entrants["inplace"], call, rows[:1], split.part(2), loss, clock)
-    second = _time(entrants["inplace"], call, rows[:1], few, loss, clock) * split.size / few.size
+    _time(entrants["inplace"], request, rows[:1], split.part(2), loss, clock)
+    second = _time(entrants["inplace"], request, rows[:1], few, loss, clock) * split.size / few.size
     groups = {name: rows[: strategy.trial] for name, strategy in entrants.items()}
     whole = GOES * second * sum(map(len, groups.values()))
-    budget = min(MOST, max(LEAST, SHARE * call.n * second))
+    budget = min(MOST, max(LEAST, SHARE * request.n * second))
     enough = max(least, min(FEWEST, int(split.size * LONG / max(second, 1e-9))))
     part = split.part(max(enough, int(split.size * min(1.0, budget / max(whole, 1e-9)))))
     for name, strategy in entrants.items():
-        if not strategy.ready(call, part):  # what samples share is not to be counted for one
-            _time(strategy, call, groups[name], part, loss, clock)
+        if not strategy.ready(request, part):  # what samples share is not to be counted for one
+            _time(strategy, request, groups[name], part, loss, clock)
     best = dict.fromkeys(entrants, float("inf"))
     start = clock()
     running = list(entrants)
@@ -65,7 +65,7 @@ def race(
         if go > 0 and seen and clock() - start > budget:
             break
         for name in running:
-            taken = _time(entrants[name], call, groups[name], part, loss, clock)
+            taken = _time(entrants[name], request, groups[name], part, loss, clock)
             best[name] = min(best[name], taken * split.size / part.size)
         running = [name for name in running if best[name] <= BEHIND * min(best.values())]
     return best
@@ -80,7 +80,7 @@ def _fewest(inplace: Strategy, split: Split) -> int:
 
 def _time(
     strategy: Strategy,
-    call: Call,
+    request: Request,
     rows: FloatArray,
     split: Split,
     loss: Loss,
@@ -88,7 +88,7 @@ def _time(
 ) -> float:
     start = clock()
     try:
-        losses_at(strategy, call, rows, split, loss)  # on the CPU: whatever device has finished
+        losses_at(strategy, request, rows, split, loss)  # on the CPU: whatever device has finished
     except Exception as error:
         raise Failed(strategy.name, error) from error
     return (clock() - start) / len(rows)
@@ -100,9 +100,9 @@ def _clock(split: Split) -> Callable[[], float]:
 
 
 def losses_at(
-    strategy: Strategy, call: Call, rows: FloatArray, split: Split, loss: Loss
+    strategy: Strategy, request: Request, rows: FloatArray, split: Split, loss: Loss
 ) -> torch.Tensor:
     """Losses at each of `rows`, (r,)."""
     accumulator = Accumulator(loss, {}, None, len(rows))
-    strategy.run(call, rows, split, accumulator)
+    strategy.run(request, rows, split, accumulator)
     return accumulator.finish()[0]

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.pace import Pace
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
@@ -566,7 +566,7 @@ class Objective:
             chosen = Split(Examples([part], capped=True), self.device, separable=True)
         # Of an example with several targets, or none that counts, the weight is theirs.
         scale = data.size / loss.denominator(loss.count(batch.targets))
-        call, start = Call.of(basis, coefficients), 0
+        request, start = Request.of(basis, coefficients), 0
         most = max(1, EACH_ELEMENTS // max(1, chosen.size))
         group = self.engine.group(len(coefficients), [chosen])
         while start < len(coefficients) and not cancelled():
@@ -574,7 +574,7 @@ class Objective:
             rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._pace.of(len(rows)):
                 (found,) = self.engine.evaluate(
-                    call, rows, [chosen], partial(_each_example, loss, len(rows))
+                    request, rows, [chosen], partial(_each_example, loss, len(rows))
                 )
             assert isinstance(found, EachExample)
             yield start, found.losses.numpy() * scale
@@ -605,20 +605,20 @@ class Objective:
         cancelled: CancelCallback,
         watched: bool,
     ) -> Iterator[tuple[int, Evaluation]]:
-        call, start = Call.of(basis, coefficients), 0
+        request, start = Request.of(basis, coefficients), 0
         group = self.engine.group(len(coefficients), self._asked(options["splits"]))
         while start < len(coefficients) and not cancelled():
             count = self._pace.rows(len(coefficients), group, watched=watched)
             rows = coefficients[start : start + count]
             with self._lock, torch.no_grad(), self._borrowing(), self._pace.of(len(rows)):
-                part = self._evaluate_chunk(call, rows, **options)
+                part = self._evaluate_chunk(request, rows, **options)
             self._pin_anchor(rows, part)
             yield start, part
             start += len(rows)
 
     def _evaluate_chunk(
         self,
-        call: Call,
+        request: Request,
         rows: FloatArray,
         splits: Sequence[str],
         metrics: bool,
@@ -634,18 +634,18 @@ class Objective:
             wanted = self._metrics if metrics and split is measured else {}
             return Accumulator(self.loss_function, wanted, self.predictions, len(rows))
 
-        accumulators = self.engine.evaluate(call, rows, chosen, accumulator_for)
+        accumulators = self.engine.evaluate(request, rows, chosen, accumulator_for)
         for name, split, accumulator in zip(splits, chosen, accumulators, strict=True):
             losses, values = accumulator.finish()
             found[name] = losses.numpy()
             at_anchor = self._anchor_losses.get(name)
             if at_anchor is not None:
-                self.engine.sharpen(call, rows, split, found[name], at_anchor)
+                self.engine.sharpen(request, rows, split, found[name], at_anchor)
             named.update({metric: value.numpy() for metric, value in values.items()})
         predictions = None
         if outputs:
             # Maps of outputs space are made of these: always by the same strategy.
-            found_outputs = self._inplace.outputs(call, rows, self._splits["probe"])
+            found_outputs = self._inplace.outputs(request, rows, self._splits["probe"])
             predictions = found_outputs.float().cpu().numpy()
         nothing: FloatArray = np.full(len(rows), np.nan)
         return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
@@ -770,7 +770,10 @@ class Objective:
         Model and loss get copies of all they are called with, and keep getting them if they have
         written over any.
         """
-        call, rows = Call.of(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1))), np.zeros((1, 1))
+        request, rows = (
+            Request.of(DenseBasis(self.anchor[None] * 0), np.zeros((1, 1))),
+            np.zeros((1, 1)),
+        )
         found: dict[str, float] = {}
         measured = "train" if self.val is None else "val"
         with self._borrowing(), torch.no_grad(), inputs_untouched(self._copy):
@@ -779,7 +782,7 @@ class Objective:
                     continue
                 metrics = self._metrics if name == measured else {}
                 accumulator = Accumulator(self.loss_function, metrics, self.predictions, 1)
-                self._inplace.run(call, rows, split, accumulator)
+                self._inplace.run(request, rows, split, accumulator)
                 found[name] = float(accumulator.finish()[0][0])
         if isinstance(self.loss_function, OwnLoss):
             self.loss_function.settle()

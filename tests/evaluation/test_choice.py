@@ -17,7 +17,7 @@ class Stopwatch:
     def __init__(self, **seconds):
         self.seconds, self.runs = seconds, 0
 
-    def __call__(self, entrants, call, rows, split, loss):
+    def __call__(self, entrants, request, rows, split, loss):
         self.runs += 1
         return {name: self.seconds.get(name, 1.0) for name in entrants}
 
@@ -129,7 +129,7 @@ def test_within_a_call_the_strategies_are_asked_once(monkeypatch):
     objective = Objective(case.model, (case.inputs, case.targets))
     asked, shared = [], objective.engine._strategies["shared"]
     suits = shared.suits
-    monkeypatch.setattr(shared, "suits", lambda *call: asked.append(call) or suits(*call))
+    monkeypatch.setattr(shared, "suits", lambda *request: asked.append(request) or suits(*request))
     parts = []
     objective.evaluate(
         DenseBasis(directions(case, 2)),

@@ -134,15 +134,15 @@ def test_rows_that_a_strategy_fails_at_are_done_by_the_next(
     chosen, seen = objective.engine._strategies[strategy], []
     run = chosen.run
 
-    def fail_at_a_row(call, rows, split, accumulator):
+    def fail_at_a_row(request, rows, split, accumulator):
         seen.append(len(rows))
         if split.size < len(case.inputs):  # while it is compared with the model
-            return run(call, rows, split, accumulator)
-        run(call, rows[:row], split, accumulator)
+            return run(request, rows, split, accumulator)
+        run(request, rows[:row], split, accumulator)
         raise RuntimeError(f"could not create a primitive, at row {row}")
 
     monkeypatch.setattr(chosen, "run", fail_at_a_row)
-    monkeypatch.setattr(chosen, "suits", lambda call, split: True)
+    monkeypatch.setattr(chosen, "suits", lambda request, split: True)
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
     found = objective.evaluate(DenseBasis(vectors), rows)
     expected = plain_losses(case, vectors, rows)
@@ -158,7 +158,7 @@ def test_losses_of_single_examples_outlive_a_strategy_that_fails(monkeypatch):
     case.targets.abs_().remainder_(5)
     objective = Objective(case.model, (case.inputs, case.targets), strategy="stacked")
 
-    def fail(self, call, rows, split, accumulator):
+    def fail(self, request, rows, split, accumulator):
         raise RuntimeError
 
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, fx
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.graph.fused import Fused
 from landscape_widgets.evaluation.graph.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.in_place import InPlace, add_found
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Strategy, gather
@@ -54,27 +54,27 @@ class CachedActivations(Strategy):
         self._moving = WeakKeyDictionary()
         self._shared: Store[_Shared] = Store(allowance(inplace.anchor.device))
 
-    def suits(self, call: Call, split: Split) -> bool:
-        if not split.on_device or (self.affine and call.columns is None):
+    def suits(self, request: Request, split: Split) -> bool:
+        if not split.on_device or (self.affine and request.columns is None):
             return False
-        if self.ready(call, split):
+        if self.ready(request, split):
             return True
-        passes = len(call.used) + 1 if self.affine else 1
-        if call.n < WORTHWHILE * passes:
+        passes = len(request.used) + 1 if self.affine else 1
+        if request.n < WORTHWHILE * passes:
             return False
-        halves = self._cut(call)
+        halves = self._cut(request)
         if not halves.saves or (self.affine and not halves.layers):
             return False
         return self._needed(halves, passes, split) < self._shared.limit
 
-    def ready(self, call: Call, split: Split) -> bool:
-        return self._shared.holds(call.basis, split, call.used)
+    def ready(self, request: Request, split: Split) -> bool:
+        return self._shared.holds(request.basis, split, request.used)
 
-    def _cut(self, call: Call) -> Cut:
-        known = self._moving.setdefault(call.basis, {})
-        if call.used not in known:
-            known[call.used] = call.moving(self.inplace.layout)
-        moving = known[call.used]
+    def _cut(self, request: Request) -> Cut:
+        known = self._moving.setdefault(request.basis, {})
+        if request.used not in known:
+            known[request.used] = request.moving(self.inplace.layout)
+        moving = known[request.used]
         if moving not in self._cuts:
             halves = cut(self.program, moving, self._names, self.affine)
             if isinstance(self.inplace, Fused):
@@ -95,13 +95,13 @@ class CachedActivations(Strategy):
                 total += nbytes(layer.module(value)) * passes
         return int(total * split.size / few.size)
 
-    def _share_exactly(self, call: Call, split: Split) -> _Shared:
+    def _share_exactly(self, request: Request, split: Split) -> _Shared:
         with exact(self.inplace.anchor.device):
-            return self._share(call, split)
+            return self._share(request, split)
 
-    def _share(self, call: Call, split: Split) -> _Shared:
+    def _share(self, request: Request, split: Split) -> _Shared:
         """One pass of the data at θ*, and one through the affine layers for each direction."""
-        halves = self._cut(call)
+        halves = self._cut(request)
         self.inplace.load(self.inplace.anchor)
         tiles = []
         for batch in split.tiles(self.inplace.tile):
@@ -113,8 +113,8 @@ class CachedActivations(Strategy):
             self._set(halves.layers, None)
             origins = [[m.module(x) for m, x in zip(halves.layers, t.inputs, strict=True)]
                        for t in tiles]  # fmt: skip
-            for column in call.used:
-                self._set(halves.layers, call.basis, column)
+            for column in request.used:
+                self._set(halves.layers, request.basis, column)
                 for tile, origin in zip(tiles, origins, strict=True):
                     along = [m.module(x) for m, x in zip(halves.layers, tile.inputs, strict=True)]
                     tile.add([z - zero for z, zero in zip(along, origin, strict=True)])
@@ -136,28 +136,34 @@ class CachedActivations(Strategy):
         if self.inplace.prepare is not None:
             self.inplace.prepare(self.inplace.model)
 
-    def _outputs(self, call: Call, rows: FloatArray, split: Split) -> Iterator[Iterator[Any]]:
+    def _outputs(self, request: Request, rows: FloatArray, split: Split) -> Iterator[Iterator[Any]]:
         """What the model returns for each tile, at each of `rows`."""
         tiles, infinite = self._shared.get(
-            call.basis, split, call.used, lambda: self._share_exactly(call, split), _bytes_of
+            request.basis,
+            split,
+            request.used,
+            lambda: self._share_exactly(request, split),
+            _bytes_of,
         )
-        halves = self._cut(call)
+        halves = self._cut(request)
         cs = self.inplace.anchor.new_ones(len(rows), 1)
         if halves.layers:
-            cs = poison(with_one(rows, call.used, self.inplace.anchor), infinite)
-        for c, _ in zip(cs, self.inplace.at(call.basis, rows), strict=True):
+            cs = poison(with_one(rows, request.used, self.inplace.anchor), infinite)
+        for c, _ in zip(cs, self.inplace.at(request.basis, rows), strict=True):
             yield (halves.after(*tile.values(c)) for tile in tiles)
 
     @torch.no_grad()
-    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
+    def run(
+        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+    ) -> None:
         size = self.inplace.tile
-        for number, outputs in enumerate(self._outputs(call, rows, split)):
+        for number, outputs in enumerate(self._outputs(request, rows, split)):
             found = zip(outputs, split.tiles(size), strict=True)
             add_found(found, split, size, accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
-        found = [[main_output(o) for o in tiles] for tiles in self._outputs(call, rows, split)]
+    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+        found = [[main_output(o) for o in tiles] for tiles in self._outputs(request, rows, split)]
         return torch.stack([gather(tiles) for tiles in found])
 
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, poison, with_one
 from landscape_widgets.evaluation.kernels.loading import check_allowed, load, settle, share_out
 from landscape_widgets.evaluation.mlp.feed_forward import Elementwise, FeedForward, Linear, Weights
 from landscape_widgets.evaluation.mlp.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.mlp.stacked import Stacked
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
@@ -28,7 +28,7 @@ from landscape_widgets.resources import allowance
 from landscape_widgets.task.losses import CrossEntropy
 
 SOON = 2.0  # seconds in which a kernel that cannot be loaded is found out
-GROUP = 32  # parameter vectors that are worth a call
+GROUP = 32  # parameter vectors that are worth a run of the kernel
 VECTORS = 1 << 22  # numbers in the parameter vectors that are made in one go
 OUTPUTS = 1 << 24  # and in the outputs, where the loss is not the kernel's own
 SEEN = 1 << 12  # examples at a time, a multiple of a tile: to see the first layer's input
@@ -151,8 +151,8 @@ class Compiled(SharedStacked):
     def trial(self) -> int:
         return GROUP
 
-    def suits(self, call: Call, split: Split) -> bool:
-        return Stacked.suits(self, call, split) and _loaded()
+    def suits(self, request: Request, split: Split) -> bool:
+        return Stacked.suits(self, request, split) and _loaded()
 
     def _block(self, split: Split) -> Tensor:
         """The first layer's input (tiles, in, examples), the last tile filled up with zeros."""
@@ -177,23 +177,25 @@ class Compiled(SharedStacked):
             self._plans[shared] = _Plan(layers[1:] if shared else layers, _kernel().BLOCK)
         return self._plans[shared]
 
-    def _work(self, call: Call, rows: FloatArray, split: Split) -> Iterator[tuple[int, _Work]]:
+    def _work(
+        self, request: Request, rows: FloatArray, split: Split
+    ) -> Iterator[tuple[int, _Work]]:
         """Yield the first row, and what the kernel is to do for some rows, until all are had."""
-        shared = SharedStacked.suits(self, call, split)
+        shared = SharedStacked.suits(self, request, split)
         plan, start = self._plan(shared), self._start if shared else 0
-        products, inputs = self._entries(call, split, shared)
+        products, inputs = self._entries(request, split, shared)
         block = max(torch.get_num_threads(), VECTORS // self.anchor.numel())
         for first in range(0, len(rows), block):
             some = rows[first : first + block]
             c = np.empty((len(some), 0), np.float32)
             base = None
             if shared:
-                assert call.columns is not None
-                infinite = self._shared(call, split)[1]
-                c = poison(with_one(some, call.columns, self.anchor), infinite).numpy()
-                base = self._base(call, split)
+                assert request.columns is not None
+                infinite = self._shared(request, split)[1]
+                c = poison(with_one(some, request.columns, self.anchor), infinite).numpy()
+                base = self._base(request, split)
             if base is None:
-                vectors = vectors_at(self.anchor, call.basis, some, start)
+                vectors = vectors_at(self.anchor, request.basis, some, start)
                 packed = plan.pack(Weights(vectors, start))
             else:  # torch's own threads would go on spinning beside ours
                 packed = np.empty((len(some), plan.size), np.float32)
@@ -202,14 +204,14 @@ class Compiled(SharedStacked):
                 _Work(plan.table, packed, base, c, products, inputs, self.network.outputs),
             )
 
-    def _base(self, call: Call, split: Split) -> Float32 | None:
+    def _base(self, request: Request, split: Split) -> Float32 | None:
         """Packed weights at θ* and along each direction (k + 1, p); None if one is not finite."""
-        assert call.columns is not None
-        columns = call.columns
+        assert request.columns is not None
+        columns = request.columns
 
         def make() -> Float32:
             place = slice(self._start, self.anchor.numel())
-            directions = call.basis.columns(place, columns).to(self.anchor)
+            directions = request.basis.columns(place, columns).to(self.anchor)
             vectors = torch.cat([self.anchor[None, self._start :], directions])
             packed = self._plan(True).pack(Weights(vectors, self._start))
             for layer in self._plan(True).layers:  # frozen tensors do not move
@@ -220,20 +222,24 @@ class Compiled(SharedStacked):
                         packed[1:, start:end] = 0.0
             return packed
 
-        base = self._bases.get(call.basis, split, columns, make, lambda kept: kept.nbytes)
+        base = self._bases.get(request.basis, split, columns, make, lambda kept: kept.nbytes)
         return base if np.isfinite(base.sum()) else None
 
-    def _shared(self, call: Call, split: Split) -> Products:
-        assert call.columns is not None
-        columns = call.columns
+    def _shared(self, request: Request, split: Split) -> Products:
+        assert request.columns is not None
+        columns = request.columns
         return self._products.get(
-            call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
+            request.basis, split, columns, lambda: self._multiply(request, columns, split), bytes_of
         )
 
-    def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
+    def _multiply_exactly(
+        self, request: Request, columns: tuple[int, ...], split: Split
+    ) -> Products:
         """One tensor (k + 1, tiles, features, examples) for all tiles."""
         block, k = self._block(split), len(columns) + 1
-        matrix, bias = (part.view(k, 1, -1, part.shape[1]) for part in self._head_of(call, columns))
+        matrix, bias = (
+            part.view(k, 1, -1, part.shape[1]) for part in self._head_of(request, columns)
+        )
         products = matrix.new_empty(k, len(block), matrix.shape[2], block.shape[2])
         still = self._still.get(split)
         if still is not None:
@@ -245,11 +251,11 @@ class Compiled(SharedStacked):
             self._still[split] = products[0].clone()
         return [products], drop_infinite([products])
 
-    def _entries(self, call: Call, split: Split, shared: bool) -> tuple[Float32, Float32]:
+    def _entries(self, request: Request, split: Split, shared: bool) -> tuple[Float32, Float32]:
         """Products (k + 1, tiles, features, m) and inputs (tiles, in, m), one of them empty."""
         size = _kernel().TILE
         if shared:
-            (products,) = self._shared(call, split)[0]
+            (products,) = self._shared(request, split)[0]
             return products.numpy(), np.empty((0, 0, size), np.float32)
         return np.empty((0, 0, 0, size), np.float32), self._block(split).numpy()
 
@@ -265,13 +271,15 @@ class Compiled(SharedStacked):
         return self._targets[split]
 
     @torch.no_grad()
-    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
+    def run(
+        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+    ) -> None:
         loss = accumulator.loss
         (batch,) = split.tiles(split.size)
         plain = type(loss) is CrossEntropy and loss.output_axes == 2 and loss.weight is None
         inside = plain and not accumulator.needs_outputs
         few = max(1, OUTPUTS // (self.network.outputs * split.size))
-        for first, work in self._work(call, rows, split):
+        for first, work in self._work(request, rows, split):
             if inside:
                 assert isinstance(loss, CrossEntropy)
                 totals = work.cross_entropies(self._aims(split, loss.ignored))
@@ -289,8 +297,8 @@ class Compiled(SharedStacked):
         return self.network.as_given(torch.from_numpy(work.outputs(some, split.size)))
 
     @torch.no_grad()
-    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
-        works = (work for _, work in self._work(call, rows, split))
+    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+        works = (work for _, work in self._work(request, rows, split))
         return torch.cat([self._as_given(work, slice(0, len(work)), split) for work in works])
 
 

@@ -330,8 +330,8 @@ def _bound(function: Callable[..., Any], node: fx.Node) -> Callable[[Tensor], Te
     if not further and not keywords:
         return function
 
-    def call(h: Tensor) -> Tensor:
+    def request(h: Tensor) -> Tensor:
         result: Tensor = function(h, *further, **keywords)
         return result
 
-    return call
+    return request

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poison, with_one
 from landscape_widgets.evaluation.mlp.feed_forward import Entry, FeedForward
 from landscape_widgets.evaluation.mlp.stacked import Head, Stacked
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
 from landscape_widgets.geometry.basis import FloatArray
@@ -45,24 +45,26 @@ class SharedStacked(Stacked):
         end = max((place.stop for place in head), default=0)
         return end if all(place.start >= end for place in self.network.places) else 0
 
-    def suits(self, call: Call, split: Split) -> bool:
-        if call.columns is None:
+    def suits(self, request: Request, split: Split) -> bool:
+        if request.columns is None:
             return False
-        products = len(call.columns) + 1
+        products = len(request.columns) + 1
         layer = self.network.head.weight.tensor
         needed = products * layer.shape[0] * split.size * layer.element_size()
-        if not super().suits(call, split) or needed > self._products.limit:
+        if not super().suits(request, split) or needed > self._products.limit:
             return False
-        return call.n >= WORTHWHILE * products or self.ready(call, split)
+        return request.n >= WORTHWHILE * products or self.ready(request, split)
 
-    def ready(self, call: Call, split: Split) -> bool:
-        return call.columns is not None and self._products.holds(call.basis, split, call.columns)
+    def ready(self, request: Request, split: Split) -> bool:
+        return request.columns is not None and self._products.holds(
+            request.basis, split, request.columns
+        )
 
-    def _head(self, call: Call, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
-        assert call.columns is not None
-        columns = call.columns
+    def _head(self, request: Request, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
+        assert request.columns is not None
+        columns = request.columns
         products, infinite = self._products.get(
-            call.basis, split, columns, lambda: self._multiply(call, columns, split), bytes_of
+            request.basis, split, columns, lambda: self._multiply(request, columns, split), bytes_of
         )
         c = padded(poison(with_one(rows, columns, self.anchor), infinite), self.group)
         features = self.network.head.weight.tensor.shape[0]
@@ -75,28 +77,30 @@ class SharedStacked(Stacked):
 
         return head
 
-    def _multiply(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
+    def _multiply(self, request: Request, columns: tuple[int, ...], split: Split) -> Products:
         """Products of θ* and of each direction with the data."""
         with exact(self.anchor.device):
-            return self._multiply_exactly(call, columns, split)
+            return self._multiply_exactly(request, columns, split)
 
-    def _multiply_exactly(self, call: Call, columns: tuple[int, ...], split: Split) -> Products:
-        matrix, bias = self._head_of(call, columns)
+    def _multiply_exactly(
+        self, request: Request, columns: tuple[int, ...], split: Split
+    ) -> Products:
+        matrix, bias = self._head_of(request, columns)
         products = [
             torch.addmm(bias, matrix, features).view(len(columns) + 1, -1)
             for features in self._features(split)
         ]
         return products, drop_infinite(products)
 
-    def _head_of(self, call: Call, columns: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    def _head_of(self, request: Request, columns: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """The first layer at θ* and along each direction: ((k + 1) · out, in) and (…, 1)."""
         layer = self.network.head
-        matrix = self._stack(call, columns, layer.weight).flatten(0, 1)
+        matrix = self._stack(request, columns, layer.weight).flatten(0, 1)
         if layer.bias is None:
             return matrix, matrix.new_zeros(len(matrix), 1)
-        return matrix, self._stack(call, columns, layer.bias).reshape(-1, 1)
+        return matrix, self._stack(request, columns, layer.bias).reshape(-1, 1)
 
-    def _stack(self, call: Call, columns: tuple[int, ...], entry: Entry) -> Tensor:
+    def _stack(self, request: Request, columns: tuple[int, ...], entry: Entry) -> Tensor:
         """One tensor of the model at θ* and along each direction, (k + 1, *shape)."""
         shape = entry.tensor.shape
         stack = self.anchor.new_zeros(len(columns) + 1, shape.numel())
@@ -105,7 +109,7 @@ class SharedStacked(Stacked):
         else:
             stack[0] = self.anchor[entry.place]
             if columns:
-                stack[1:] = call.basis.columns(entry.place, columns).to(stack)
+                stack[1:] = request.basis.columns(entry.place, columns).to(stack)
         return stack.view(-1, *shape)
 
 

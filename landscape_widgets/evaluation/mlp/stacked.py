@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.call import Call
 from landscape_widgets.evaluation.mlp.feed_forward import FeedForward, Weights
+from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, vectors_at
 from landscape_widgets.geometry.basis import FloatArray
@@ -56,7 +56,7 @@ class Stacked(Strategy):
         self._inputs: WeakKeyDictionary[Split, list[Tensor]] = WeakKeyDictionary()
         self._fits: WeakKeyDictionary[Split, bool] = WeakKeyDictionary()
 
-    def suits(self, call: Call, split: Split) -> bool:
+    def suits(self, request: Request, split: Split) -> bool:
         if split not in self._fits:
             self._fits[split] = self._accepts(split)
         return self._fits[split]
@@ -78,7 +78,7 @@ class Stacked(Strategy):
             ]
         return self._inputs[split]
 
-    def _head(self, call: Call, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
+    def _head(self, request: Request, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
         layer, inputs = self.network.head, self._features(split)
         weights = Weights(vectors, self._start)
         matrices = weights[layer.weight].expand(len(rows), -1, -1)
@@ -97,7 +97,7 @@ class Stacked(Strategy):
         return head
 
     def _forward(
-        self, call: Call, rows: FloatArray, split: Split
+        self, request: Request, rows: FloatArray, split: Split
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
         several = max(1, OUTPUTS // (self.group * self.network.outputs * TILE))
@@ -106,8 +106,8 @@ class Stacked(Strategy):
         for start in range(0, len(rows), block):
             some = rows[start : start + block]
             with exact(self.anchor.device):
-                vectors = vectors_at(self.anchor, call.basis, some, self._start)
-            head = self._head(call, some, vectors, split)
+                vectors = vectors_at(self.anchor, request.basis, some, self._start)
+            head = self._head(request, some, vectors, split)
             for first in range(0, len(some), self.group):
                 few = slice(first, min(first + self.group, len(some)))
                 weights = Weights(vectors[few], self._start)
@@ -121,13 +121,15 @@ class Stacked(Strategy):
                     yield start + first, self.network.as_given(h), batch
 
     @torch.no_grad()
-    def run(self, call: Call, rows: FloatArray, split: Split, accumulator: Accumulator) -> None:
-        for first, outputs, batch in self._forward(call, rows, split):
+    def run(
+        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+    ) -> None:
+        for first, outputs, batch in self._forward(request, rows, split):
             accumulator.add(first, outputs, batch)
 
     @torch.no_grad()
-    def outputs(self, call: Call, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
         parts: dict[int, list[Tensor]] = {}
-        for first, outputs, _ in self._forward(call, rows, split):
+        for first, outputs, _ in self._forward(request, rows, split):
             parts.setdefault(first, []).append(outputs)
         return torch.cat([torch.cat(tiles, dim=1) for tiles in parts.values()])

@@ -1,4 +1,4 @@
-"""What is known of the rows of coefficients that are asked for in one go."""
+"""A request: a basis, how many rows of coefficients, which of its directions they move along."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEVERAL = 4  # points that make a curve
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """Rows of coefficients on one basis, as a strategy looks at them before it begins.
 
     Attributes
@@ -47,7 +47,7 @@ class Call:
     chosen: dict[Any, str] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, basis: Basis, coefficients: FloatArray) -> Call:
+    def of(cls, basis: Basis, coefficients: FloatArray) -> Request:
         used = np.flatnonzero(coefficients.any(axis=0))
         curves = len(used) <= 2 or _along_few_lines(coefficients[:, used])
         lengths = np.linalg.norm(coefficients, axis=1)
