@@ -8,10 +8,10 @@ from torch import Tensor
 
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.in_place import InPlace
+from landscape_widgets.evaluation.race import losses_at
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
-from landscape_widgets.evaluation.trial import losses_at
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import exact
 from landscape_widgets.task.losses import Loss, MeanLoss

@@ -22,10 +22,10 @@ from landscape_widgets.evaluation.float64 import Double
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.kernels.compiled import SOON, load_kernel
 from landscape_widgets.evaluation.kernels.loading import settle
+from landscape_widgets.evaluation.race import Failed, losses_at, race
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
-from landscape_widgets.evaluation.trial import Failed, losses_at, race
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.precision import check_precision, exact, reduced
 from landscape_widgets.task.losses import Loss, MeanLoss, ModelLoss

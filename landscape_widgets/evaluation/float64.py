@@ -16,9 +16,9 @@ from torch import Tensor
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
+from landscape_widgets.evaluation.race import losses_at
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
-from landscape_widgets.evaluation.trial import losses_at
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import holds_double
 from landscape_widgets.task.data import Batch
