@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
+from landscape_widgets.evaluation.chunk_size import ChunkSize
 from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
-from landscape_widgets.evaluation.pace import Pace
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.tiling import tile_size
@@ -276,7 +276,7 @@ class Objective:
         if found.has_outputs:
             self._probe = self._of_one_shape(self._probe)
         self._splits = self._make_splits(found.separable, found.val_separable)
-        self._pace = Pace()
+        self._chunk_size = ChunkSize()
         self._anchor_losses = self._measured_at_anchor()
         self.engine = Engine(
             self._inplace,
@@ -570,9 +570,9 @@ class Objective:
         most = max(1, EACH_ELEMENTS // max(1, chosen.size))
         group = self.engine.group(len(coefficients), [chosen])
         while start < len(coefficients) and not cancelled():
-            count = min(most, self._pace.rows(len(coefficients), group))
+            count = min(most, self._chunk_size.rows(len(coefficients), group))
             rows = coefficients[start : start + count]
-            with self._lock, torch.no_grad(), self._pace.of(len(rows)):
+            with self._lock, torch.no_grad(), self._chunk_size.timed(len(rows)):
                 (found,) = self.engine.evaluate(
                     request, rows, [chosen], partial(_each_example, loss, len(rows))
                 )
@@ -608,9 +608,9 @@ class Objective:
         request, start = Request.of(basis, coefficients), 0
         group = self.engine.group(len(coefficients), self._asked(options["splits"]))
         while start < len(coefficients) and not cancelled():
-            count = self._pace.rows(len(coefficients), group, watched=watched)
+            count = self._chunk_size.rows(len(coefficients), group, watched=watched)
             rows = coefficients[start : start + count]
-            with self._lock, torch.no_grad(), self._borrowing(), self._pace.of(len(rows)):
+            with self._lock, torch.no_grad(), self._borrowing(), self._chunk_size.timed(len(rows)):
                 part = self._evaluate_chunk(request, rows, **options)
             self._pin_anchor(rows, part)
             yield start, part

@@ -216,7 +216,7 @@ def test_losses_are_the_same_to_the_bit_however_fast_the_machine_is(name, k, mon
     rows = np.eye(k) if k == 300 else np.random.default_rng(0).normal(size=(100, k))
     found = []
     for seconds in (1e-9, 0.003, 10.0):
-        monkeypatch.setattr("landscape_widgets.evaluation.pace.SECONDS", seconds)
+        monkeypatch.setattr("landscape_widgets.evaluation.chunk_size.SECONDS", seconds)
         objective = Objective(case.model, (case.inputs, case.targets), val_data=None)
         objective.evaluate(basis, rows)
         found.append(objective.evaluate(basis, rows).losses)

@@ -11,7 +11,7 @@ PARTS = 4  # in which a request is done at least, if anyone looks
 FEWEST = 16  # rows, however few were asked for, if they are quick
 
 
-class Pace:
+class ChunkSize:
     """Learns how long a parameter vector takes."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Pace:
         return max(1, wanted // group) * group
 
     @contextmanager
-    def of(self, rows: int) -> Iterator[None]:
+    def timed(self, rows: int) -> Iterator[None]:
         """Time the evaluation of so many rows."""
         start = time.perf_counter()
         yield
