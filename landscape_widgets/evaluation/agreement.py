@@ -10,8 +10,8 @@ from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.race import losses_at
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import exact
 from landscape_widgets.task.losses import Loss, MeanLoss
@@ -29,7 +29,7 @@ def agree(
     inplace: InPlace,
     request: Request,
     rows: FloatArray,
-    split: Split,
+    split: TiledExamples,
     loss: Loss,
     *,
     again: bool,
@@ -70,7 +70,7 @@ def agree(
     return None
 
 
-def _losses_of(outputs: Tensor, few: Split, loss: Loss) -> Tensor | None:
+def _losses_of(outputs: Tensor, few: TiledExamples, loss: Loss) -> Tensor | None:
     """Losses of outputs (r, m, ...), where they are all that a loss is made of."""
     if not isinstance(loss, MeanLoss):
         return None

@@ -16,8 +16,8 @@ from landscape_widgets.evaluation.kernels.compiled import compiled
 from landscape_widgets.evaluation.mlp.feed_forward import FeedForward, read_feed_forward
 from landscape_widgets.evaluation.mlp.shared import SharedStacked
 from landscape_widgets.evaluation.mlp.stacked import Stacked
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy, Unsuited
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Candidates:
         A part of a sentence.
     """
 
-    def __init__(self, inplace: InPlace, split: Split, *, full: bool) -> None:
+    def __init__(self, inplace: InPlace, split: TiledExamples, *, full: bool) -> None:
         self.found: dict[str, Strategy] = {}
         self.why_not: dict[str, str] = {}
         graph = self._try("trace", lambda: trace(inplace.model))

@@ -24,8 +24,8 @@ from landscape_widgets.evaluation.kernels.compiled import SOON, load_kernel
 from landscape_widgets.evaluation.kernels.loading import settle
 from landscape_widgets.evaluation.race import Failed, losses_at, race
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.precision import check_precision, exact, reduced
 from landscape_widgets.task.losses import Loss, MeanLoss, ModelLoss
@@ -81,7 +81,7 @@ class Engine:
         self,
         inplace: InPlace,
         loss: Loss,
-        split: Split,
+        split: TiledExamples,
         *,
         stochastic: bool,
         strategy: str = "auto",
@@ -130,7 +130,7 @@ class Engine:
         self.__dict__.update(state)
         self._forget()
 
-    def group(self, n: int, splits: Sequence[Split]) -> int:
+    def group(self, n: int, splits: Sequence[TiledExamples]) -> int:
         """Of n vectors, how many go through the model together: chunks are to be multiples of it.
 
         How losses are rounded hangs on what they are computed together with, which must not hang
@@ -153,8 +153,8 @@ class Engine:
         self,
         request: Request,
         rows: FloatArray,
-        splits: Sequence[Split],
-        accumulator_for: Callable[[Split], Accumulator],
+        splits: Sequence[TiledExamples],
+        accumulator_for: Callable[[TiledExamples], Accumulator],
     ) -> list[Accumulator]:
         """Accumulators of the outputs at each of the `rows` of a request, one for each split.
 
@@ -177,7 +177,12 @@ class Engine:
                 return found
 
     def sharpen(
-        self, request: Request, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+        self,
+        request: Request,
+        rows: FloatArray,
+        split: TiledExamples,
+        losses: FloatArray,
+        at_anchor: float,
     ) -> None:
         """Correct `losses` (r,) near θ*, in place, where float64 can be had; see `Double`."""
         corrected = losses.copy()
@@ -200,7 +205,7 @@ class Engine:
         strategy: Strategy,
         request: Request,
         rows: FloatArray,
-        split: Split,
+        split: TiledExamples,
         accumulator: Accumulator,
     ) -> None:
         device = self.inplace.anchor.device
@@ -210,7 +215,7 @@ class Engine:
                 self._measure_error(strategy, request, rows[:MEASURED], split)
 
     def _measure_error(
-        self, strategy: Strategy, request: Request, rows: FloatArray, split: Split
+        self, strategy: Strategy, request: Request, rows: FloatArray, split: TiledExamples
     ) -> None:
         found = losses_at(strategy, request, rows, split, self.loss)
         with exact(self.inplace.anchor.device):
@@ -218,7 +223,7 @@ class Engine:
         differences = ((found - expected) / expected).abs().nan_to_num(0.0, 0.0)
         self.error = float(differences.max())
 
-    def _choose(self, request: Request, rows: FloatArray, splits: Sequence[Split]) -> str:
+    def _choose(self, request: Request, rows: FloatArray, splits: Sequence[TiledExamples]) -> str:
         """Name of the strategy for these rows of a request, on all of these splits."""
         # The other strategies take the buffers to be those of θ*.
         if not splits or len(self._strategies) == 1 or request.basis.buffers is not None:
@@ -233,7 +238,7 @@ class Engine:
                 request.chosen[key] = known
         return known
 
-    def _is_little(self, n: int, splits: Sequence[Split]) -> bool:
+    def _is_little(self, n: int, splits: Sequence[TiledExamples]) -> bool:
         """Whether n rows take less than it takes to find out what would be faster.
 
         It hangs on nothing that was evaluated before: the same rows have the same losses.
@@ -244,7 +249,9 @@ class Engine:
             return False
         return n * splits[0].size < WORTH_COMPARING * min(splits[0].size, EXAMPLES)
 
-    def _choose_anew(self, request: Request, rows: FloatArray, splits: Sequence[Split]) -> str:
+    def _choose_anew(
+        self, request: Request, rows: FloatArray, splits: Sequence[TiledExamples]
+    ) -> str:
         possible = [
             name
             for name in list(self._strategies)
@@ -267,7 +274,7 @@ class Engine:
             return False
         return not settle("loops")
 
-    def _suits(self, name: str, request: Request, splits: Sequence[Split]) -> bool:
+    def _suits(self, name: str, request: Request, splits: Sequence[TiledExamples]) -> bool:
         if name == "inplace":
             return True
         if request.n < WORTH_A_TRIAL and self.named == "auto" and name != "fused":
@@ -281,7 +288,7 @@ class Engine:
             return False
 
     def _fastest(
-        self, possible: list[str], request: Request, rows: FloatArray, split: Split
+        self, possible: list[str], request: Request, rows: FloatArray, split: TiledExamples
     ) -> str:
         usual = "fused" if "fused" in possible else "inplace"
         if len(possible) == 1 or request.n < WORTH_A_TRIAL:
@@ -308,7 +315,9 @@ class Engine:
         _choices[kind] = chosen
         return chosen
 
-    def _kind(self, possible: Iterable[str], request: Request, split: Split) -> tuple[Any, ...]:
+    def _kind(
+        self, possible: Iterable[str], request: Request, split: TiledExamples
+    ) -> tuple[Any, ...]:
         """What calls must have in common to be evaluated in the same way."""
         model, layout = self.inplace.model, self.inplace.layout
         return (
@@ -323,7 +332,7 @@ class Engine:
             self.precision,
         )
 
-    def _trust(self, name: str, request: Request, rows: FloatArray, split: Split) -> bool:
+    def _trust(self, name: str, request: Request, rows: FloatArray, split: TiledExamples) -> bool:
         """Compare a strategy with the exact one, the first time that it could be used on a basis.
 
         What it was found to fit by the model's structure is then known by its numbers. Another
@@ -352,7 +361,7 @@ class Engine:
         return True
 
 
-def _why_only_inplace(inplace: InPlace, loss: Loss, split: Split, stochastic: bool) -> str:
+def _why_only_inplace(inplace: InPlace, loss: Loss, split: TiledExamples, stochastic: bool) -> str:
     """Why no other strategy is possible; empty if some are.
 
     They need losses of outputs, the same model for all vectors, and outputs that hang on nothing

@@ -18,7 +18,7 @@ from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.race import losses_at
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import holds_double
 from landscape_widgets.task.data import Batch
@@ -65,7 +65,12 @@ class Double:
 
     @torch.no_grad()
     def sharpen(
-        self, request: Request, rows: FloatArray, split: Split, losses: FloatArray, at_anchor: float
+        self,
+        request: Request,
+        rows: FloatArray,
+        split: TiledExamples,
+        losses: FloatArray,
+        at_anchor: float,
     ) -> None:
         """Correct `losses` (r,), in place, if all of the request so far are near `at_anchor`."""
         moved = rows.any(axis=1)
@@ -93,13 +98,13 @@ class Double:
         for number in np.flatnonzero(moved):
             losses[number] = at_anchor + (self._loss(request, rows[number], split) - origin)
 
-    def twin(self, split: Split) -> tuple[InPlace, Loss] | None:
+    def twin(self, split: TiledExamples) -> tuple[InPlace, Loss] | None:
         """Working copy and loss in float64; None where they do not run in it, or do already."""
         if self.allowed and self._inplace is None:
             self.allowed = self._begin(split)
         return (self._inplace, self._twin) if self.allowed and self._inplace is not None else None
 
-    def _loss(self, request: Request, row: FloatArray, split: Split) -> float:
+    def _loss(self, request: Request, row: FloatArray, split: TiledExamples) -> float:
         assert self._inplace is not None
         accumulator = Accumulator(self._twin, {}, None, 1)
         for model in self._inplace.at(request.basis, row[None]):
@@ -107,7 +112,7 @@ class Double:
             add_losses(model, tiles, accumulator, 0)
         return float(accumulator.finish()[0][0])
 
-    def _begin(self, split: Split) -> bool:
+    def _begin(self, split: TiledExamples) -> bool:
         """Make the copy in float64, and see on a few examples whether it runs and agrees."""
         single = self.single
         few = next(iter(split.part(min(FEW, single.tile)).tiles(None)))

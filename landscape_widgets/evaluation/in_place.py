@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, displacements_at, gather
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.precision import exact, widened
 from landscape_widgets.resources import keep_freed_memory
@@ -224,7 +224,7 @@ class InPlace(Strategy):
 
     @torch.no_grad()
     def run(
-        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+        self, request: Request, rows: FloatArray, split: TiledExamples, accumulator: Accumulator
     ) -> None:
         for number, model in enumerate(self.at(request.basis, rows)):
             tiles = split.tiles(self.tile)
@@ -235,7 +235,7 @@ class InPlace(Strategy):
                 add_found(found, split, self.tile, accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: TiledExamples) -> Tensor:
         found = []
         for model in self.at(request.basis, rows):
             tiles = split.tiles(self.tile)
@@ -267,7 +267,7 @@ def add_losses(
 
 def add_found(
     found: Iterable[tuple[Any, Batch]],
-    split: Split,
+    split: TiledExamples,
     size: int,
     accumulator: Accumulator,
     row: int,

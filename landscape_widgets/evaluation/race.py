@@ -10,8 +10,8 @@ import torch
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.task.losses import Loss
 
@@ -33,7 +33,11 @@ class Failed(Exception):
 
 
 def race(
-    entrants: Mapping[str, Strategy], request: Request, rows: FloatArray, split: Split, loss: Loss
+    entrants: Mapping[str, Strategy],
+    request: Request,
+    rows: FloatArray,
+    split: TiledExamples,
+    loss: Loss,
 ) -> dict[str, float]:
     """Seconds a parameter vector over the whole split, by strategy; "inplace" must be there.
 
@@ -71,7 +75,7 @@ def race(
     return best
 
 
-def _fewest(inplace: Strategy, split: Split) -> int:
+def _fewest(inplace: Strategy, split: TiledExamples) -> int:
     """Examples that show what tiles and batches of their sizes are worth, but of small ones."""
     batches = [0] if split.examples.given_whole else [b.size for b in split.examples.batches]
     tile = inplace.tile if isinstance(inplace, InPlace) else FEW
@@ -82,7 +86,7 @@ def _time(
     strategy: Strategy,
     request: Request,
     rows: FloatArray,
-    split: Split,
+    split: TiledExamples,
     loss: Loss,
     clock: Callable[[], float],
 ) -> float:
@@ -94,13 +98,13 @@ def _time(
     return (clock() - start) / len(rows)
 
 
-def _clock(split: Split) -> Callable[[], float]:
+def _clock(split: TiledExamples) -> Callable[[], float]:
     # This thread's own time does not count what other programs take of the machine.
     return time.thread_time if split.device.type == "cpu" else time.perf_counter
 
 
 def losses_at(
-    strategy: Strategy, request: Request, rows: FloatArray, split: Split, loss: Loss
+    strategy: Strategy, request: Request, rows: FloatArray, split: TiledExamples, loss: Loss
 ) -> torch.Tensor:
     """Losses at each of `rows`, (r,)."""
     accumulator = Accumulator(loss, {}, None, len(rows))

@@ -13,7 +13,7 @@ from torch import Tensor
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.coefficients import padded
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.precision import exact
 
@@ -43,22 +43,22 @@ class Strategy(ABC):
         """Parameter vectors for a trial of its speed."""
         return self.group
 
-    def suits(self, request: Request, split: Split) -> bool:
+    def suits(self, request: Request, split: TiledExamples) -> bool:
         """Whether these rows may be evaluated this way at all."""
         return True
 
-    def ready(self, request: Request, split: Split) -> bool:
+    def ready(self, request: Request, split: TiledExamples) -> bool:
         """Whether what these rows share has been computed already."""
         return True
 
     @abstractmethod
     def run(
-        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+        self, request: Request, rows: FloatArray, split: TiledExamples, accumulator: Accumulator
     ) -> None:
         """Put the outputs at each of `rows` (r, k) of a request into `accumulator`."""
 
     @abstractmethod
-    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: TiledExamples) -> Tensor:
         """Outputs at each of `rows` on all examples: (r, m, ...)."""
 
 

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from landscape_widgets.evaluation.float64 import as_double
 from landscape_widgets.evaluation.in_place import TILE, InPlace
 from landscape_widgets.evaluation.live_bytes import LiveBytes
-from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.objective.gathered import gather, gathering, reaches
 from landscape_widgets.objective.hessian import (
     GRAPH_BYTES,
@@ -67,12 +67,12 @@ class Derivatives:
         self,
         inplace: InPlace,
         loss: Loss,
-        split: Split,
+        split: TiledExamples,
         *,
         stochastic: bool,
         around: Callable[[], AbstractContextManager[None]],
         forward: Callable[[nn.Module, Batch], None],
-        tiles_of: Callable[[Split | None], Iterable[Batch]],
+        tiles_of: Callable[[TiledExamples | None], Iterable[Batch]],
     ) -> None:
         self.inplace, self.loss, self.split = inplace, loss, split
         self.stochastic, self.around = stochastic, around
@@ -84,7 +84,9 @@ class Derivatives:
     def _device(self) -> torch.device:
         return self.inplace.anchor.device
 
-    def loss_and_gradient(self, theta: Tensor, split: Split | None = None) -> tuple[float, Tensor]:
+    def loss_and_gradient(
+        self, theta: Tensor, split: TiledExamples | None = None
+    ) -> tuple[float, Tensor]:
         """Mean loss and its gradient (P,) at θ, on `split` or on all examples.
 
         Each tensor's gradient is added where it belongs in the vector as soon as it is known, so
@@ -154,7 +156,7 @@ class Derivatives:
                 tensor.grad = None
                 tensor.requires_grad_(False)
 
-    def _reestimated(self, theta: Tensor, split: Split | None) -> tuple[float, Tensor]:
+    def _reestimated(self, theta: Tensor, split: TiledExamples | None) -> tuple[float, Tensor]:
         """Loss and gradient where batch statistics follow the weights; see `Statistics`."""
         inplace, assessed = self.inplace, self.split if split is None else split
         statistics = Statistics(inplace.model)
@@ -220,7 +222,7 @@ class Derivatives:
         return self._by_graph(theta, self.split, keep and held.total(self.split.size) <= space)
 
     def in_double(
-        self, theta: Tensor, twin: Callable[[Split], tuple[InPlace, Loss] | None]
+        self, theta: Tensor, twin: Callable[[TiledExamples], tuple[InPlace, Loss] | None]
     ) -> HessianProduct | None:
         """Products with the Hessian at θ in float64, where `twin` gives a copy in it."""
         if self._dtype == torch.float64 or not holds_double(self._device):
@@ -239,11 +241,11 @@ class Derivatives:
             )  # fmt: skip
         return self._twin.hessian(theta.double(), keep=True)
 
-    def _tiles(self, split: Split, size: int | None) -> Iterator[Batch]:
+    def _tiles(self, split: TiledExamples, size: int | None) -> Iterator[Batch]:
         for tile in split.tiles(size):
             yield tile if self._dtype != torch.float64 else as_double(tile)
 
-    def _gradient_tile(self, split: Split) -> int | None:
+    def _gradient_tile(self, split: TiledExamples) -> int | None:
         """Examples that a gradient is taken on at a time."""
         if not split.separable:
             return None
@@ -253,7 +255,7 @@ class Derivatives:
     def _first_order(self) -> GraphBytes:
         """What the graph of the loss holds."""
 
-        def graphs(part: Split) -> list[object]:
+        def graphs(part: TiledExamples) -> list[object]:
             with self._trainable():
                 model = self.inplace.load(self.inplace.anchor)
                 return [self._share(model, tile, 1.0) for tile in self._tiles(part, None)]
@@ -265,7 +267,7 @@ class Derivatives:
         """What the graph of the gradient holds."""
         leaves = [part.requires_grad_() for part in self._views(self._anchor())]
 
-        def graphs(part: Split) -> list[object]:
+        def graphs(part: TiledExamples) -> list[object]:
             self._settle(self._anchor())
             shares = self._shares(leaves, part, None)
             found = [differentiated(share, leaves) for share in shares if share.requires_grad]
@@ -274,7 +276,7 @@ class Derivatives:
 
         return self._weighed(graphs)
 
-    def _weighed(self, graphs: Callable[[Split], list[object]]) -> GraphBytes:
+    def _weighed(self, graphs: Callable[[TiledExamples], list[object]]) -> GraphBytes:
         def weigh(count: int) -> tuple[int, int]:
             part = self.split.part(count)
             with self._differentiable(), LiveBytes() as counted:
@@ -314,7 +316,7 @@ class Derivatives:
         logger.warning("The R-operator finds another Hessian than double backward; it is not used.")
         return None
 
-    def _by_graph(self, theta: Tensor, split: Split, keep: bool) -> GraphProduct:
+    def _by_graph(self, theta: Tensor, split: TiledExamples, keep: bool) -> GraphProduct:
         """Products with the Hessian of the mean loss on a split; θ is kept, and not copied."""
         leaves = [part.requires_grad_() for part in self._views(theta)]
 
@@ -337,7 +339,9 @@ class Derivatives:
     def _views(self, theta: Tensor) -> list[Tensor]:
         return list(self.inplace.layout.unflatten(theta).values())
 
-    def _shares(self, leaves: Sequence[Tensor], split: Split, size: int | None) -> Iterator[Tensor]:
+    def _shares(
+        self, leaves: Sequence[Tensor], split: TiledExamples, size: int | None
+    ) -> Iterator[Tensor]:
         """Shares of the loss on a split's tiles, as differentiable functions of the leaves."""
         names = (f"inner.{name}" for name in self.inplace.layout.names)
         weights = dict(zip(names, leaves, strict=True))
@@ -345,7 +349,7 @@ class Derivatives:
         for tile in self._tiles(split, size):
             yield functional_call(share, weights, (tile, count))
 
-    def _scaled(self, part: Split) -> float:
+    def _scaled(self, part: TiledExamples) -> float:
         """What the sum of the losses of a part of the examples is divided by, for a gradient.
 
         What counts of it is set against what counts of all, so that the mean over such parts is the
@@ -357,7 +361,7 @@ class Derivatives:
     def _whole(self) -> float:
         return self._count(self.split)
 
-    def _count(self, split: Split) -> float:
+    def _count(self, split: TiledExamples) -> float:
         """What the sum of the losses is divided by."""
         if isinstance(self.loss, MeanLoss):
             counts = (self.loss.count(batch.targets) for batch in split.examples.batches)

@@ -20,7 +20,7 @@ from landscape_widgets.evaluation.chunk_size import ChunkSize
 from landscape_widgets.evaluation.engine import Engine, check_strategy
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.landscape.cluster import WORTH_SENDING, Cluster
@@ -268,7 +268,9 @@ class Objective:
         self._metrics = resolve_metrics(metrics, read_as, sure=found.sure)
         self.metric_names = tuple(self._metrics)
         if found.separable:
-            few = next(iter(Split(self.train, self.device, separable=True).part(2).tiles(None)))
+            few = next(
+                iter(TiledExamples(self.train, self.device, separable=True).part(2).tiles(None))
+            )
             with self._inplace.alone():
                 self._inplace.tile = tile_size(self._copy, few, self.device, self.loss_function)
         self._probe = self._draw_probe(probe_examples, found.separable and found.has_outputs)
@@ -410,7 +412,7 @@ class Objective:
         else:
             number = int(torch.randint(len(self.train.batches), (), generator=generator))
             batch = self.train.batches[number]
-        some = Split(Examples([batch], capped=True), self.device, whole is not None)
+        some = TiledExamples(Examples([batch], capped=True), self.device, whole is not None)
         with self._lock, self._inplace.with_buffers(buffers or {}):
             return self._derivatives.loss_and_gradient(self._take(theta), some)
 
@@ -563,7 +565,7 @@ class Objective:
         assert batch is not None
         if examples is not None:
             part = take(batch, torch.as_tensor(examples, device=_where(batch)))
-            chosen = Split(Examples([part], capped=True), self.device, separable=True)
+            chosen = TiledExamples(Examples([part], capped=True), self.device, separable=True)
         # Of an example with several targets, or none that counts, the weight is theirs.
         scale = data.size / loss.denominator(loss.count(batch.targets))
         request, start = Request.of(basis, coefficients), 0
@@ -630,7 +632,7 @@ class Objective:
         found: dict[str, FloatArray] = {}
         named: dict[str, FloatArray] = {}
 
-        def accumulator_for(split: Split) -> Accumulator:
+        def accumulator_for(split: TiledExamples) -> Accumulator:
             wanted = self._metrics if metrics and split is measured else {}
             return Accumulator(self.loss_function, wanted, self.predictions, len(rows))
 
@@ -650,7 +652,7 @@ class Objective:
         nothing: FloatArray = np.full(len(rows), np.nan)
         return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
 
-    def _asked(self, names: Sequence[str]) -> list[Split]:
+    def _asked(self, names: Sequence[str]) -> list[TiledExamples]:
         return [self._splits[name] for name in names if name in self._splits]
 
     def _pin_anchor(self, rows: FloatArray, part: Evaluation) -> None:
@@ -791,7 +793,7 @@ class Objective:
     def _reestimate(self, model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         return reestimate(model, self._statistics_tiles(), self._forward)
 
-    def _statistics_tiles(self, split: Split | None = None) -> Iterator[Batch]:
+    def _statistics_tiles(self, split: TiledExamples | None = None) -> Iterator[Batch]:
         """What batch statistics are estimated on: a split, or all training examples.
 
         In the user's own batches, if there are any.
@@ -819,13 +821,13 @@ class Objective:
         needed = sum(leaf.nbytes for leaf in held if leaf.layout == torch.strided)
         return needed < torch.cuda.mem_get_info(self.device)[0] / 4
 
-    def _make_splits(self, separable: bool, val_separable: bool) -> dict[str, Split]:
+    def _make_splits(self, separable: bool, val_separable: bool) -> dict[str, TiledExamples]:
         splits = {
-            "train": Split(self.train, self.device, separable),
-            "probe": Split(Examples(self._probe, capped=True), self.device, separable),
+            "train": TiledExamples(self.train, self.device, separable),
+            "probe": TiledExamples(Examples(self._probe, capped=True), self.device, separable),
         }
         if self.val is not None:
-            splits["val"] = Split(self.val, self.device, val_separable)
+            splits["val"] = TiledExamples(self.val, self.device, val_separable)
         return splits
 
     def _draw_probe(self, count: int, cut: bool) -> list[Batch]:
@@ -885,7 +887,7 @@ class Objective:
             )
         return theta.detach().to(self.device, self.dtype)
 
-    def _split(self, name: str) -> Split:
+    def _split(self, name: str) -> TiledExamples:
         if name not in self._splits:
             raise ValueError("There is no validation data. Give val_data to see its loss.")
         return self._splits[name]
@@ -915,7 +917,7 @@ class Objective:
             yield
 
 
-def _each_example(loss: MeanLoss, n: int, split: Split) -> EachExample:
+def _each_example(loss: MeanLoss, n: int, split: TiledExamples) -> EachExample:
     return EachExample(loss, n, split.size)
 
 

@@ -27,8 +27,8 @@ from landscape_widgets.evaluation.mlp.feed_forward import (
     Linear,
     read_feed_forward,
 )
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import Unsuited
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.objective.hessian import TILE_BYTES, HessianProduct
 from landscape_widgets.task.losses import MeanLoss
 from landscape_widgets.task.parameters import ParameterLayout
@@ -91,7 +91,7 @@ class Network:
 
 
 def read_network(
-    model: nn.Module, layout: ParameterLayout, loss: MeanLoss, split: Split
+    model: nn.Module, layout: ParameterLayout, loss: MeanLoss, split: TiledExamples
 ) -> Network | None:
     """The model as the R-operator wants it, or None where it is anything else."""
     if not (split.separable and split.on_device):

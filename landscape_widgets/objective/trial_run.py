@@ -15,7 +15,7 @@ from landscape_widgets.errors import Refused, brief
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.live_bytes import LiveBytes
-from landscape_widgets.evaluation.split import Split
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.objective.drift import check_repeats
 from landscape_widgets.objective.separability import moved_vectors
 from landscape_widgets.task.data import Batch, Examples, row_sums, take
@@ -69,8 +69,8 @@ class Trial:
         else:
             self.first = few
 
-    def _whole(self, batch: Batch) -> Split:
-        return Split(Examples([batch], capped=True), self.device, separable=False)
+    def _whole(self, batch: Batch) -> TiledExamples:
+        return TiledExamples(Examples([batch], capped=True), self.device, separable=False)
 
     def check_repeats(self, loss: Loss, given: Any) -> list[str]:
         few, values = self._whole(self.first), []
@@ -276,7 +276,7 @@ def _spread(batch: Batch, count: int) -> Batch:
     return take(batch, torch.tensor(sorted(chosen), device=held[0].device))
 
 
-def _value(inplace: InPlace, loss: Loss, few: Split) -> float:
+def _value(inplace: InPlace, loss: Loss, few: TiledExamples) -> float:
     accumulator = Accumulator(loss, {}, None, 1)
     add_losses(inplace.model, few.tiles(None), accumulator, 0)
     return float(accumulator.finish()[0][0].detach())

@@ -20,9 +20,9 @@ from landscape_widgets.evaluation.graph.fused import Fused
 from landscape_widgets.evaluation.graph.partial import AffineLayer, Cut, cut, nbytes
 from landscape_widgets.evaluation.in_place import InPlace, add_found
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Strategy, gather
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.precision import exact
 from landscape_widgets.resources import allowance
@@ -54,7 +54,7 @@ class CachedActivations(Strategy):
         self._moving = WeakKeyDictionary()
         self._shared: Store[_Shared] = Store(allowance(inplace.anchor.device))
 
-    def suits(self, request: Request, split: Split) -> bool:
+    def suits(self, request: Request, split: TiledExamples) -> bool:
         if not split.on_device or (self.affine and request.columns is None):
             return False
         if self.ready(request, split):
@@ -67,7 +67,7 @@ class CachedActivations(Strategy):
             return False
         return self._needed(halves, passes, split) < self._shared.limit
 
-    def ready(self, request: Request, split: Split) -> bool:
+    def ready(self, request: Request, split: TiledExamples) -> bool:
         return self._shared.holds(request.basis, split, request.used)
 
     def _cut(self, request: Request) -> Cut:
@@ -84,7 +84,7 @@ class CachedActivations(Strategy):
         return self._cuts[moving]
 
     @torch.no_grad()
-    def _needed(self, halves: Cut, passes: int, split: Split) -> int:
+    def _needed(self, halves: Cut, passes: int, split: TiledExamples) -> int:
         """Bytes that would be held for all tiles."""
         few = split.part(2)
         total = 0
@@ -95,11 +95,11 @@ class CachedActivations(Strategy):
                 total += nbytes(layer.module(value)) * passes
         return int(total * split.size / few.size)
 
-    def _share_exactly(self, request: Request, split: Split) -> _Shared:
+    def _share_exactly(self, request: Request, split: TiledExamples) -> _Shared:
         with exact(self.inplace.anchor.device):
             return self._share(request, split)
 
-    def _share(self, request: Request, split: Split) -> _Shared:
+    def _share(self, request: Request, split: TiledExamples) -> _Shared:
         """One pass of the data at θ*, and one through the affine layers for each direction."""
         halves = self._cut(request)
         self.inplace.load(self.inplace.anchor)
@@ -136,7 +136,9 @@ class CachedActivations(Strategy):
         if self.inplace.prepare is not None:
             self.inplace.prepare(self.inplace.model)
 
-    def _outputs(self, request: Request, rows: FloatArray, split: Split) -> Iterator[Iterator[Any]]:
+    def _outputs(
+        self, request: Request, rows: FloatArray, split: TiledExamples
+    ) -> Iterator[Iterator[Any]]:
         """What the model returns for each tile, at each of `rows`."""
         tiles, infinite = self._shared.get(
             request.basis,
@@ -154,7 +156,7 @@ class CachedActivations(Strategy):
 
     @torch.no_grad()
     def run(
-        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+        self, request: Request, rows: FloatArray, split: TiledExamples, accumulator: Accumulator
     ) -> None:
         size = self.inplace.tile
         for number, outputs in enumerate(self._outputs(request, rows, split)):
@@ -162,7 +164,7 @@ class CachedActivations(Strategy):
             add_found(found, split, size, accumulator, number)
 
     @torch.no_grad()
-    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: TiledExamples) -> Tensor:
         found = [[main_output(o) for o in tiles] for tiles in self._outputs(request, rows, split)]
         return torch.stack([gather(tiles) for tiles in found])
 

@@ -20,9 +20,9 @@ from landscape_widgets.evaluation.mlp.feed_forward import Elementwise, FeedForwa
 from landscape_widgets.evaluation.mlp.shared import Products, SharedStacked, bytes_of
 from landscape_widgets.evaluation.mlp.stacked import Stacked
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
 from landscape_widgets.evaluation.strategy import Unsuited, vectors_at
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.resources import allowance
 from landscape_widgets.task.losses import CrossEntropy
@@ -142,19 +142,21 @@ class Compiled(SharedStacked):
     ) -> None:
         super().__init__(model, network, anchor, examples)
         self._bases: Store[Float32] = Store(allowance(anchor.device))
-        self._blocks: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()
-        self._still: WeakKeyDictionary[Split, Tensor] = WeakKeyDictionary()  # products of θ* itself
-        self._targets: WeakKeyDictionary[Split, npt.NDArray[np.int32]] = WeakKeyDictionary()
+        self._blocks: WeakKeyDictionary[TiledExamples, Tensor] = WeakKeyDictionary()
+        self._still: WeakKeyDictionary[TiledExamples, Tensor] = (
+            WeakKeyDictionary()
+        )  # products of θ* itself
+        self._targets: WeakKeyDictionary[TiledExamples, npt.NDArray[np.int32]] = WeakKeyDictionary()
         self._plans: dict[bool, _Plan] = {}
 
     @property
     def trial(self) -> int:
         return GROUP
 
-    def suits(self, request: Request, split: Split) -> bool:
+    def suits(self, request: Request, split: TiledExamples) -> bool:
         return Stacked.suits(self, request, split) and _loaded()
 
-    def _block(self, split: Split) -> Tensor:
+    def _block(self, split: TiledExamples) -> Tensor:
         """The first layer's input (tiles, in, examples), the last tile filled up with zeros."""
         if split not in self._blocks:
             size = _kernel().TILE
@@ -178,7 +180,7 @@ class Compiled(SharedStacked):
         return self._plans[shared]
 
     def _work(
-        self, request: Request, rows: FloatArray, split: Split
+        self, request: Request, rows: FloatArray, split: TiledExamples
     ) -> Iterator[tuple[int, _Work]]:
         """Yield the first row, and what the kernel is to do for some rows, until all are had."""
         shared = SharedStacked.suits(self, request, split)
@@ -204,7 +206,7 @@ class Compiled(SharedStacked):
                 _Work(plan.table, packed, base, c, products, inputs, self.network.outputs),
             )
 
-    def _base(self, request: Request, split: Split) -> Float32 | None:
+    def _base(self, request: Request, split: TiledExamples) -> Float32 | None:
         """Packed weights at θ* and along each direction (k + 1, p); None if one is not finite."""
         assert request.columns is not None
         columns = request.columns
@@ -225,7 +227,7 @@ class Compiled(SharedStacked):
         base = self._bases.get(request.basis, split, columns, make, lambda kept: kept.nbytes)
         return base if np.isfinite(base.sum()) else None
 
-    def _shared(self, request: Request, split: Split) -> Products:
+    def _shared(self, request: Request, split: TiledExamples) -> Products:
         assert request.columns is not None
         columns = request.columns
         return self._products.get(
@@ -233,7 +235,7 @@ class Compiled(SharedStacked):
         )
 
     def _multiply_exactly(
-        self, request: Request, columns: tuple[int, ...], split: Split
+        self, request: Request, columns: tuple[int, ...], split: TiledExamples
     ) -> Products:
         """One tensor (k + 1, tiles, features, examples) for all tiles."""
         block, k = self._block(split), len(columns) + 1
@@ -251,7 +253,9 @@ class Compiled(SharedStacked):
             self._still[split] = products[0].clone()
         return [products], drop_infinite([products])
 
-    def _entries(self, request: Request, split: Split, shared: bool) -> tuple[Float32, Float32]:
+    def _entries(
+        self, request: Request, split: TiledExamples, shared: bool
+    ) -> tuple[Float32, Float32]:
         """Products (k + 1, tiles, features, m) and inputs (tiles, in, m), one of them empty."""
         size = _kernel().TILE
         if shared:
@@ -259,7 +263,7 @@ class Compiled(SharedStacked):
             return products.numpy(), np.empty((0, 0, size), np.float32)
         return np.empty((0, 0, 0, size), np.float32), self._block(split).numpy()
 
-    def _aims(self, split: Split, ignored: int) -> npt.NDArray[np.int32]:
+    def _aims(self, split: TiledExamples, ignored: int) -> npt.NDArray[np.int32]:
         """Classes of the examples (tiles, m), −1 where there is none or it does not count."""
         if split not in self._targets:
             (batch,) = split.tiles(split.size)
@@ -272,7 +276,7 @@ class Compiled(SharedStacked):
 
     @torch.no_grad()
     def run(
-        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+        self, request: Request, rows: FloatArray, split: TiledExamples, accumulator: Accumulator
     ) -> None:
         loss = accumulator.loss
         (batch,) = split.tiles(split.size)
@@ -293,11 +297,11 @@ class Compiled(SharedStacked):
                     some = slice(start, min(start + few, len(work)))
                     accumulator.add(first + start, self._as_given(work, some, split), batch)
 
-    def _as_given(self, work: _Work, some: slice, split: Split) -> Tensor:
+    def _as_given(self, work: _Work, some: slice, split: TiledExamples) -> Tensor:
         return self.network.as_given(torch.from_numpy(work.outputs(some, split.size)))
 
     @torch.no_grad()
-    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: TiledExamples) -> Tensor:
         works = (work for _, work in self._work(request, rows, split))
         return torch.cat([self._as_given(work, slice(0, len(work)), split) for work in works])
 

@@ -13,8 +13,8 @@ from landscape_widgets.evaluation.coefficients import drop_infinite, padded, poi
 from landscape_widgets.evaluation.mlp.feed_forward import Entry, FeedForward
 from landscape_widgets.evaluation.mlp.stacked import Head, Stacked
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.store import Store
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import exact
 from landscape_widgets.resources import allowance
@@ -45,7 +45,7 @@ class SharedStacked(Stacked):
         end = max((place.stop for place in head), default=0)
         return end if all(place.start >= end for place in self.network.places) else 0
 
-    def suits(self, request: Request, split: Split) -> bool:
+    def suits(self, request: Request, split: TiledExamples) -> bool:
         if request.columns is None:
             return False
         products = len(request.columns) + 1
@@ -55,12 +55,14 @@ class SharedStacked(Stacked):
             return False
         return request.n >= WORTHWHILE * products or self.ready(request, split)
 
-    def ready(self, request: Request, split: Split) -> bool:
+    def ready(self, request: Request, split: TiledExamples) -> bool:
         return request.columns is not None and self._products.holds(
             request.basis, split, request.columns
         )
 
-    def _head(self, request: Request, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
+    def _head(
+        self, request: Request, rows: FloatArray, vectors: Tensor, split: TiledExamples
+    ) -> Head:
         assert request.columns is not None
         columns = request.columns
         products, infinite = self._products.get(
@@ -77,13 +79,15 @@ class SharedStacked(Stacked):
 
         return head
 
-    def _multiply(self, request: Request, columns: tuple[int, ...], split: Split) -> Products:
+    def _multiply(
+        self, request: Request, columns: tuple[int, ...], split: TiledExamples
+    ) -> Products:
         """Products of θ* and of each direction with the data."""
         with exact(self.anchor.device):
             return self._multiply_exactly(request, columns, split)
 
     def _multiply_exactly(
-        self, request: Request, columns: tuple[int, ...], split: Split
+        self, request: Request, columns: tuple[int, ...], split: TiledExamples
     ) -> Products:
         matrix, bias = self._head_of(request, columns)
         products = [

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.mlp.feed_forward import FeedForward, Weights
 from landscape_widgets.evaluation.request import Request
-from landscape_widgets.evaluation.split import Split
 from landscape_widgets.evaluation.strategy import OUTPUTS, Strategy, vectors_at
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import exact
 from landscape_widgets.resources import allowance
@@ -53,16 +53,16 @@ class Stacked(Strategy):
         several = budget // (min(TILE, examples) * network.width)
         self.group = min(16, max(4, 1 << (int(several).bit_length() - 1)))
         self._start = 0  # parameters before this one are not needed as vectors
-        self._inputs: WeakKeyDictionary[Split, list[Tensor]] = WeakKeyDictionary()
-        self._fits: WeakKeyDictionary[Split, bool] = WeakKeyDictionary()
+        self._inputs: WeakKeyDictionary[TiledExamples, list[Tensor]] = WeakKeyDictionary()
+        self._fits: WeakKeyDictionary[TiledExamples, bool] = WeakKeyDictionary()
 
-    def suits(self, request: Request, split: Split) -> bool:
+    def suits(self, request: Request, split: TiledExamples) -> bool:
         if split not in self._fits:
             self._fits[split] = self._accepts(split)
         return self._fits[split]
 
     @torch.no_grad()
-    def _accepts(self, split: Split) -> bool:
+    def _accepts(self, split: TiledExamples) -> bool:
         """Whether examples are plain rows of features that may be cut, and kept transposed."""
         if not split.separable or not split.on_device:
             return False
@@ -70,7 +70,7 @@ class Stacked(Strategy):
         needed = split.size * features.shape[-1] * features.element_size()
         return features.ndim == 2 and needed < allowance(self.anchor.device)
 
-    def _features(self, split: Split) -> list[Tensor]:
+    def _features(self, split: TiledExamples) -> list[Tensor]:
         """The first layer's input (in, examples) on each tile."""
         if split not in self._inputs:
             self._inputs[split] = [
@@ -78,7 +78,9 @@ class Stacked(Strategy):
             ]
         return self._inputs[split]
 
-    def _head(self, request: Request, rows: FloatArray, vectors: Tensor, split: Split) -> Head:
+    def _head(
+        self, request: Request, rows: FloatArray, vectors: Tensor, split: TiledExamples
+    ) -> Head:
         layer, inputs = self.network.head, self._features(split)
         weights = Weights(vectors, self._start)
         matrices = weights[layer.weight].expand(len(rows), -1, -1)
@@ -97,7 +99,7 @@ class Stacked(Strategy):
         return head
 
     def _forward(
-        self, request: Request, rows: FloatArray, split: Split
+        self, request: Request, rows: FloatArray, split: TiledExamples
     ) -> Iterator[tuple[int, Tensor, Batch]]:
         """Yield the first row, outputs (r, m, ...) and batch, until all rows have seen all data."""
         several = max(1, OUTPUTS // (self.group * self.network.outputs * TILE))
@@ -122,13 +124,13 @@ class Stacked(Strategy):
 
     @torch.no_grad()
     def run(
-        self, request: Request, rows: FloatArray, split: Split, accumulator: Accumulator
+        self, request: Request, rows: FloatArray, split: TiledExamples, accumulator: Accumulator
     ) -> None:
         for first, outputs, batch in self._forward(request, rows, split):
             accumulator.add(first, outputs, batch)
 
     @torch.no_grad()
-    def outputs(self, request: Request, rows: FloatArray, split: Split) -> Tensor:
+    def outputs(self, request: Request, rows: FloatArray, split: TiledExamples) -> Tensor:
         parts: dict[int, list[Tensor]] = {}
         for first, outputs, _ in self._forward(request, rows, split):
             parts.setdefault(first, []).append(outputs)

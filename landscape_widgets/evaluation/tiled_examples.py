@@ -11,7 +11,7 @@ from landscape_widgets.task.data import Batch, Examples, take
 from landscape_widgets.task.structure import tensors
 
 
-class Split:
+class TiledExamples:
     """Examples that every parameter vector sees, in tiles of whatever size a strategy asks for.
 
     Parameters
@@ -37,7 +37,7 @@ class Split:
         first = examples.batches[0]
         self.on_device = _device_of(first) in (None, device.type)
         self._tiles: dict[int | None, list[Batch]] = {}
-        self._parts: dict[int, Split] = {}
+        self._parts: dict[int, TiledExamples] = {}
 
     @property
     def size(self) -> int:
@@ -57,7 +57,7 @@ class Split:
             self._tiles[size] = list(self.examples.tiles(size))
         return self._tiles[size]
 
-    def part(self, count: int) -> Split:
+    def part(self, count: int) -> TiledExamples:
         """The first examples, at most `count` where they may be cut: to try something on."""
         if count >= self.size:
             return self
@@ -65,10 +65,10 @@ class Split:
             whole = self.examples.joined if self.separable else None
             batch = self.examples.batches[0] if whole is None else take(whole, slice(0, count))
             few = Examples([batch], capped=True)
-            self._parts[count] = Split(few, self.device, self.separable)
+            self._parts[count] = TiledExamples(few, self.device, self.separable)
         return self._parts[count]
 
-    def spread(self, count: int) -> Split:
+    def spread(self, count: int) -> TiledExamples:
         """At most `count` examples from all over the data, where they may be cut."""
         whole = self.examples.joined if self.separable else None
         if whole is None or count >= self.size:
@@ -76,7 +76,7 @@ class Split:
         if -count not in self._parts:
             places = torch.linspace(0, self.size - 1, count).round().long()
             few = Examples([take(whole, places)], capped=True)
-            self._parts[-count] = Split(few, self.device, self.separable)
+            self._parts[-count] = TiledExamples(few, self.device, self.separable)
         return self._parts[-count]
 
     def __getstate__(self) -> dict[str, Any]:
