@@ -27,7 +27,7 @@ from landscape_widgets.objective.hessian import (
     TwiceDifferentiable,
     check_twice_differentiable,
     differentiated,
-    room,
+    graph_allowance,
 )
 from landscape_widgets.objective.r_operator import FeedForwardProduct, Network, read_network
 from landscape_widgets.precision import holds_double, widened
@@ -211,7 +211,7 @@ class Derivatives:
         What does not hang on v is kept between them where it fits in memory, if `keep`.
         """
         self.check()
-        space = room(self._device)
+        space = graph_allowance(self._device)
         network = self._network if keep else None
         if network is not None and network.each * self.split.size <= space:
             return FeedForwardProduct(network, theta)
@@ -228,7 +228,9 @@ class Derivatives:
         if self._dtype == torch.float64 or not holds_double(self._device):
             return None
         network = self._network
-        if network is not None and 2 * network.each * self.split.size <= room(self._device):
+        if network is not None and 2 * network.each * self.split.size <= graph_allowance(
+            self._device
+        ):
             return FeedForwardProduct(network.double(), theta.double())
         if self._twin is None:
             with self.around():

@@ -220,7 +220,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
-def room(device: torch.device) -> int:
+def graph_allowance(device: torch.device) -> int:
     """Bytes that a graph may take as long as it is worked with."""
     return free_memory(device) // SHARE
 

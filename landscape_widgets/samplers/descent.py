@@ -31,7 +31,7 @@ from landscape_widgets.samplers.descents import (
     perturbed_start,
     relative_rate,
 )
-from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,15 @@ class Descent(Sampler):
         return True
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
+    def _storage(self, objective: Objective) -> VectorStorage:
         rows, less = self.runs * len(self.kept), "runs, or a larger every"
-        return Room.around(objective, self.name, rows, less, self.path)
+        return VectorStorage.around(objective, self.name, rows, less, self.path)
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        found = self._room(work.objective).open()
+        found = self._storage(work.objective).open()
         paths: list[int] = []
         steps: list[int] = []
         for number in range(self.runs):

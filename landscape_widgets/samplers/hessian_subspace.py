@@ -23,7 +23,7 @@ from landscape_widgets.samplers.base import (
     check_positive,
 )
 from landscape_widgets.samplers.calibration import calibrate, reach
-from landscape_widgets.samplers.room import check_memory
+from landscape_widgets.samplers.vector_storage import check_memory
 
 
 @dataclass(frozen=True)

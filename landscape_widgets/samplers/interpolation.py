@@ -26,7 +26,7 @@ from landscape_widgets.samplers.base import (
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
 from landscape_widgets.samplers.matching import Group, apply, match, symmetries
-from landscape_widgets.samplers.room import check_memory
+from landscape_widgets.samplers.vector_storage import check_memory
 from landscape_widgets.samplers.weights import (
     Fitted,
     Weights,

@@ -23,7 +23,7 @@ from landscape_widgets.samplers.base import (
     last_of_paths,
 )
 from landscape_widgets.samplers.descents import RATE, Optimiser, descend
-from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 from landscape_widgets.task.parameters import random_direction
 
 
@@ -107,15 +107,17 @@ class JumpAndRetrain(Sampler):
         return True
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
+    def _storage(self, objective: Objective) -> VectorStorage:
         rows = self.jumps * len(self.sizes) * len(self.kept)
-        return Room.around(objective, self.name, rows, "jumps, or a larger every", self.path)
+        return VectorStorage.around(
+            objective, self.name, rows, "jumps, or a larger every", self.path
+        )
 
     def _draw(self, work: Work) -> Cloud:
         objective = work.objective
-        found = self._room(objective).open()
+        found = self._storage(objective).open()
         paths: list[int] = []
         steps: list[int] = []
         jumps: list[float] = []

@@ -37,7 +37,7 @@ from landscape_widgets.samplers.chains import (
     chain_health,
     split_rhat,
 )
-from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 TETHER = 0.25  # of the loss-calibrated radius
 
@@ -140,11 +140,11 @@ class Langevin(Sampler):
         return True
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
+    def _storage(self, objective: Objective) -> VectorStorage:
         rows = self.chains * self.draws
-        return Room.around(objective, self.name, rows, "draws", self.path)
+        return VectorStorage.around(objective, self.name, rows, "draws", self.path)
 
     def settings(self, work: Work, radius: float) -> Settings:
         """Temperature, tether and step size: as given, or found for this model."""
@@ -239,7 +239,7 @@ class Langevin(Sampler):
         return objective.minibatch_gradient(theta, work.generator, self.batch_size)
 
     def _draw(self, work: Work) -> Cloud:
-        found = self._room(work.objective).open()
+        found = self._storage(work.objective).open()
         chains = self.run(work, found)
         report_health(chains)
         kept = [(number, chain) for number, chain in enumerate(chains) if not chain.health.failed]

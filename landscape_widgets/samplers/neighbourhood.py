@@ -23,7 +23,7 @@ from landscape_widgets.samplers.base import (
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
-from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 STEPS = (2, 6, 15, 40)  # of the descent that are kept
 ALONG = 3  # points between θ* and the arm's end
@@ -77,15 +77,15 @@ class Neighbourhood(Sampler):
         return True
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
+    def _storage(self, objective: Objective) -> VectorStorage:
         rows = self.arms * (1 + len(STEPS))
-        return Room.around(objective, self.name, rows, "arms", self.path)
+        return VectorStorage.around(objective, self.name, rows, "arms", self.path)
 
     def _draw(self, work: Work) -> Cloud:
         radius = radius_or_calibrated(work, self.radius)
-        found = self._room(work.objective).open()
+        found = self._storage(work.objective).open()
         whole = 0  # directions of the arms that are done
         paths: list[int] = []
         steps: list[int] = []

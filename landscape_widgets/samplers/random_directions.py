@@ -10,7 +10,7 @@ from landscape_widgets.geometry.basis import Basis
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, check_choice, check_directions
-from landscape_widgets.samplers.room import check_memory
+from landscape_widgets.samplers.vector_storage import check_memory
 
 Kind = Literal["auto", "dense", "seeded"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, assemble_paths
-from landscape_widgets.samplers.room import Room, check_path
+from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 from landscape_widgets.samplers.weights import (
     COUNTER,
     Fitted,
@@ -89,7 +89,7 @@ class Recorder:
         check_path("Recorder", path)
         self._layout = ParameterLayout.of(self.model)
         dtype = self._layout.dtype(self.model)
-        room = Room(
+        room = VectorStorage(
             "Recorder", at_most, self._layout.size, dtype, torch.device("cpu"), "at_most", path
         )
         room.check()
@@ -212,18 +212,18 @@ class Trajectory(Sampler):
         return f"Trajectory({counts} checkpoints)"
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
         for number, run in enumerate(self.runs):
             for index, checkpoint in enumerate(run):
                 where = f"Checkpoint {index}" + (f" of run {number}" if len(self.runs) > 1 else "")
                 Fitted(checkpoint, objective, where)
 
-    def _room(self, objective: Objective) -> Room:
+    def _storage(self, objective: Objective) -> VectorStorage:
         rows = sum(map(len, self.runs))
-        return Room.around(objective, self.name, rows, "checkpoints", self.path)
+        return VectorStorage.around(objective, self.name, rows, "checkpoints", self.path)
 
     def _draw(self, work: Work) -> Cloud:
-        found = self._room(work.objective).open()
+        found = self._storage(work.objective).open()
         buffers: list[dict[str, Tensor]] = []
         paths: list[int] = []
         steps: list[int] = []

@@ -17,7 +17,7 @@ from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, assemble_paths
-from landscape_widgets.samplers.room import Room
+from landscape_widgets.samplers.vector_storage import VectorStorage
 
 KINDS = ("shuffled", "isotropic", "walk")
 
@@ -52,13 +52,13 @@ class Isotropic(Sampler):
         return f"Isotropic({len(self.radii)} samples)"
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
-        return Room.around(objective, self.name, len(self.radii), "samples")
+    def _storage(self, objective: Objective) -> VectorStorage:
+        return VectorStorage.around(objective, self.name, len(self.radii), "samples")
 
     def _draw(self, work: Work) -> Cloud:
-        displacements = self._room(work.objective).open()
+        displacements = self._storage(work.objective).open()
         for number, radius in enumerate(self.radii):
             work.report("null", number, len(self.radii))
             displacements.append(_step(work, radius))
@@ -81,13 +81,13 @@ class Walk(Sampler):
         return f"Walk({len(self.steps)} paths, {sum(map(len, self.steps))} samples)"
 
     def check(self, objective: Objective) -> None:
-        self._room(objective).check()
+        self._storage(objective).check()
 
-    def _room(self, objective: Objective) -> Room:
-        return Room.around(objective, self.name, sum(map(len, self.steps)), "samples")
+    def _storage(self, objective: Objective) -> VectorStorage:
+        return VectorStorage.around(objective, self.name, sum(map(len, self.steps)), "samples")
 
     def _draw(self, work: Work) -> Cloud:
-        displacements = self._room(work.objective).open()
+        displacements = self._storage(work.objective).open()
         for number, lengths in enumerate(self.steps):
             work.report("null", number, len(self.steps))
             at = torch.zeros_like(work.objective.anchor)

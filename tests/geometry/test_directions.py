@@ -166,7 +166,9 @@ def test_paths_that_take_more_than_half_of_the_free_memory_go_to_a_file(
     needed = 10 * objective.anchor.nbytes
     looked_into = []
     for free in (2 * needed, 2 * needed - 1):
-        monkeypatch.setattr("landscape_widgets.samplers.room.free_memory", lambda _, n=free: n)
+        monkeypatch.setattr(
+            "landscape_widgets.samplers.vector_storage.free_memory", lambda _, n=free: n
+        )
         cloud = sampler.draw(objective, seed=0)
         assert len(cloud) == 11
         looked_into.append(deleted_files_looked_into(tmp_path))
@@ -177,7 +179,7 @@ def test_paths_that_take_more_than_half_of_the_free_memory_go_to_a_file(
 def test_a_path_that_fits_neither_memory_nor_disk_is_refused_with_both_figures(
     objective, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("landscape_widgets.samplers.room.free_memory", lambda _: 3 << 30)
+    monkeypatch.setattr("landscape_widgets.samplers.vector_storage.free_memory", lambda _: 3 << 30)
     usage = type("Usage", (), {"free": 5 << 30})
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     runs = 2_000_000  # of 11 samples of 1,210 parameters each: 99.2 GiB

@@ -203,7 +203,7 @@ def test_weights_that_are_zero_in_every_filter_are_moved_all_the_same():
 
 def test_directions_that_do_not_fit_into_memory_are_refused_and_may_be_seeded(monkeypatch):
     objective = Objective(ConvNet(), digits(50))
-    room = "landscape_widgets.samplers.room.free_memory"
+    room = "landscape_widgets.samplers.vector_storage.free_memory"
     monkeypatch.setattr(room, lambda device: 2 * objective.anchor.nbytes)
     with pytest.raises(ValueError, match=r'Subspace would hold 3 vectors of 2,\d+ .*"seeded"'):
         Subspace(k=3, basis="dense").draw(objective, seed=0)

@@ -145,7 +145,9 @@ def test_of_a_large_model_a_part_of_the_samples_is_taken(land, rays, monkeypatch
 
 
 def test_a_null_that_does_not_fit_in_memory_says_so(land, monkeypatch):
-    monkeypatch.setattr("landscape_widgets.samplers.room.free_memory", lambda device: 1000)
+    monkeypatch.setattr(
+        "landscape_widgets.samplers.vector_storage.free_memory", lambda device: 1000
+    )
     usage = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match=r"would keep 153 vectors .* Ask for fewer samples"):

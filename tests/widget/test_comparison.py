@@ -133,7 +133,9 @@ def test_another_null_takes_the_place_of_one_in_the_making(widget, monkeypatch):
 
 
 def test_a_null_that_cannot_be_made_says_why_and_is_let_go(widget, monkeypatch):
-    monkeypatch.setattr("landscape_widgets.samplers.room.free_memory", lambda device: 1000)
+    monkeypatch.setattr(
+        "landscape_widgets.samplers.vector_storage.free_memory", lambda device: 1000
+    )
     usage = shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
     widget.compare_with = "walk"

@@ -18,7 +18,7 @@ SHARE = 0.5  # of the memory that is free; what is more goes to a file
 
 
 @dataclass(frozen=True)
-class Room:
+class VectorStorage:
     """Room for vectors as long as θ*: in memory, or else in a file.
 
     Parameters
@@ -51,7 +51,7 @@ class Room:
         rows: int,
         less: str,
         path: str | os.PathLike[str] | None = None,
-    ) -> Room:
+    ) -> VectorStorage:
         """For vectors like θ*."""
         anchor = objective.anchor
         return cls(who, rows, objective.size, anchor.dtype, anchor.device, less, path)
