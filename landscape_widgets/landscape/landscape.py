@@ -35,7 +35,7 @@ from landscape_widgets.progress import (
     never,
 )
 from landscape_widgets.reducers.base import Frame, Reducer
-from landscape_widgets.samplers import stored
+from landscape_widgets.samplers import parsing
 from landscape_widgets.samplers.base import Sampler
 from landscape_widgets.task.batchnorm import BatchNormMode
 from landscape_widgets.task.metrics import Metric
@@ -961,7 +961,7 @@ class Landscape:
                 )
             values[...] = file.tensors[name].numpy()
         self.coordinates = file.tensors["coordinates"].numpy().copy()
-        self.sampler = stored.read(file.document["sampler"], samplers.BY_NAME)
+        self.sampler = parsing.parse(file.document["sampler"], samplers.BY_NAME)
         self.space = file.document["space"]
         self.reducer, self._placing = None, None
         origin = file.document.get("map")

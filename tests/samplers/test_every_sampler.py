@@ -22,7 +22,7 @@ from landscape_widgets.samplers import (
     Rays,
     Subspace,
     Trajectory,
-    stored,
+    parsing,
 )
 from tests.models import ConvNet, digits, train
 
@@ -208,11 +208,11 @@ def test_a_combination_stopped_in_its_second_part_keeps_the_first(objective):
 @every_sampler
 def test_a_sampler_is_read_from_its_repr_unless_it_took_models(name, objective):
     sampler = SAMPLERS[name](objective)
-    found = stored.read(repr(sampler), BY_NAME)
+    found = parsing.parse(repr(sampler), BY_NAME)
     assert repr(found) == repr(sampler)
     assert found.name == sampler.name
     assert (type(found) is type(sampler)) == (name not in ("Interpolation", "Trajectory"))
-    if isinstance(found, stored.Stored):
+    if isinstance(found, parsing.Unparsed):
         with pytest.raises(ValueError, match="not how to draw them again"):
             found.draw(objective, seed=0)
 
@@ -220,12 +220,12 @@ def test_a_sampler_is_read_from_its_repr_unless_it_took_models(name, objective):
 def test_samplers_that_were_added_up_are_read_and_named_as_such(objective):
     for name, known in (("Rays", True), ("Trajectory", False)):
         sampler = Minima(n=40, extent=(-0.5, 1.0)) + SAMPLERS[name](objective)
-        found = stored.read(repr(sampler), BY_NAME)
+        found = parsing.parse(repr(sampler), BY_NAME)
         assert (found == sampler) == known
         assert found.name == sampler.name == f"Minima + {name}"
 
 
 @pytest.mark.parametrize("text", ["Minima(k=[].append)", "Minima(j=3)", "Own(n=3)", "print(1)"])
 def test_what_is_no_sampler_of_ours_is_kept_as_text(text, capsys):
-    assert repr(stored.read(text, BY_NAME)) == text
+    assert repr(parsing.parse(text, BY_NAME)) == text
     assert capsys.readouterr().out == ""

@@ -13,7 +13,7 @@ from landscape_widgets.samplers.base import Sampler, Work
 
 
 @dataclass(frozen=True, repr=False)
-class Stored(Sampler):
+class Unparsed(Sampler):
     """One of which only the text is left, as it took models or checkpoints.
 
     It names the samples that it once drew, and draws no others.
@@ -41,8 +41,8 @@ class Stored(Sampler):
         )
 
 
-def read(text: str, known: Mapping[str, type[Sampler]]) -> Sampler:
-    """The sampler whose repr this is; a `Stored` one where it cannot be made from that.
+def parse(text: str, known: Mapping[str, type[Sampler]]) -> Sampler:
+    """The sampler whose repr this is; an `Unparsed` one where it cannot be made from that.
 
     Parameters
     ----------
@@ -62,4 +62,4 @@ def read(text: str, known: Mapping[str, type[Sampler]]) -> Sampler:
     try:
         return made(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, KeyError, TypeError):
-        return Stored(text)
+        return Unparsed(text)
