@@ -17,8 +17,8 @@ from landscape_widgets.evaluation.kernels.registers import (
     PANEL,
     block,
     compiled,
-    powers,
-    room,
+    exp,
+    zeros,
 )
 
 TILE = 64  # examples side by side, known to the compiler: a layer of them stays in the first cache
@@ -125,7 +125,7 @@ def cross_entropy(z, classes, targets, losses):  # type: ignore[no-untyped-def]
         for j in range(TILE):
             differences[j] = row[j] - own[j] - top[j]
         for j in range(0, 4 * TILE, 4 * LANES):
-            powers(place + j, place + j)  # type: ignore[call-arg]
+            exp(place + j, place + j)  # type: ignore[call-arg]
         for j in range(TILE):
             others[j] += differences[j] - (np.float32(1) if targets[j] == c else np.float32(0))
     total = 0.0
@@ -150,7 +150,7 @@ def _buffer(layers, products):  # type: ignore[no-untyped-def]
     rows = products.shape[2]
     for number in range(len(layers)):
         rows = max(rows, layers[number, 2])
-    return room(rows, TILE)
+    return zeros(rows, TILE)
 
 
 @compiled([(F2, int64[:, ::1], F2, F4, F3, int64, int32[:, ::1], float64[::1])])
@@ -162,7 +162,7 @@ def cross_entropies(  # type: ignore[no-untyped-def]
     Weights of a few networks go through all tiles while they are in the core's cache.
     """
     one, other = _buffer(layers, products), _buffer(layers, products)
-    losses = room(4, TILE)
+    losses = zeros(4, TILE)
     several = max(1, KEPT // packed.shape[1])
     for start in range(0, len(packed), several):
         for tile in range(len(targets)):

@@ -43,7 +43,7 @@ def _registers() -> tuple[int, int, bool]:
 
 
 @compiled([(numba.int64, numba.int64)])
-def room(rows, columns):  # type: ignore[no-untyped-def]
+def zeros(rows, columns):  # type: ignore[no-untyped-def]
     """Zeros (rows, columns) that begin where a line of the cache does; see `loading.zeros`."""
     numbers = np.zeros(rows * columns + LINE, np.float32)
     start = -(numba.int64(numbers.ctypes.data) // 4) % LINE
@@ -77,7 +77,7 @@ def constant(x: float) -> Any:
     return ir.Constant(NUMBERS, [float(np.float32(x))] * LANES)
 
 
-def spread(builder: Any, x: Any) -> Any:
+def broadcast(builder: Any, x: Any) -> Any:
     """One number in all lanes."""
     nothing = ir.Constant(NUMBERS, ir.Undefined)
     one = builder.insert_element(nothing, x, ir.IntType(32)(0))
@@ -129,7 +129,7 @@ def block(rows: int, abreast: int = ABREAST, *, onto: bool = False, turned: bool
             return builder.add(builder.mul(w_step, row), column)
 
         def number(base: Any, offset: Any) -> Any:
-            return spread(builder, load(builder, base, offset, ir.FloatType()))
+            return broadcast(builder, load(builder, base, offset, ir.FloatType()))
 
         before = builder.block
         loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
@@ -187,7 +187,7 @@ def _interleaved(builder: Any, a: Any, b: Any) -> list[Any]:
 
 
 @intrinsic
-def _turn(context, x, step, out, out_step):  # type: ignore[no-untyped-def]
+def _transpose(context, x, step, out, out_step):  # type: ignore[no-untyped-def]
     """LANES rows of LANES numbers to columns: log2(LANES) times, halves are interleaved."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -204,7 +204,7 @@ def _turn(context, x, step, out, out_step):  # type: ignore[no-untyped-def]
 
 
 @compiled([(types.float32[:, :], types.float32[:, :])])
-def turn(x, out):  # type: ignore[no-untyped-def]
+def transpose(x, out):  # type: ignore[no-untyped-def]
     """out = xᵀ, of rows that are each in one piece."""
     rows, columns = x.shape
     whole, wide = rows // LANES * LANES, columns // LANES * LANES
@@ -212,7 +212,7 @@ def turn(x, out):  # type: ignore[no-untyped-def]
     step, out_step = x.strides[0] // 4, out.strides[0] // 4
     for i in range(0, whole, LANES):
         for j in range(0, wide, LANES):
-            _turn(  # type: ignore[call-arg]
+            _transpose(  # type: ignore[call-arg]
                 source + 4 * (i * step + j), step, to + 4 * (j * out_step + i), out_step
             )
     for i in range(rows):
@@ -241,7 +241,7 @@ def exponential(builder: Any, x: Any) -> Any:
 
 
 @intrinsic
-def powers(context, x, out):  # type: ignore[no-untyped-def]
+def exp(context, x, out):  # type: ignore[no-untyped-def]
     """e^x of LANES numbers x ≤ 0, from one address to another."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
