@@ -86,7 +86,6 @@ def touch(touched: LandscapeNotebook) -> Iterator[Touch]:
 
 def check_lasso(notebook: LandscapeNotebook) -> None:
     """A lasso selects just what is inside it."""
-    notebook.scroll_to_map()
     pixels, path = notebook.pixels(), notebook.box(0.3, 0.2, 0.6, 0.7)
     notebook.drag(path)
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
@@ -217,7 +216,6 @@ def test_the_line_of_what_is_pointed_at_has_a_colour_of_its_own(
 def test_a_finger_that_goes_sideways_first_draws_a_lasso(
     touched: LandscapeNotebook, touch: Touch
 ) -> None:
-    touched.scroll_to_map()
     pixels, path = touched.pixels(), touched.box(0.3, 0.2, 0.6, 0.7)
     assert touch(*path[:, None])
     inside = np.flatnonzero(np.abs(winding(pixels, path[:4])) > 0.5).tolist()
@@ -229,7 +227,6 @@ def test_a_second_finger_gives_up_the_lasso_of_the_first(
     touched: LandscapeNotebook, touch: Touch
 ) -> None:
     touched.select(3, 5)
-    touched.scroll_to_map()
     corners = touched.box(0.3, 0.3, 0.6, 0.6)
     assert touch(corners[:1], corners[1:2], corners[[2, 0]], corners[[3, 1]])
     assert touched.selected() == [3, 5]
@@ -240,21 +237,19 @@ def test_a_finger_that_goes_upwards_scrolls_and_selects_nothing(
     touched: LandscapeNotebook, touch: Touch
 ) -> None:
     touched.select(3, 5)
-    touched.scroll_to_map()
-    before = touched.page.evaluate(SCROLLED)
     low, high = touched.box(0.5, 0.2, 0.5, 0.8)[[2, 0]]
+    before = touched.page.evaluate(SCROLLED)
     assert not touch(low[None], high[None])
     assert touched.selected() == [3, 5]
     expect(touched.page.locator(".lw-lasso")).to_have_count(0)
-    assert touched.page.evaluate(SCROLLED) > before
+    touched.page.wait_for_function(f"(before) => ({SCROLLED})() > before", arg=before)
 
 
 def test_two_fingers_draw_no_lasso(touched: LandscapeNotebook, touch: Touch) -> None:
     touched.select(3, 5)
-    touched.scroll_to_map()
     near, far = touched.box(0.45, 0.4, 0.55, 0.6)[[0, 2]], touched.box(0.2, 0.1, 0.8, 0.9)[[0, 2]]
     assert not touch(near, far)
-    assert touched.page.evaluate("() => visualViewport.scale") > 1
+    touched.page.wait_for_function("() => visualViewport.scale > 1")
     assert not touch(far, near)
     assert touched.selected() == [3, 5]
     expect(touched.page.locator(".lw-lasso")).to_have_count(0)
