@@ -778,7 +778,10 @@ class Objective:
         )
         found: dict[str, float] = {}
         measured = "train" if self.val is None else "val"
-        with self._borrowing(), torch.no_grad(), inputs_untouched(self._copy):
+        with (
+            self._borrowing(), torch.no_grad(), inputs_untouched(self._copy),
+            self._chunk_size.timed(1),
+        ):  # fmt: skip
             for name, split in self._splits.items():
                 if name == "probe":
                     continue
