@@ -62,8 +62,8 @@ def main() -> None:
                 basis: DenseBasis = basis,
                 found: dict[str, np.ndarray] = found,
             ) -> None:
-                objective.cluster = Cluster(client) if kind == "cluster" else None
-                found[kind] = objective.evaluate(basis, rows, metrics=False).losses
+                evaluator = Cluster(objective, client) if kind == "cluster" else objective
+                found[kind] = evaluator.evaluate(basis, rows, metrics=False).losses
 
             # What is chosen, loaded and sent once is done before anything is timed.
             few = rng.uniform(-0.25, 1.25, (64, 3))

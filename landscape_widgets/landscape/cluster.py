@@ -6,18 +6,17 @@ A worker that dies costs its unfinished rows some time, and nothing else: Dask r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.objective.objective import Evaluation, Objective, collected
+from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.resources import keep_freed_memory
-
-if TYPE_CHECKING:
-    from landscape_widgets.objective.objective import Evaluation, Objective
 
 # Fewer rows are evaluated here: sending them would take longer.
 WORTH_SENDING = 64
@@ -32,8 +31,11 @@ WAITING = 2  # such blocks for each worker: no more of them are in anybody's mem
 class Cluster:
     """Evaluates an objective's rows on the workers of a `dask.distributed.Client`.
 
+    An `Evaluator`, as the objective is. Few rows it leaves to the objective.
+
     Parameters
     ----------
+    objective : Objective
     client : dask.distributed.Client
 
     Raises
@@ -42,14 +44,48 @@ class Cluster:
         If it is no such client.
     """
 
-    def __init__(self, client: Any) -> None:
-        if not all(hasattr(client, name) for name in ("scatter", "submit", "scheduler_info")):
-            raise TypeError(
-                f"client is {type(client).__name__}; a dask.distributed.Client is expected. "
-                'Install it with: pip install "landscape-widgets[cluster]"'
-            )
-        self.client = client
+    def __init__(self, objective: Objective, client: Any) -> None:
+        check_client(client)
+        self.objective, self.client = objective, client
         self._sent: dict[int, tuple[object, Any]] = {}
+        self._here = True  # whether the latest vectors were evaluated by the objective itself
+
+    @property
+    def n_val_examples(self) -> int:
+        """Validation examples, 0 where none were given."""
+        return self.objective.n_val_examples
+
+    @property
+    def strategy(self) -> str:
+        """How the latest parameter vectors were evaluated, in words."""
+        return self.objective.strategy if self._here else "by the workers of a cluster"
+
+    def evaluate(
+        self,
+        basis: Basis,
+        coefficients: FloatArray,
+        *,
+        splits: Sequence[Literal["train", "val"]] = ("train", "val"),
+        metrics: bool = True,
+        outputs: bool = False,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_chunk: Callable[[int, Evaluation], None] | None = None,
+    ) -> Evaluation:
+        """Losses at θ* + Σ_j c_j b_j for each row of `coefficients`; see `Objective.evaluate`.
+
+        Parts come in the order in which workers finish them.
+        """
+        rows = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
+        options: dict[str, Any] = {"splits": splits, "metrics": metrics, "outputs": outputs}
+        self._here = len(rows) < WORTH_SENDING
+        if self._here:
+            return self.objective.evaluate(
+                basis, rows, progress=progress, cancelled=cancelled, on_chunk=on_chunk, **options
+            )
+        return collected(
+            self._chunks(basis, rows, options, cancelled), len(rows), progress, on_chunk
+        )
 
     def _send(self, thing: object) -> Any:
         """A future of `thing`, on every worker, sent once as long as it lives here."""
@@ -61,13 +97,12 @@ class Cluster:
             self._sent[id(thing)] = held = (thing, future)
         return held[1]
 
-    def evaluate(
+    def _chunks(
         self,
-        objective: Objective,
         basis: Basis,
         coefficients: FloatArray,
         options: dict[str, Any],
-        cancelled: Callable[[], bool],
+        cancelled: CancelCallback,
     ) -> Iterator[tuple[int, Evaluation]]:
         """Yield (first row, results) of blocks of rows, in the order in which they finish.
 
@@ -81,7 +116,7 @@ class Cluster:
         whole = basis.nbytes <= SENT_WHOLE
         if not whole:
             size = max(1, min(size, SENT_AT_ONCE // (basis.nbytes // basis.k)))
-        there = self._send(objective)
+        there = self._send(self.objective)
         directions = self._send(basis) if whole else None
         starts = iter(range(0, len(coefficients), size))
         futures: dict[Any, int] = {}
@@ -112,6 +147,15 @@ class Cluster:
                         waiting.add(submit(start))  # type: ignore[no-untyped-call]
         finally:
             self.client.cancel(list(futures))
+
+
+def check_client(client: Any) -> None:
+    """Raise a TypeError, which says what to install, unless it is a client of Dask's."""
+    if not all(hasattr(client, name) for name in ("scatter", "submit", "scheduler_info")):
+        raise TypeError(
+            f"client is {type(client).__name__}; a dask.distributed.Client is expected. "
+            'Install it with: pip install "landscape-widgets[cluster]"'
+        )
 
 
 def _narrowed(basis: Basis, rows: FloatArray) -> tuple[Basis, FloatArray]:

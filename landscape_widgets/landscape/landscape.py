@@ -20,8 +20,9 @@ from landscape_widgets import reducers, samplers
 from landscape_widgets.geometry.basis import DenseBasis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import files as storage
-from landscape_widgets.landscape.cluster import Cluster
+from landscape_widgets.landscape.cluster import Cluster, check_client
 from landscape_widgets.objective import fingerprint
+from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.objective.objective import Evaluation, Objective
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_losses, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
@@ -113,6 +114,8 @@ class Landscape:
     Attributes
     ----------
     objective : Objective
+    evaluator : Evaluator
+        What takes losses at many parameter vectors: the objective, or a cluster.
     cloud : Cloud or None
         What was sampled.
     losses, val_losses : array (N,)
@@ -152,6 +155,8 @@ class Landscape:
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
     ) -> None:
+        if client is not None:
+            check_client(client)
         self.seed = seed
         self.tolerance = tolerance
         unasked = tolerance is not None and metrics is None and val_data is None
@@ -182,8 +187,9 @@ class Landscape:
                 "No metric is shown: losses are estimated from parts of the training data "
                 "(tolerance=). Give val_data to see one on it."
             )
-        if client is not None:
-            self.objective.cluster = Cluster(client)
+        self.evaluator: Evaluator = (
+            self.objective if client is None else Cluster(self.objective, client)
+        )
         self.sampler: Sampler | None = None
         self.reducer: Reducer | None = None
         self.space: Space | None = None
@@ -261,7 +267,11 @@ class Landscape:
         file = None if path is None or not Path(path).exists() else storage.read(path)
         if file is None:
             drawn = sampler.draw(
-                self.objective, seed=self.seed, progress=progress, cancelled=cancelled
+                self.objective,
+                seed=self.seed,
+                progress=progress,
+                cancelled=cancelled,
+                evaluator=self.evaluator,
             )
             self.cloud = drawn
             self._reset(len(drawn))
@@ -318,13 +328,13 @@ class Landscape:
                 part.losses[:] = estimates.losses[places]
                 self.loss_errors[rows] = estimates.errors[places]
             self._store(rows, part)
-            self.strategy = self.objective.strategy
+            self.strategy = self.evaluator.strategy
             if rows_on_disk is not None:
                 rows_on_disk.put(rows, {name: a[rows] for name, a in self._results().items()})
             if on_chunk is not None:
                 on_chunk(rows)
 
-        self.objective.evaluate(
+        self.evaluator.evaluate(
             cloud.basis,
             cloud.coefficients[waiting],
             splits=("train", "val") if estimates is None else ("val",),
@@ -561,7 +571,7 @@ class Landscape:
 
     def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
         """The loss along the lines from θ* to some samples; see `line.slice_along`."""
-        return slice_along(self.objective, self._sampled(), indices, alphas)
+        return slice_along(self.evaluator, self._sampled(), indices, alphas)
 
     def estimated_slice(
         self,
@@ -624,7 +634,7 @@ class Landscape:
         if cloud.basis.buffers is not None:
             basis.buffers = cloud.basis.buffers.taken(cloud.coefficients[[a, b]])
         return plane_along(
-            self.objective,
+            self.evaluator,
             basis,
             extent=extent,
             resolution=resolution,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 
 from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.chunk_size import ChunkSize
-from landscape_widgets.evaluation.engine import Engine, check_strategy
+from landscape_widgets.evaluation.engine import Engine
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.evaluation.tiling import tile_size
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
-from landscape_widgets.landscape.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.objective.derivatives import Derivatives
 from landscape_widgets.objective.forms import find_form
 from landscape_widgets.objective.hessian import HessianProduct
+from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.objective.set_up import read_model
-from landscape_widgets.precision import accumulated, check_precision
+from landscape_widgets.precision import accumulated
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 from landscape_widgets.task.batchnorm import BatchNormMode, reestimate, tracked_norms
 from landscape_widgets.task.borrowed import Borrowed
@@ -104,6 +104,32 @@ class Evaluation:
         )
 
 
+def collected(
+    chunks: Iterable[tuple[int, Evaluation]],
+    n: int,
+    progress: ProgressCallback,
+    on_chunk: Callable[[int, Evaluation], None] | None,
+) -> Evaluation:
+    """Results of n rows in one, told as they come: (first row, part), in whatever order.
+
+    Of what was stopped, those of the leading rows.
+    """
+    parts: dict[int, Evaluation] = {}
+    done = 0
+    for start, part in chunks:
+        parts[start] = part
+        done += len(part)
+        if on_chunk is not None:
+            on_chunk(start, part)
+        progress(Progress("losses", done, n))
+    leading: list[Evaluation] = []
+    position = 0
+    while position in parts:  # there may be gaps, where several work at it
+        leading.append(parts[position])
+        position += len(parts[position])
+    return Evaluation.concatenate(leading)
+
+
 @entries
 class Objective:
     """Loss, gradient, Hessian products, outputs and metrics at any parameter vector.
@@ -127,30 +153,11 @@ class Objective:
     metrics : list of names or functions, optional
         "accuracy", "precision", "recall", "f1" (macro averages), "r2", "mae", or functions
         ``metric(outputs, targets) -> float``.
-    device : optional
-        Where to work; the model's own by default.
-    max_examples : int
-        At most so many examples are used, drawn with the seed.
-    batchnorm : {"trained", "reestimate"}
-        Keep the trained statistics, or re-estimate them on the data at each parameter vector.
-    probe_examples : int
-        Examples whose outputs make up "outputs" space.
-    batch_size : int, optional
-        Cut tensors, Datasets and lists of single examples into batches of so many, which stay
-        whole where the loss is a function of a whole batch. Loaders and lists of batches bring
-        their own.
-    batch_axis : int or (int, int), optional
-        Along which axis of inputs and targets, or of each of them, the examples lie; 1 for
-        sequences (time, batch, features). By default it is found by trying the model.
     progress, cancelled
         Told how far reading the data is; raises `Cancelled` after `cancelled` says yes.
-    strategy : str
-        How many parameter vectors are evaluated: "auto" takes the fastest in a trial; or one of
-        `landscape_widgets.evaluation.engine.STRATEGIES`. Losses differ by no more than rounding.
-    precision : {None, "bf16"}
-        "bf16" takes matrix products and convolutions of many parameter vectors in bfloat16; the
-        error that this makes is measured and said in `strategy`. None is the model's own precision.
-    seed : int
+    options
+        Keywords as the attributes of `Options`: device, max_examples, batchnorm, probe_examples,
+        strategy, precision, seed, batch_size, batch_axis.
 
     Attributes
     ----------
@@ -173,6 +180,7 @@ class Objective:
         no scalar or not finite at θ*: before any work starts.
     """
 
+    @with_options
     def __init__(
         self,
         model: nn.Module,
@@ -181,37 +189,18 @@ class Objective:
         val_data: Any = None,
         loss: Callable[..., Any] | None = None,
         metrics: Sequence[str | Metric] | Mapping[str, Metric] | None = None,
-        device: torch.device | str | None = None,
-        max_examples: int = 10_000,
-        batchnorm: BatchNormMode = "trained",
-        probe_examples: int = 100,
-        strategy: str = "auto",
-        precision: str | None = None,
-        seed: int = 0,
-        batch_size: int | None = None,
-        batch_axis: int | tuple[int, int] | None = None,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
+        **options: Any,
     ) -> None:
         model = check_model(model)
-        check_strategy(strategy)
-        check_precision(precision)
-        if batchnorm not in ("trained", "reestimate"):
-            raise ValueError(f"batchnorm={batchnorm!r}; expected is 'trained' or 'reestimate'.")
-        for name, count in (("max_examples", max_examples), ("probe_examples", probe_examples)):
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"{name}={count!r}; a whole number of 1 or more is expected.")
-        _check_batches(batch_size, batch_axis)
+        self.options = Options.of(options, Objective.__init__, "Objective")
         given = WorkingCopy(model, loss)
         self._copy = given.model
         self.layout = ParameterLayout.of(self._copy)
-        self.seed = seed
-        self.cluster: Cluster | None = None
-        self._sent = False  # whether the latest vectors were evaluated by the cluster
-        self.batchnorm: BatchNormMode = batchnorm
         self._lock = threading.RLock()
 
-        self.device = check_device(model, device)
+        self.device = check_device(model, self.options.device)
         trainable = [p for p in self._copy.parameters() if p.requires_grad]
         double = any(p.dtype == torch.float64 for p in trainable)
         self.dtype = torch.float64 if double else torch.float32
@@ -222,25 +211,30 @@ class Objective:
 
         opened = partial(
             Source,
-            max_examples=max_examples,
-            seed=seed,
+            max_examples=self.options.max_examples,
+            seed=self.options.seed,
             dtype=self.dtype,
-            batch_size=batch_size,
+            batch_size=self.options.batch_size,
         )
         source = opened(data)
         with _of_val_data():
             val_source = None if val_data is None else opened(val_data)
         self.has_batchnorm = bool(tracked_norms(self._copy))
-        prepare = self._reestimate if batchnorm == "reestimate" and self.has_batchnorm else None
+        prepare = (
+            self._reestimate if self.batchnorm == "reestimate" and self.has_batchnorm else None
+        )
         self._inplace = InPlace(self._copy, self.layout, self.anchor, prepare)
 
         roots = [self._copy, given.loss]
-        borrowed = Borrowed(self.device, seed, roots, given.shared)
+        borrowed = Borrowed(self.device, self.seed, roots, given.shared)
         state = State(roots, self._inplace.tensors, borrowed.seed, given.originals(), given.shared)
         self._inplace.state, self._inplace.borrowed = state, borrowed
         with inputs_untouched(self._copy):
             form, said = find_form(
-                self._inplace, source.first(progress, cancelled), self.device, batch_axis
+                self._inplace,
+                source.first(progress, cancelled),
+                self.device,
+                self.options.batch_axis,
             )
             self.train = self._on_device(source.read(form, progress, cancelled))
             self.val = None
@@ -273,7 +267,7 @@ class Objective:
             )
             with self._inplace.alone():
                 self._inplace.tile = tile_size(self._copy, few, self.device, self.loss_function)
-        self._probe = self._draw_probe(probe_examples, found.separable and found.has_outputs)
+        self._probe = self._draw_probe(found.separable and found.has_outputs)
         self.outputs_shape: tuple[int, ...] | None = None
         if found.has_outputs:
             self._probe = self._of_one_shape(self._probe)
@@ -285,8 +279,8 @@ class Objective:
             self.loss_function,
             self._splits["train"],
             stochastic=self.stochastic or self._inplace.keeps or self._recorded is not None,
-            strategy=strategy,
-            precision=precision,
+            strategy=self.options.strategy,
+            precision=self.options.precision,
         )
         self.anchor_loss = self._anchor_losses["train"]
         self.anchor_val_loss = self._anchor_losses.get("val")
@@ -298,8 +292,8 @@ class Objective:
                 )
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a worker of a cluster needs: all but the lock, and what it can find for itself."""
-        state = {**self.__dict__, "_lock": None, "cluster": None}
+        """What another process needs: all but the lock, and what it can find for itself."""
+        state = {**self.__dict__, "_lock": None}
         state.pop("_derivatives", None)
         return state
 
@@ -327,6 +321,16 @@ class Objective:
         trained = set(self.layout.names)
         named = self._copy.named_parameters()
         return {**found, **{name: p.detach() for name, p in named if name not in trained}}
+
+    @property
+    def seed(self) -> int:
+        """Of what is drawn of the data, and of random numbers that model or loss draw."""
+        return self.options.seed
+
+    @property
+    def batchnorm(self) -> BatchNormMode:
+        """Which batch statistics hold at a parameter vector."""
+        return self.options.batchnorm
 
     @property
     def reestimates(self) -> bool:
@@ -361,7 +365,7 @@ class Objective:
     @property
     def strategy(self) -> str:
         """How the latest parameter vectors were evaluated, in words."""
-        return "by the workers of a cluster" if self._sent else self.engine.description
+        return self.engine.description
 
     # One parameter vector
 
@@ -494,33 +498,15 @@ class Objective:
             Whether to compute the metrics, and the predictions on the probe batch.
         progress, cancelled, on_chunk
             Told as rows are finished; `on_chunk(start, part)` gets each part. After `cancelled`
-            says yes, the leading rows that are done are returned; parts may come out of order
-            from a cluster.
+            says yes, the leading rows that are done are returned.
         """
         coefficients = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
-        n, done = len(coefficients), 0
         options = {"splits": tuple(splits), "metrics": metrics, "outputs": outputs}
-        self._sent = self.cluster is not None and n >= WORTH_SENDING
-        if self.cluster is not None and self._sent:
-            chunks = self.cluster.evaluate(self, basis, coefficients, options, cancelled)
-        else:
-            watched = progress is not ignore or cancelled is not never or on_chunk is not None
-            chunks = self._evaluate_here(basis, coefficients, options, cancelled, watched)
-        if not self._sent and self.engine.waits_for_compiler(n):
+        watched = progress is not ignore or cancelled is not never or on_chunk is not None
+        chunks = self._chunks(basis, coefficients, options, cancelled, watched)
+        if self.engine.waits_for_compiler(len(coefficients)):
             progress(Progress("compiling", 0, 1))
-        parts: dict[int, Evaluation] = {}
-        for start, part in chunks:
-            parts[start] = part
-            done += len(part)
-            if on_chunk is not None:
-                on_chunk(start, part)
-            progress(Progress("losses", done, n))
-        leading: list[Evaluation] = []
-        position = 0
-        while position in parts:  # a cluster may leave gaps when it is stopped
-            leading.append(parts[position])
-            position += len(parts[position])
-        return Evaluation.concatenate(leading)
+        return collected(chunks, len(coefficients), progress, on_chunk)
 
     def example_losses(
         self,
@@ -599,7 +585,7 @@ class Objective:
             )
         return None
 
-    def _evaluate_here(
+    def _chunks(
         self,
         basis: Basis,
         coefficients: FloatArray,
@@ -833,7 +819,8 @@ class Objective:
             splits["val"] = TiledExamples(self.val, self.device, val_separable)
         return splits
 
-    def _draw_probe(self, count: int, cut: bool) -> list[Batch]:
+    def _draw_probe(self, cut: bool) -> list[Batch]:
+        count = self.options.probe_examples
         source = self.train if self.val is None else self.val
         whole = source.joined
         if whole is not None:
@@ -946,16 +933,3 @@ def _of_val_data() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"val_data: {error}") from error
-
-
-def _check_batches(size: Any, axis: Any) -> None:
-    """Raise a ValueError unless batch_size and batch_axis are what they may be."""
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-        raise ValueError(f"batch_size={size!r}; a whole number of 1 or more is expected, or None.")
-    axes = axis if isinstance(axis, tuple) and len(axis) == 2 else (axis, axis)
-    known = [isinstance(one, int) and not isinstance(one, bool) and one >= 0 for one in axes]
-    if axis is not None and not all(known):
-        raise ValueError(
-            f"batch_axis={axis!r}; expected is the axis along which the examples lie, 0 or more, "
-            "or a pair of them: of the inputs and of the targets."
-        )

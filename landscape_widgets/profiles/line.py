@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
-from landscape_widgets.objective.objective import Evaluation, Objective
+from landscape_widgets.objective.evaluator import Evaluator
+from landscape_widgets.objective.objective import Evaluation
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 
 # From half a step behind θ* to half a step beyond the sample, in steps of 0.05: holds 0 and 1.
@@ -100,7 +101,7 @@ def check_samples(cloud: Cloud, indices: npt.ArrayLike) -> npt.NDArray[np.int64]
 
 
 def slice_along(
-    objective: Objective,
+    evaluator: Evaluator,
     cloud: Cloud,
     indices: npt.ArrayLike,
     alphas: npt.ArrayLike | None = None,
@@ -113,7 +114,7 @@ def slice_along(
 
     Parameters
     ----------
-    objective, cloud
+    evaluator, cloud
         The model on its data, and the samples.
     indices : array (n,)
     alphas : array (A,), optional
@@ -130,12 +131,12 @@ def slice_along(
     """
     rows = check_samples(cloud, indices)
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-    lines = _Lines(objective, rows, values, progress, on_sample)
+    lines = _Lines(evaluator, rows, values, progress, on_sample)
     # Rows of a wandering cloud are as wide as it has samples: a few samples at a time.
     step = max(1, BLOCK_ELEMENTS // (len(values) * cloud.basis.k))
     for first in range(0, len(rows), step):
         block = cloud.coefficients[rows[first : first + step]][:, None, :] * values[:, None]
-        objective.evaluate(
+        evaluator.evaluate(
             cloud.basis,
             block.reshape(-1, cloud.basis.k),
             metrics=False,
@@ -152,7 +153,7 @@ class _Lines:
 
     def __init__(
         self,
-        objective: Objective,
+        evaluator: Evaluator,
         rows: npt.NDArray[np.int64],
         alphas: FloatArray,
         progress: ProgressCallback,
@@ -163,7 +164,7 @@ class _Lines:
         self.progress, self.on_sample = progress, on_sample
         self.losses: FloatArray = np.full(shape, np.nan)
         self.val_losses: FloatArray | None = (
-            np.full(shape, np.nan) if objective.n_val_examples else None
+            np.full(shape, np.nan) if evaluator.n_val_examples else None
         )
         self.waiting = np.full(len(rows), len(alphas))
 

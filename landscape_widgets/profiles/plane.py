@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from landscape_widgets.geometry.basis import Basis, FloatArray
-from landscape_widgets.objective.objective import Objective
+from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.profiles.interpolant import GROWTH, BoolArray, Interpolated, PlaneError
 from landscape_widgets.progress import (
     CancelCallback,
@@ -104,7 +104,7 @@ class Plane:
 
 
 def plane_along(
-    objective: Objective,
+    evaluator: Evaluator,
     directions: Basis,
     *,
     extent: tuple[float, float] = EXTENT,
@@ -125,7 +125,7 @@ def plane_along(
 
     Parameters
     ----------
-    objective
+    evaluator
     directions : Basis of two
         d₁ and d₂.
     extent : (low, high)
@@ -156,7 +156,7 @@ def plane_along(
     axis = np.linspace(low, high, resolution)
     everything = resolution**2 + len(LANDMARKS)
     most = min(MOST, everything) if max_evaluations is None else max_evaluations
-    known = _Points(objective, directions, progress, cancelled)
+    known = _Points(evaluator, directions, progress, cancelled)
     if resolution**2 <= FEWEST:
         if not known.need(_product(axis, axis)):
             raise Cancelled
@@ -227,14 +227,14 @@ class _Points:
 
     def __init__(
         self,
-        objective: Objective,
+        evaluator: Evaluator,
         directions: Basis,
         progress: ProgressCallback,
         cancelled: CancelCallback,
     ) -> None:
-        self.objective, self.directions = objective, directions
+        self.evaluator, self.directions = evaluator, directions
         self.progress, self.cancelled = progress, cancelled
-        self.splits = 2 if objective.n_val_examples else 1
+        self.splits = 2 if evaluator.n_val_examples else 1
         self.losses: dict[tuple[float, float], tuple[float, ...]] = {}
 
     def need(self, points: FloatArray) -> bool:
@@ -247,7 +247,7 @@ class _Points:
         def tell(part: Progress) -> None:
             self.progress(Progress("plane", before + part.done, before + part.total))
 
-        found = self.objective.evaluate(
+        found = self.evaluator.evaluate(
             self.directions,
             np.array(missing),
             metrics=False,

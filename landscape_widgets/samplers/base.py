@@ -19,6 +19,7 @@ from landscape_widgets.errors import did_you_mean, reject_unknown
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space, combine
 from landscape_widgets.geometry.directions import Directions
+from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import (
     CancelCallback,
@@ -50,6 +51,7 @@ class Work:
     seed: int
     progress: ProgressCallback = ignore
     cancelled: CancelCallback = never
+    evaluator: Evaluator | None = None
     generator: torch.Generator = field(init=False)
     rng: np.random.Generator = field(init=False)
 
@@ -84,7 +86,8 @@ class Work:
         ------
         Cancelled
         """
-        found = self.objective.evaluate(
+        evaluator = self.objective if self.evaluator is None else self.evaluator
+        found = evaluator.evaluate(
             basis, coefficients, splits=("train",), metrics=False, cancelled=self.cancelled
         ).losses
         if len(found) < len(coefficients):
@@ -131,6 +134,7 @@ class Sampler(ABC):
         seed: int,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
+        evaluator: Evaluator | None = None,
     ) -> Cloud:
         """Draw the cloud.
 
@@ -143,6 +147,8 @@ class Sampler(ABC):
         progress, cancelled
             Told how far the work is; asked whether to stop. A stopped sampler returns the samples
             it has where they mean something alone (whole runs, whole rays).
+        evaluator : Evaluator, optional
+            What takes losses at many parameter vectors; the objective by default.
 
         Raises
         ------
@@ -154,7 +160,7 @@ class Sampler(ABC):
         self.check(objective)
         if self.differentiates:
             objective.check_gradient()
-        return self._draw(Work(objective, seed, progress, cancelled))
+        return self._draw(Work(objective, seed, progress, cancelled, evaluator))
 
     def check(self, objective: Objective) -> None:  # noqa: B027
         """Raise a ValueError where the parameters do not fit this model."""
@@ -202,7 +208,11 @@ class Combined(Sampler):
             try:
                 clouds.append(
                     sampler.draw(
-                        work.objective, seed=seed, progress=work.progress, cancelled=work.cancelled
+                        work.objective,
+                        seed=seed,
+                        progress=work.progress,
+                        cancelled=work.cancelled,
+                        evaluator=work.evaluator,
                     )
                 )
             except Cancelled:

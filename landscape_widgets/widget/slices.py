@@ -135,9 +135,9 @@ class Slices:
         """Seconds a loss, with those of the fastest strategy for so many rows."""
         land = self.land
         assert land.cloud is not None
-        land.objective.evaluate(land.cloud.basis, rows, metrics=False)
+        land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
         start = time.perf_counter()
-        land.objective.evaluate(land.cloud.basis, rows, metrics=False)
+        land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
         return (time.perf_counter() - start) / len(rows)
 
     # Asked for by the browser

@@ -14,7 +14,8 @@ from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.landscape.cluster import WORTH_SENDING, Cluster
 from landscape_widgets.objective.objective import Objective
-from landscape_widgets.samplers import Subspace
+from landscape_widgets.profiles.line import ALPHAS
+from landscape_widgets.samplers import Grid, Subspace
 from landscape_widgets.task.parameters import random_directions
 from landscape_widgets.widget.wire import PHASES
 from tests.models import digits, mlp, train
@@ -49,12 +50,12 @@ def rows(n: int) -> np.ndarray:
 
 def test_two_workers_find_what_one_machine_finds(client, objective, basis):
     here = objective.evaluate(basis, rows(200), outputs=True)
-    objective.cluster = Cluster(client)
+    cluster = Cluster(objective, client)
     chunks = []
-    there = objective.evaluate(
+    there = cluster.evaluate(
         basis, rows(200), outputs=True, on_chunk=lambda start, part: chunks.append(start)
     )
-    assert objective.strategy == "by the workers of a cluster"
+    assert cluster.strategy == "by the workers of a cluster"
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-6)
     np.testing.assert_allclose(there.val_losses, here.val_losses, rtol=1e-6)
     np.testing.assert_allclose(there.metrics["accuracy"], here.metrics["accuracy"])
@@ -65,8 +66,8 @@ def test_two_workers_find_what_one_machine_finds(client, objective, basis):
 def test_directions_that_are_seeds_go_to_the_workers_as_seeds(client, objective):
     basis = SeededBasis(3, 0, objective.anchor, objective.layout)
     here = objective.evaluate(basis, rows(100)).losses
-    objective.cluster = Cluster(client)
-    np.testing.assert_allclose(objective.evaluate(basis, rows(100)).losses, here, rtol=1e-6)
+    there = Cluster(objective, client).evaluate(basis, rows(100))
+    np.testing.assert_allclose(there.losses, here, rtol=1e-6)
 
 
 def test_of_many_large_directions_each_block_of_rows_gets_its_own(client, objective, monkeypatch):
@@ -84,8 +85,8 @@ def test_of_many_large_directions_each_block_of_rows_gets_its_own(client, object
         return submit(function, there, directions, block, *others, **options)
 
     monkeypatch.setattr(client, "submit", counted)
-    objective.cluster = cluster = Cluster(client)
-    there = objective.evaluate(
+    cluster = Cluster(objective, client)
+    there = cluster.evaluate(
         DenseBasis(vectors), along, on_chunk=lambda start, part: finished.append(start)
     )
     np.testing.assert_allclose(there.losses, here, rtol=1e-6)
@@ -94,9 +95,8 @@ def test_of_many_large_directions_each_block_of_rows_gets_its_own(client, object
 
 
 def test_both_workers_take_part(client, objective, basis):
-    objective.cluster = Cluster(client)
     before = _tasks_of_workers(client)
-    objective.evaluate(basis, rows(400))
+    Cluster(objective, client).evaluate(basis, rows(400))
     after = _tasks_of_workers(client)
     assert all(after[worker] > before.get(worker, 0) for worker in after)
 
@@ -106,16 +106,15 @@ def _tasks_of_workers(client) -> dict[str, int]:
 
 
 def test_model_and_data_go_to_the_workers_once(client, objective, basis):
-    objective.cluster = cluster = Cluster(client)
-    objective.evaluate(basis, rows(100))
-    objective.evaluate(basis, rows(100))
+    cluster = Cluster(objective, client)
+    cluster.evaluate(basis, rows(100))
+    cluster.evaluate(basis, rows(100))
     assert len(cluster._sent) == 2  # the objective and the directions
 
 
 def test_stopping_withdraws_what_has_not_begun(client, objective, basis):
-    objective.cluster = Cluster(client)
     done = []
-    objective.evaluate(
+    Cluster(objective, client).evaluate(
         basis,
         rows(2000),
         cancelled=lambda: len(done) >= 2,
@@ -126,7 +125,6 @@ def test_stopping_withdraws_what_has_not_begun(client, objective, basis):
 
 def test_a_worker_killed_in_the_middle_costs_nothing_but_time(client, objective, basis):
     expected = objective.evaluate(basis, rows(300)).losses
-    objective.cluster = Cluster(client)
     victims = list(client.run(os.getpid).values())
     killed = []
 
@@ -135,7 +133,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(client, objective,
             killed.append(victims[0])
             os.kill(victims[0], signal.SIGKILL)
 
-    found = objective.evaluate(basis, rows(300), on_chunk=kill_one)
+    found = Cluster(objective, client).evaluate(basis, rows(300), on_chunk=kill_one)
     assert killed
     np.testing.assert_allclose(found.losses, expected, rtol=1e-6)
 
@@ -177,15 +175,56 @@ def test_a_widget_shows_progress_stops_and_goes_on_with_workers_of_a_cluster(cli
     np.testing.assert_allclose(found, here.losses, rtol=1e-6)
 
 
+class Unreachable:
+    def scheduler_info(self):
+        raise AssertionError("sent")
+
+    scatter = submit = scheduler_info
+
+
 def test_few_rows_are_not_worth_sending(objective, basis):
-    class Unreachable:
-        def evaluate(self, *arguments):
-            raise AssertionError("sent")
+    cluster = Cluster(objective, Unreachable())
+    assert len(cluster.evaluate(basis, rows(WORTH_SENDING - 1))) == WORTH_SENDING - 1
+    assert cluster.strategy == objective.strategy
+    with pytest.raises(AssertionError, match="sent"):
+        cluster.evaluate(basis, rows(WORTH_SENDING))
 
-    objective.cluster = Unreachable()
-    assert len(objective.evaluate(basis, rows(WORTH_SENDING - 1))) == WORTH_SENDING - 1
+
+def test_all_that_evaluates_many_vectors_asks_the_landscapes_evaluator():
+    class Counted(Cluster):
+        sent = 0
+
+        def evaluate(self, basis, coefficients, **options):
+            Counted.sent += len(coefficients)
+            return self.objective.evaluate(basis, coefficients, **options)
+
+    data = digits(200)
+    land = Landscape(train(mlp(), data, 20), data, client=Unreachable())
+    assert isinstance(land.evaluator, Cluster)
+    land.evaluator = Counted(land.objective, Unreachable())
+    counts = []
+    for ask in (
+        lambda: land.sample(Subspace(n=20) + Grid(points=3)),
+        lambda: land.slice([1, 2]),
+        lambda: land.plane(1, 2, max_evaluations=150),
+        lambda: land.refine([1], 5),
+    ):
+        before = Counted.sent
+        ask()
+        counts.append(Counted.sent - before)
+    # Those of the sampler's own, to find how far to go, beside the 30 samples.
+    assert counts[0] > 30
+    assert counts[1] == 2 * len(ALPHAS)
+    assert counts[2] > 0
+    assert counts[3] == 5
 
 
-def test_something_else_than_a_client_is_refused():
+def test_something_else_than_a_client_is_refused_before_any_work(objective):
     with pytest.raises(TypeError, match=r"dask\.distributed\.Client is expected"):
-        Cluster("localhost:8786")
+        Cluster(objective, "localhost:8786")
+
+    def never_called(outputs, targets):
+        raise AssertionError("called")
+
+    with pytest.raises(TypeError, match=r"dask\.distributed\.Client is expected"):
+        Landscape(mlp(), digits(20), loss=never_called, client="localhost:8786")
