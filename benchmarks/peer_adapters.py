@@ -103,7 +103,7 @@ class Ours(Plain):
         return self.objective.evaluate(DenseBasis(directions), rows).losses
 
     def eigenvalues(self, top: int) -> np.ndarray:
-        from landscape_widgets.objective.hessian import hessian_eigenpairs
+        from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 
         return hessian_eigenpairs(self.objective, top=top).values
 

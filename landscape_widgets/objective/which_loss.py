@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.errors import Refused, brief
+from landscape_widgets.objective.recording import read_recorded
 from landscape_widgets.objective.trial_run import FAILURES, Trial
 from landscape_widgets.precision import accumulated
-from landscape_widgets.task.inner_gradients import read_recorded
 from landscape_widgets.task.losses import (
     BatchLoss,
     BinaryCrossEntropy,

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from landscape_widgets.controls import Control
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.curvature.lanczos import Eigenpairs
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.cloud import Cloud
-from landscape_widgets.objective.hessian import hessian_eigenpairs
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import (
     SAMPLES,

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.controls import Control
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.geometry.directions import Directions
-from landscape_widgets.objective.hessian import hessian_eigenpairs
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.precision import accumulated
 from landscape_widgets.progress import Cancelled

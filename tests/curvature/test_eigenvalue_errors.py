@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.curvature.lanczos import extreme_eigenpairs
-from landscape_widgets.objective.hessian import hessian_eigenpairs
 from landscape_widgets.objective.objective import Objective
 from tests.models import digits, mlp, train
 

@@ -13,10 +13,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from landscape_widgets import precision
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.evaluation.engine import STRATEGIES
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.landscape.landscape import Landscape
-from landscape_widgets.objective.hessian import hessian_eigenpairs
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Interpolation, Langevin, Minima, Trajectory
 from tests.models import train

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective import hessian
-from landscape_widgets.objective.hessian import hessian_eigenpairs
 from landscape_widgets.objective.objective import Objective
 from tests.models import ConvNet, digits, mlp, train
 
