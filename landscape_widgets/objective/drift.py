@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from landscape_widgets.evaluation.in_place import InPlace
-from landscape_widgets.task.duplicate import is_users, names_in
-from landscape_widgets.task.state import reached
+from landscape_widgets.task.functions import is_users, names_in
+from landscape_widgets.task.object_graph import reached
 
 TOLERANCE = 1e-6  # relative difference of two losses that sums in another order may explain
 STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between

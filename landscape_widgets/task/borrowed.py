@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from landscape_widgets.task.noise import Global, lent, process_generators
-from landscape_widgets.task.state import Place
+from landscape_widgets.task.places import Place
 from landscape_widgets.task.surroundings import surroundings
 
 EVERY = 64  # evaluations after which all of it is looked at again

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from landscape_widgets.task.duplicate import (
+from landscape_widgets.task.functions import (
     can_change,
     is_installed,
     is_users,
@@ -24,7 +24,9 @@ from landscape_widgets.task.duplicate import (
     names_in,
     stored_by,
 )
-from landscape_widgets.task.state import Overlay, Place, Walk, alike, reached
+from landscape_widgets.task.object_graph import Overlay, reached
+from landscape_widgets.task.places import Place, alike
+from landscape_widgets.task.state import Walk
 
 LARGE = 1 << 20  # bytes of an array that is not looked into: data, weights
 MOST = 20_000  # objects that are looked at

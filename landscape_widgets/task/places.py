@@ -1,0 +1,347 @@
+"""Places that a call may write to: what was in them, and putting it back."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import types
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.task.noise import same_state, set_state, state_of
+from landscape_widgets.task.object_graph import PLAIN, join
+
+SHORT = 64  # entries of a container that are compared before every parameter vector
+_MISSING: Any = object()
+
+
+class Place:
+    """Something that can be written to, and what was in it.
+
+    Attributes
+    ----------
+    path : str
+        What a sentence calls it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def moved(self) -> bool:
+        """Whether it seems to have been written to, as far as can be told at no cost."""
+        return False
+
+    def differs(self) -> bool:
+        """Whether it holds something else than it did."""
+        raise NotImplementedError
+
+    def changes(self) -> list[str]:
+        """What of it differs, by name."""
+        return [self.path]
+
+    def take(self) -> None:
+        """Remember what it holds."""
+        raise NotImplementedError
+
+    def put_back(self) -> None:
+        """Let it hold what it did."""
+        raise NotImplementedError
+
+    def now(self) -> Place:
+        """The same place, with what it holds now."""
+        other = copy.copy(self)
+        other.take()
+        return other
+
+
+class OfTensor(Place):
+    """The numbers in a tensor: a copy of them, or the tensor of the user's that it is a copy of."""
+
+    def __init__(self, path: str, tensor: Tensor, original: Tensor | None = None) -> None:
+        super().__init__(path)
+        self.tensor, self.original = tensor, original
+        self.of_original = None if original is None else _version(original)
+        self.take()
+
+    def take(self) -> None:
+        self._saved = self.tensor.detach().clone() if self.original is None else None
+        self.version = self.tensor._version
+
+    @property
+    def saved(self) -> Tensor:
+        if self._saved is not None:
+            return self._saved
+        assert self.original is not None
+        if _version(self.original) != self.of_original:
+            raise RuntimeError(
+                f"{self.path} was written to by the model, and in the meantime by others in the "
+                "model that was handed over: what it was is not known any more. Make the landscape "
+                "anew, and let the model write to none of its frozen weights."
+            )
+        self._saved = self.original.detach().to(self.tensor, copy=True)
+        return self._saved
+
+    def moved(self) -> bool:
+        return self.tensor._version != self.version
+
+    def differs(self) -> bool:
+        if self._saved is not None or self.original is None:
+            return not _same_bits(self.tensor, self.saved)
+        if _version(self.original) != self.of_original:
+            return self.moved()  # there is nothing to compare with any more
+        return not _same_bits(self.tensor, self.original.detach().to(self.tensor))
+
+    def put_back(self) -> None:
+        with torch.no_grad():
+            if self.tensor.shape != self.saved.shape:
+                self.tensor.data = self.saved.clone()
+            else:
+                self.tensor.detach().copy_(self.saved)
+        self.version = self.tensor._version
+
+
+class OfArray(Place):
+    def __init__(self, path: str, array: Any) -> None:
+        super().__init__(path)
+        self.array = array
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.array.copy()
+
+    def differs(self) -> bool:
+        equal = self.array.dtype == object or np.array_equal(
+            self.array.view(np.uint8), self.saved.view(np.uint8)
+        )
+        return not equal if self.array.flags.c_contiguous else True
+
+    def put_back(self) -> None:
+        self.array[...] = self.saved
+
+
+class OfDict(Place):
+    """Entries of a mapping or attributes of an object, by identity."""
+
+    def __init__(self, path: str, entries: dict[Any, Any]) -> None:
+        super().__init__(path)
+        self.entries = entries
+        self.take()
+
+    def take(self) -> None:
+        self.saved = dict(self.entries)
+        self.values = list(self.entries.values())
+        self.short = len(self.values) <= SHORT
+
+    def moved(self) -> bool:
+        entries, values = self.entries, self.values
+        if len(entries) != len(values):
+            return True
+        return self.short and not all(map(operator.is_, entries.values(), values))
+
+    def differs(self) -> bool:
+        return len(self.entries) != len(self.values) or not all(
+            map(alike, self.entries.values(), self.values)
+        )
+
+    def changes(self) -> list[str]:
+        names = [
+            name
+            for name in {**self.saved, **self.entries}
+            if not alike(self.entries.get(name, _MISSING), self.saved.get(name, _MISSING))
+        ]
+        if names and all(isinstance(name, str) for name in names):
+            return [f"{self.path}.{name}".strip(".") for name in names]
+        return [self.path]
+
+    def put_back(self) -> None:
+        self.entries.clear()
+        self.entries.update(self.saved)
+
+
+class OfList(Place):
+    """Elements of a list or a deque, by identity."""
+
+    def __init__(self, path: str, elements: Any) -> None:
+        super().__init__(path)
+        self.elements = elements
+        self.take()
+
+    def take(self) -> None:
+        self.saved = list(self.elements)
+        self.short = len(self.saved) <= SHORT
+
+    def moved(self) -> bool:
+        if len(self.elements) != len(self.saved):
+            return True
+        return self.short and not all(map(operator.is_, self.elements, self.saved))
+
+    def differs(self) -> bool:
+        return len(self.elements) != len(self.saved) or not all(
+            map(alike, self.elements, self.saved)
+        )
+
+    def put_back(self) -> None:
+        self.elements.clear()
+        self.elements.extend(self.saved)
+
+
+class OfSet(Place):
+    def __init__(self, path: str, elements: set[Any]) -> None:
+        super().__init__(path)
+        self.elements = elements
+        self.take()
+
+    def take(self) -> None:
+        self.saved = set(self.elements)
+
+    def moved(self) -> bool:
+        return len(self.elements) != len(self.saved)
+
+    def differs(self) -> bool:
+        return self.elements != self.saved
+
+    def put_back(self) -> None:
+        self.elements.clear()
+        self.elements.update(self.saved)
+
+
+class OfBytes(Place):
+    def __init__(self, path: str, content: bytearray) -> None:
+        super().__init__(path)
+        self.content = content
+        self.take()
+
+    def take(self) -> None:
+        self.saved = bytes(self.content)
+
+    def differs(self) -> bool:
+        return self.content != self.saved
+
+    def put_back(self) -> None:
+        self.content[:] = self.saved
+
+
+class OfCell(Place):
+    """A variable that a function shares with the one around it."""
+
+    def __init__(self, path: str, cell: types.CellType) -> None:
+        super().__init__(path)
+        self.cell = cell
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.cell.cell_contents
+
+    def moved(self) -> bool:
+        try:
+            return self.cell.cell_contents is not self.saved
+        except ValueError:  # emptied
+            return True
+
+    def differs(self) -> bool:
+        return self.moved()
+
+    def put_back(self) -> None:
+        self.cell.cell_contents = self.saved
+
+
+class OfMode(Place):
+    """Whether a layer of torch's own is in training mode: all that its call could write to."""
+
+    def __init__(self, path: str, layer: nn.Module) -> None:
+        super().__init__(join(path, "training"))
+        self.attributes = layer.__dict__
+        self.take()
+
+    def take(self) -> None:
+        self.saved = self.attributes["training"]
+
+    def moved(self) -> bool:
+        return self.attributes["training"] is not self.saved
+
+    def differs(self) -> bool:
+        return self.moved()
+
+    def put_back(self) -> None:
+        self.attributes["training"] = self.saved
+
+
+class OfSlots(Place):
+    """Attributes of an object without a __dict__."""
+
+    def __init__(self, path: str, thing: Any, names: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self.thing, self.names = thing, names
+        self.take()
+
+    def take(self) -> None:
+        self.saved = [getattr(self.thing, name, _MISSING) for name in self.names]
+
+    def moved(self) -> bool:
+        return any(
+            getattr(self.thing, name, _MISSING) is not value
+            for name, value in zip(self.names, self.saved, strict=True)
+        )
+
+    def differs(self) -> bool:
+        return self.moved()
+
+    def put_back(self) -> None:
+        for name, value in zip(self.names, self.saved, strict=True):
+            if value is not _MISSING:
+                setattr(self.thing, name, value)
+            elif hasattr(self.thing, name):
+                delattr(self.thing, name)
+
+
+class OfGenerator(Place):
+    """A random generator of the working copy's own."""
+
+    def __init__(self, path: str, generator: Any) -> None:
+        super().__init__(path)
+        self.generator = generator
+        self.take()
+
+    def take(self) -> None:
+        self.saved = state_of(self.generator)
+
+    def differs(self) -> bool:
+        return not same_state(self.saved, state_of(self.generator))
+
+    def put_back(self) -> None:
+        set_state(self.generator, self.saved)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two entries are the same object, or plain values that are equal."""
+    if one is other:
+        return True
+    return type(one) is type(other) and isinstance(one, PLAIN) and bool(one == other)
+
+
+def is_odd(tensor: Tensor) -> bool:
+    """Whether its bits cannot be compared and copied (sparse, nested, lazy)."""
+    return (
+        tensor.layout != torch.strided
+        or tensor.is_nested
+        or isinstance(tensor, (nn.UninitializedParameter, nn.UninitializedBuffer))
+    )
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    if torch.equal(one, other):
+        return True
+    if not (one.is_floating_point() or one.is_complex()):
+        return False
+    return torch.equal(one.isnan(), other.isnan()) and torch.equal(
+        one.nan_to_num(), other.nan_to_num()
+    )
