@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
+
+# What is expected to be seen may be computed first, on a machine that is busy with other things.
+expect.set_options(timeout=30_000)
 
 
 # No wider than the package: while Playwright runs, its event loop counts as the thread's own.
@@ -57,19 +60,32 @@ def notebook(quickstart: LandscapeNotebook) -> Iterator[LandscapeNotebook]:
     assert quickstart.take_errors() == []
 
 
+@pytest.fixture(scope="package")
+def sessions(url: str) -> jupyter.Sessions:
+    return jupyter.Sessions(url)
+
+
 @pytest.fixture
 def opened(
-    browser: Browser, url: str, kind: str, root: Path, request: pytest.FixtureRequest
+    browser: Browser,
+    url: str,
+    kind: str,
+    root: Path,
+    sessions: jupyter.Sessions,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Callable[..., LandscapeNotebook]]:
     """Opens a new notebook of these cells, runs it, and waits for its widget.
 
-    Like the other one, it must leave no error on the console.
+    Like the other one, it must leave no error on the console. Its kernel is that of the test
+    before, emptied, if there is one: starting it and importing torch would take longer than most
+    tests.
     """
     notebooks: list[LandscapeNotebook] = []
 
     def open_notebook(*cells: str, width: int = 1400) -> LandscapeNotebook:
         name = f"{request.function.__name__}.ipynb"
         jupyter.write_notebook(root / name, *cells)
+        sessions.give(name)
         notebook = LandscapeNotebook(browser, url, kind, name, width=width)
         notebooks.append(notebook)
         notebook.run_all()
@@ -79,5 +95,8 @@ def opened(
     yield open_notebook
     for notebook in notebooks:
         errors = notebook.take_errors()
-        notebook.close()
+        if sessions.has(notebook.name):
+            notebook.empty_kernel()
+            sessions.take(notebook.name)
+        notebook.page.close()
         assert errors == []
