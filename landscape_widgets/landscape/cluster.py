@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from landscape_widgets.evaluation.quantities import Evaluation, collected
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
-from landscape_widgets.objective.objective import Evaluation, Objective, collected
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.resources import keep_freed_memory
 

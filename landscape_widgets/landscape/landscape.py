@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 from landscape_widgets import reducers, samplers
+from landscape_widgets.evaluation.quantities import Evaluation
 from landscape_widgets.geometry.basis import DenseBasis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import files as storage
 from landscape_widgets.landscape.cluster import Cluster, check_client
 from landscape_widgets.objective import fingerprint
 from landscape_widgets.objective.evaluator import Evaluator
-from landscape_widgets.objective.objective import Evaluation, Objective
+from landscape_widgets.objective.objective import Objective
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_losses, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
 from landscape_widgets.profiles.plane import EXTENT, Plane, plane_along

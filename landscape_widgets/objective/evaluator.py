@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from landscape_widgets.evaluation.quantities import Evaluation
 from landscape_widgets.geometry.basis import Basis, FloatArray
-from landscape_widgets.objective.objective import Evaluation
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.chunk_size import ChunkSize
 from landscape_widgets.evaluation.engine import Engine
 from landscape_widgets.evaluation.in_place import InPlace, add_losses
+from landscape_widgets.evaluation.quantities import Evaluation, collected
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.evaluation.tiling import tile_size
@@ -58,76 +59,6 @@ logger = logging.getLogger(__name__)
 PROBE_BYTES = 4 << 20  # of the predictions of one parameter vector that make up outputs space
 EACH_ELEMENTS = 1 << 23  # losses of single examples that are held at a time: 64 MiB
 TILE = 256  # examples that batch statistics are estimated on at a time, if as many fit
-
-
-@dataclass
-class Evaluation:
-    """What was found at n parameter vectors.
-
-    Attributes
-    ----------
-    losses : array (n,), float64
-        Mean loss on the training data.
-    val_losses : array (n,) or None
-    metrics : dict of arrays (n,)
-        On the validation data where there are any, else on the training data.
-    outputs : array (n, m, ...) float32, or None
-        Predictions on the probe batch.
-    """
-
-    losses: FloatArray
-    val_losses: FloatArray | None = None
-    metrics: dict[str, FloatArray] = field(default_factory=dict)
-    outputs: np.ndarray[Any, np.dtype[np.float32]] | None = None
-
-    def __len__(self) -> int:
-        return len(self.losses)
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
-        """Evaluations of consecutive parameter vectors in one."""
-        if not parts:
-            return cls(np.empty(0))
-        first = parts[0]
-        return cls(
-            np.concatenate([part.losses for part in parts]),
-            None
-            if first.val_losses is None
-            else np.concatenate([part.val_losses for part in parts if part.val_losses is not None]),
-            {
-                name: np.concatenate([part.metrics[name] for part in parts])
-                for name in first.metrics
-            },
-            None
-            if first.outputs is None
-            else np.concatenate([part.outputs for part in parts if part.outputs is not None]),
-        )
-
-
-def collected(
-    chunks: Iterable[tuple[int, Evaluation]],
-    n: int,
-    progress: ProgressCallback,
-    on_chunk: Callable[[int, Evaluation], None] | None,
-) -> Evaluation:
-    """Results of n rows in one, told as they come: (first row, part), in whatever order.
-
-    Of what was stopped, those of the leading rows.
-    """
-    parts: dict[int, Evaluation] = {}
-    done = 0
-    for start, part in chunks:
-        parts[start] = part
-        done += len(part)
-        if on_chunk is not None:
-            on_chunk(start, part)
-        progress(Progress("losses", done, n))
-    leading: list[Evaluation] = []
-    position = 0
-    while position in parts:  # there may be gaps, where several work at it
-        leading.append(parts[position])
-        position += len(parts[position])
-    return Evaluation.concatenate(leading)
 
 
 @entries

@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from landscape_widgets.evaluation.quantities import Evaluation
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.evaluator import Evaluator
-from landscape_widgets.objective.objective import Evaluation
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
 
 # From half a step behind θ* to half a step beyond the sample, in steps of 0.05: holds 0 and 1.
