@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """`done` of `total` steps of `phase` are finished."""
+    """`done` of `total` steps of `phase` are finished, and of the next one the share `within`."""
 
     phase: str
     done: int
     total: int
+    within: float = 0.0
 
 
 ProgressCallback = Callable[[Progress], None]

@@ -54,6 +54,7 @@ class Work:
     evaluator: Evaluator | None = None
     generator: torch.Generator = field(init=False)
     rng: np.random.Generator = field(init=False)
+    _told: Progress = field(init=False, default=Progress("", 0, 1))
 
     def __post_init__(self) -> None:
         self.generator = torch.Generator().manual_seed(self.seed)
@@ -66,7 +67,18 @@ class Work:
         ------
         Cancelled
         """
-        self.progress(Progress(phase, done, total))
+        self._told = Progress(phase, done, total)
+        self.progress(self._told)
+        self.check_cancelled()
+
+    def within(self, share: float) -> None:
+        """Tell that a share of the step after those last told of is done; stop it if asked for.
+
+        Raises
+        ------
+        Cancelled
+        """
+        self.progress(self._told._replace(within=share))
         self.check_cancelled()
 
     def check_cancelled(self) -> None:

@@ -124,7 +124,8 @@ def unit_directions(k: int, objective: Objective, generator: torch.Generator) ->
 def reference_loss(work: Work, copies: int = COPIES) -> float:
     """Median training loss of untrained copies of the model."""
     objective, losses = work.objective, []
-    for _ in range(copies):  # one is in memory at a time
+    for number in range(copies):  # one is in memory at a time
+        work.report("untrained", number, copies)
         fresh = reinitialise(objective.anchor, objective.layout, work.generator)
         basis = DenseBasis((fresh - objective.anchor)[None])
         losses.append(work.losses(basis, np.ones((1, 1)))[0])
@@ -156,9 +157,9 @@ def calibrate(work: Work) -> Calibration:
     tried: dict[float, float] = {}
 
     def median_at(exponent: float) -> float:
+        work.report("radius", len(tried), int(2 * (LAST - FIRST)) + 1)
         rows = np.eye(COPIES) * (scale * 2.0**exponent)
         tried[exponent] = float(np.median(work.losses(directions, rows)))
-        work.report("radius", len(tried), int(2 * (LAST - FIRST)) + 1)
         return tried[exponent]
 
     exponent = FIRST
@@ -252,8 +253,8 @@ def reach(
     both = np.vstack([np.eye(directions.k), -np.eye(directions.k)])
     losses = np.empty((len(both), len(exponents)))
     for number, exponent in enumerate(exponents):
+        work.report("reach", number, len(exponents))
         losses[:, number] = work.losses(directions, both * (limit * 2.0**exponent))
-        work.report("reach", number + 1, len(exponents))
     ends = np.full(len(both), limit)
     for number, row in enumerate(losses):
         if (row > target).any():

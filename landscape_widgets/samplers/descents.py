@@ -162,6 +162,7 @@ def descend(
     relative: bool = False,
     record: Collection[int] = (),
     into: Directions | None = None,
+    until: float = 1.0,
 ) -> Run:
     """Descend from θ* + start, with a cosine schedule.
 
@@ -176,6 +177,8 @@ def descend(
         Whether each weight, and so the learning rate, is measured in `Units`.
     record, into
         Steps after which the displacement is kept, 0 is the start; and where.
+    until : float
+        What share this is of the step of the work that was last told of.
 
     Raises
     ------
@@ -192,7 +195,7 @@ def descend(
 
     keep(0)
     for step in range(steps):
-        work.check_cancelled()
+        work.within(until * step / steps)
         theta = objective.anchor + run.displacement
         if batch_size is None:
             loss, gradient = objective.loss_and_gradient(theta)

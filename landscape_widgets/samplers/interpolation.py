@@ -164,7 +164,6 @@ class Interpolation(Sampler):
                 beside.append(_half(buffers, objective.buffers))
                 bent = np.stack([t**2, 2 * t * (1 - t)], axis=1)
                 ways.append((number, "curve", bent, (len(directions) - 2, len(directions) - 1)))
-        work.report("ways", len(self._models), len(self._models))
         coefficients = np.zeros((len(ways) * self.points, len(directions)))
         columns: dict[str, list[Any]] = {"path": [], "step": [], "kind": [], "model": []}
         columns.update(route=[], t=[])

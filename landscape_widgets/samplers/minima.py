@@ -33,6 +33,7 @@ from landscape_widgets.samplers.settle import Ending, Settled, settle
 
 EXAMPLES = 256_000  # that one descent's finish may see: 100 times 2,560 of them
 FEWEST, MOST = 20, 200  # of its steps, whatever the number of examples
+ADAM = 0.5  # the share of a descent that its steps on batches are, as progress is told
 SAME = 0.05  # ends are one where they are nearer, in units of the weights and of the distance
 
 
@@ -180,6 +181,7 @@ class Minima(Sampler):
                 learning_rate=rate,
                 batch_size=self.batch_size,
                 relative=True,
+                until=ADAM,
             )
             if run.diverged:
                 warnings.warn(
@@ -197,6 +199,7 @@ class Minima(Sampler):
                 fell_from=start_losses[-1],
                 distance=distance,
                 steps=self._finish(objective),
+                after=ADAM,
             )
             found_before = [torch.zeros_like(start), *(one.displacement for one in settled)]
             same = [
@@ -208,7 +211,6 @@ class Minima(Sampler):
             twins.append(same[0] if same else None)
             starts.append(start)
             settled.append(end)
-        work.report("minima", k, k)
         return Found(
             torch.stack(starts),
             torch.stack([end.displacement for end in settled]),

@@ -154,7 +154,9 @@ class _Descent:
         return False
 
 
-def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: int) -> Settled:
+def settle(
+    work: Work, run: Run, *, fell_from: float, distance: float, steps: int, after: float = 0.0
+) -> Settled:
     """Go on from where a run ended until the loss has stopped falling; is it a minimum?
 
     Parameters
@@ -167,6 +169,8 @@ def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: in
         How far from θ* that was, in the units.
     steps : int
         Of L-BFGS, at most.
+    after : float
+        What share of the step of the work that was last told of is done already.
 
     Raises
     ------
@@ -188,6 +192,7 @@ def settle(work: Work, run: Run, *, fell_from: float, distance: float, steps: in
     # it fits the noise of few examples, and samples around such ends tell nothing of θ*.
     as_low: tuple[Tensor, float] | None = None
     while taken < steps:
+        work.within(after + (1 - after) * taken / steps)
         if as_low is None and descent.loss <= level:
             as_low = descent.at, descent.loss * run.steepness
         fall = max(fell_from / run.steepness - descent.loss, 0.0)

@@ -738,11 +738,12 @@ class LandscapeWidget(ControlledWidget, Comparison):
         now = time.monotonic()
         phase, begun = self._phase
         is_new = phase != progress.phase  # what it waits for may take long to tell again
-        if is_new or progress.done == 0:
+        done = progress.done + progress.within
+        if is_new or done == 0:
             self._phase = (phase, begun) = (progress.phase, now)
         left = None
-        if 0 < progress.done < progress.total and now - begun > 0.5:
-            left = (now - begun) * (progress.total - progress.done) / progress.done
+        if 0 < done < progress.total and now - begun > 0.5:
+            left = (now - begun) * (progress.total - done) / done
         ahead = progress.phase in ("ahead", "between", "refined ahead")
         at_most = self._slices.seconds_left if ahead else None
         if is_new or progress.done >= progress.total or now - getattr(self, "_reported", 0.0) > 0.1:

@@ -25,6 +25,18 @@ PHASES = {
     "trying": "trying the model",
     "compiling": "compiling, once on this machine",
     "compiling anew": "compiling, in each kernel: there is no folder to keep it in",
+    "untrained": "taking losses of untrained networks",
+    "radius": "looking how far to go",
+    "reach": "looking how far to go along each direction",
+    "minima": "descending to minima",
+    "descents": "descending",
+    "arms": "drawing arms",
+    "jumps": "jumping and retraining",
+    "ways": "finding ways to the models",
+    "checkpoints": "reading checkpoints",
+    "Hessian": "finding the directions of the highest curvature",
+    "step size": "finding how long steps may be",
+    "chains": "drawing chains",
     "losses": "evaluating losses",
     "examples": "estimating losses",
     "map": "laying out the map",
@@ -36,6 +48,18 @@ PHASES = {
     "null": "mapping the null",
     "estimates": "refining slices",
     "refined ahead": "refining slices ahead",
+}
+# Of these, the one that is underway is told of; of all others, how many are done.
+ONE_BY_ONE = {
+    "untrained",
+    "radius",
+    "reach",
+    "minima",
+    "descents",
+    "arms",
+    "jumps",
+    "ways",
+    "chains",
 }
 
 
@@ -204,11 +228,17 @@ def progress(
     at_most: float | None = None,
 ) -> dict[str, Any]:
     """Where the work is: phase, count, seconds left, and those after which it is left undone."""
+    words, done, total = "", 0.0, 0
+    if at is not None:
+        words, done, total = PHASES.get(at.phase, at.phase), at.done, at.total
+        if total > 1 and at.phase in ONE_BY_ONE:
+            words += f", {min(at.done + 1, total)} of {total}"
+            done, total = (at.done + at.within) / total, 1
     return {
         "state": state,
-        "phase": "" if at is None else PHASES.get(at.phase, at.phase),
-        "done": 0 if at is None else at.done,
-        "total": 0 if at is None else at.total,
+        "phase": words,
+        "done": done,
+        "total": total,
         "seconds_left": left,
         "at_most": at_most,
         "message": message,

@@ -56,3 +56,41 @@ def test_which_batch_statistics_are_used_is_said_once(batchnorm):
     info = wire.info(land, False)
     said = [text for text in (*info["caption"], *info["assumptions"]) if "statistics" in text]
     assert len(said) == 1
+
+
+def lines(land, sampler):
+    """What the progress line says while a sampler draws, and what share of its bar is filled."""
+    told = []
+    sampler.draw(land.objective, seed=0, progress=lambda at: told.append(wire.progress("", at)))
+    return [(line["phase"], line["done"] / line["total"], line["total"]) for line in told]
+
+
+def test_the_line_says_which_descent_is_underway_and_its_bar_moves_within_it(land):
+    told = lines(land, samplers.Minima(n=3, k=2, steps=5, finish=4))
+    for number in (1, 2):
+        shares = [
+            share for text, share, _ in told if text == f"descending to minima, {number} of 2"
+        ]
+        assert len(set(shares)) > 5
+        assert shares == sorted(shares)
+        assert (number - 1) / 2 == shares[0] < shares[-1] < number / 2
+    assert told[0][0] == "taking losses of untrained networks, 1 of 8"
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        samplers.Minima(n=3, steps=2, finish=1),
+        samplers.Descent(runs=2, steps=2),
+        samplers.JumpAndRetrain(jumps=2, steps=2),
+        samplers.Neighbourhood(arms=2),
+        samplers.HessianSubspace(n=2),
+        samplers.Langevin(chains=2, draws=2),
+    ],
+    ids=lambda sampler: sampler.name,
+)
+def test_no_line_of_a_sampler_is_none_of_many_nor_a_name_in_the_code(land, sampler):
+    told = lines(land, sampler)
+    assert told
+    assert not [line for line in told if line[1] == 0 and line[2] > 1]
+    assert {text.rsplit(", ", 1)[0] for text, _, _ in told} <= set(wire.PHASES.values())
