@@ -5,7 +5,7 @@ import { build } from "esbuild";
 const out = process.argv[2] ?? "../landscape_widgets/static";
 
 await build({
-  entryPoints: ["src/widget.ts"],
+  entryPoints: ["src/main.ts"],
   outfile: `${out}/widget.js`,
   bundle: true,
   format: "esm",
@@ -14,7 +14,7 @@ await build({
   legalComments: "none",
 });
 await build({
-  entryPoints: ["src/widget.css"],
+  entryPoints: ["src/styles/widget.css"],
   outfile: `${out}/widget.css`,
   bundle: true,
   minify: true,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { bandEdges, bandPath, describe, isRough } from "../src/band";
+import { bandEdges, bandPath, describe, isRough } from "../src/draw/band";
 
 const plot = { left: 0, top: 0, width: 100, height: 100 };
 const toPixel = (x: number, y: number): [number, number] => [100 * x, -10 * y]; // y is the log10 of the loss

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { linearTicks, log, logTicks, short, VIRIDIS, viridis } from "../src/colours";
+import { linearTicks, log, logTicks, short, VIRIDIS, viridis } from "../src/draw/colours";
 
 it("numbers are short enough for an axis", () => {
   expect([0, 1, 0.01234, 12345, 1.5e-7, 2e7, -0.5, NaN, Infinity].map((v) => short(v))).toEqual([

@@ -8,7 +8,7 @@ import {
   pointsInside,
   quantile,
   thin,
-} from "../src/geometry";
+} from "../src/draw/geometry";
 
 /** Whether a point is inside, by the winding number: another method than the even-odd rule. */
 function winds(x: number, y: number, polygon: readonly Point[]): boolean {

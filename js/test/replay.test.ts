@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 
-import { axisOf, heightOn } from "../src/replay";
+import { axisOf, heightOn } from "../src/map/replay";
 
 const late = (values: (number | null)[]) => ({ values, phases: values.map(() => "t-SNE") });
 

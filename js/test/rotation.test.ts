@@ -8,7 +8,7 @@ import {
   START,
   triad,
   turned,
-} from "../src/rotation";
+} from "../src/draw/rotation";
 
 const close = (found: ArrayLike<number>, expected: ArrayLike<number>, digits = 6) => {
   for (const [i, value] of Array.from(expected).entries())

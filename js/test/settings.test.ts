@@ -1,7 +1,6 @@
 import { expect, it } from "vitest";
-
-import type { Field } from "../src/model";
-import { helpFor } from "../src/settings";
+import { helpFor } from "../src/panels/settings";
+import type { Field } from "../src/state";
 
 const field: Field = {
   name: "perplexity",

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import type { Readout } from "../src/model";
-import { sideBySide } from "../src/trust";
+import { sideBySide } from "../src/panels/trust";
+import type { Readout } from "../src/state";
 
 const readout = (name: string, value: string): Readout => ({
   name,

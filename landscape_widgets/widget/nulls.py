@@ -23,7 +23,7 @@ NOTHING = "nothing"
 
 
 def picture(null: Landscape, kind: str, found: Faithfulness | None) -> dict[str, Any]:
-    """What the browser draws of a null; see js/src/null.ts."""
+    """What the browser draws of a null; see js/src/sides/comparison.ts."""
     return {
         "kind": kind,
         "points": wire.floats(null.coordinates[:, :2]),

@@ -109,7 +109,7 @@ class Planes:
 
 
 def message(plane: Plane, pair: Pair) -> dict[str, Any]:
-    """What the browser draws a plane from; see js/src/plane.ts."""
+    """What the browser draws a plane from; see js/src/sides/plane.ts."""
     return {
         "pair": list(pair),
         "extent": [float(plane.axes[0][0]), float(plane.axes[0][-1])],

@@ -120,7 +120,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
     selected: Any = Numbers().tag(sync=True)
     colour_by: Any = traitlets.Unicode("loss").tag(sync=True)
 
-    # What the browser draws from; see js/src/model.ts.
+    # What the browser draws from; see js/src/wire.ts.
     _map: Any = traitlets.Any().tag(sync=True, **widget_serialization)
     _slice: Any = traitlets.Any().tag(sync=True, **widget_serialization)
     _points: Any = traitlets.Bytes().tag(sync=True)

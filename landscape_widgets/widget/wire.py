@@ -325,5 +325,5 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
 
 
 def loss_scale(land: Landscape) -> dict[str, Any]:
-    """How high losses are drawn; see js/src/lossscale.ts."""
+    """How high losses are drawn; see js/src/draw/loss_scale.ts."""
     return asdict(LossScale.of(land.losses))

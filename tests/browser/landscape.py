@@ -140,7 +140,7 @@ class LandscapeNotebook(Notebook):
         )
 
     def wait_for_drawn(self, **shown: Any) -> None:
-        """Until this is on the screen: `frame`, `selected`, `colour`, ...; see js/src/drawn.ts.
+        """Until this is on the screen: `frame`, `selected`, `colour`, ...; see js/src/ui/drawn.ts.
 
         The widget's answer to Python, too, takes its time: say what is to be seen before reading
         what is drawn.

@@ -56,7 +56,7 @@ def test_the_source_distribution_holds_what_the_tests_need_and_no_leftovers(buil
     with tarfile.open(path) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     needed = ["LICENSE", "README.md", "pyproject.toml", "noxfile.py", "constraints.txt"]
-    needed += ["js/package-lock.json", "js/src/widget.ts", "notebooks/quickstart.ipynb"]
+    needed += ["js/package-lock.json", "js/src/main.ts", "notebooks/quickstart.ipynb"]
     needed += ["tests/models.py", "tests/browser/jupyter.py", ".pre-commit-config.yaml", ".ci/run"]
     assert set(needed) <= names
     assert not [name for name in names if "node_modules" in name or "__pycache__" in name]

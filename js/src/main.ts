@@ -8,29 +8,29 @@
 // what is on the screen; see drawn.ts. Redraws are measured as performance measures
 // "landscape:hover" and "landscape:lasso".
 
-import { WIDTH } from "./band";
-import { Figure } from "./bqplot";
-import { Caption } from "./caption";
-import { short } from "./colours";
-import { h, keepKeys, s } from "./dom";
-import { Drawn, type Shown } from "./drawn";
-import { type Point, pointsInside } from "./geometry";
-import { listen } from "./gestures";
+import { WIDTH } from "./draw/band";
+import { Figure } from "./draw/bqplot";
+import { short } from "./draw/colours";
+import { type Point, pointsInside } from "./draw/geometry";
+import type { Rotation } from "./draw/rotation";
+import { combine, History, type Lasso, type Mode, type Step } from "./history";
 import { Kernel } from "./kernel";
-import { MapView } from "./map";
-import { floats, type Model, State } from "./model";
-import { NullView } from "./null";
-import { Bar, drawColourBar, isDiamond, label, nameOf, starPath } from "./panels";
-import { PlaneView } from "./planeview";
-import { Replay, type Trace } from "./replay";
-import type { Rotation } from "./rotation";
-import { combine, History, type Lasso, type Mode, type Step } from "./selection";
-import { Settings } from "./settings";
-import { SliceView, toAsk } from "./slice";
-import { TurnButton, triadParts } from "./solid";
-import { SelectionPanel } from "./table";
-import { Tooltip } from "./tooltip";
-import { TrustPanel } from "./trust";
+import { listen } from "./map/gestures";
+import { MapView } from "./map/map";
+import { Replay, type Trace } from "./map/replay";
+import { TurnButton, triadParts } from "./map/turning";
+import { Bar, drawColourBar, isDiamond, label, nameOf, starPath } from "./panels/bar";
+import { Caption } from "./panels/caption";
+import { SelectionPanel } from "./panels/selection";
+import { Settings } from "./panels/settings";
+import { TrustPanel } from "./panels/trust";
+import { NullView } from "./sides/comparison";
+import { PlaneView } from "./sides/plane";
+import { SliceView, toAsk } from "./sides/slice";
+import { floats, type Model, State } from "./state";
+import { h, keepKeys, s } from "./ui/dom";
+import { Drawn, type Shown } from "./ui/drawn";
+import { Tooltip } from "./ui/tooltip";
 
 const GLIDE = 700; // ms in which points move to their final places
 const MOST_RINGS = 12; // selected samples that are told apart on the map by a ring around each

@@ -1,7 +1,7 @@
 // What a map of three dimensions has besides: its axes, and a button for turning it by hand.
 
-import { h, s } from "./dom";
-import { type Rotation, triad } from "./rotation";
+import { type Rotation, triad } from "../draw/rotation";
+import { h, s } from "../ui/dom";
 
 const ARM = 22; // px
 

@@ -1,12 +1,12 @@
 // The slice: loss against α, drawn in the browser from the profiles that were sent once.
 
-import { bandEdges, bandPath, describe, type Estimates, isRough } from "./band";
-import type { Figure } from "./bqplot";
-import { LINES, POINTED } from "./colours";
-import { quantile } from "./geometry";
-import { height, lossTicks } from "./lossscale";
-import type { State } from "./model";
-import { shortLabel } from "./panels";
+import { bandEdges, bandPath, describe, type Estimates, isRough } from "../draw/band";
+import type { Figure } from "../draw/bqplot";
+import { LINES, POINTED } from "../draw/colours";
+import { quantile } from "../draw/geometry";
+import { height, lossTicks } from "../draw/loss_scale";
+import { shortLabel } from "../panels/bar";
+import type { State } from "../state";
 
 // The order in which Python lists the marks of the figure.
 const BAND = 0;

@@ -1,8 +1,8 @@
 // How the map comes about: what is minimised falling while it does, and its frames again
 // afterwards. The replay is all in the browser, also without a kernel.
 
-import { count, short } from "./colours";
-import { h, s } from "./dom";
+import { count, short } from "../draw/colours";
+import { h, s } from "../ui/dom";
 
 const RATE = 90; // ms a frame is shown
 const LOGARITHMIC = 5; // times the least, from which a logarithmic axis shows more

@@ -1,14 +1,14 @@
 // The picture of samples without structure that is laid beside the map, in place of the slice: drawn
 // as the map is, with the same scale of colours.
 
-import { viridis } from "./colours";
-import { h, s } from "./dom";
-import { fitDomain } from "./geometry";
-import { height } from "./lossscale";
-import type { ColourScale } from "./map";
-import type { Null, State } from "./model";
-import { starPath } from "./panels";
-import { NULLS } from "./trust";
+import { viridis } from "../draw/colours";
+import { fitDomain } from "../draw/geometry";
+import { height } from "../draw/loss_scale";
+import type { ColourScale } from "../map/map";
+import { starPath } from "../panels/bar";
+import { NULLS } from "../panels/trust";
+import type { Null, State } from "../state";
+import { h, s } from "../ui/dom";
 
 // As the map's figure has them.
 const MARGIN = { top: 6, bottom: 22, left: 22, right: 6 };

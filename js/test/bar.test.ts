@@ -1,7 +1,6 @@
 import { expect, test } from "vitest";
-
-import type { Progress } from "../src/model";
-import { describe, label, names } from "../src/panels";
+import { describe, label, names } from "../src/panels/bar";
+import type { Progress } from "../src/state";
 
 const progress = (changed: Partial<Progress>): Progress => ({
   state: "running",

@@ -1,9 +1,9 @@
 // The selected samples, in a table below the slice.
 
-import { short } from "./colours";
-import { h } from "./dom";
-import type { State } from "./model";
-import { COLUMN_NAMES, label } from "./panels";
+import { short } from "../draw/colours";
+import type { State } from "../state";
+import { h } from "../ui/dom";
+import { COLUMN_NAMES, label } from "./bar";
 
 const SHOWN = 5;
 

@@ -1,8 +1,8 @@
 // Pointer and keyboard over the map, on a layer of our own above the figure: bqplot's selectors
 // hide their polygon, and its marks send a message to the kernel for each hover.
 
-import { nearest, nextInDirection, type Point, thin } from "./geometry";
-import { type Mode, modeOf } from "./selection";
+import { nearest, nextInDirection, type Point, thin } from "../draw/geometry";
+import { type Mode, modeOf } from "../history";
 
 export interface Target {
   pixels: Float32Array;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { combine, History, type Lasso, modeOf } from "../src/selection";
+import { combine, History, type Lasso, modeOf } from "../src/history";
 
 it("Shift adds, Alt removes, nothing replaces", () => {
   expect(modeOf({ shiftKey: false, altKey: false })).toBe("replace");

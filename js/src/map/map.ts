@@ -1,12 +1,12 @@
 // The map: samples as bqplot marks, coloured by a column.
 
-import type { Figure } from "./bqplot";
-import { linearTicks, short, VIRIDIS } from "./colours";
-import { fitDomain, type Point, quantile } from "./geometry";
-import { heights, lossTicks } from "./lossscale";
-import type { State } from "./model";
-import { names } from "./panels";
-import { type Ball, ballOf, project, type Rotation, START, turned } from "./rotation";
+import type { Figure } from "../draw/bqplot";
+import { linearTicks, short, VIRIDIS } from "../draw/colours";
+import { fitDomain, type Point, quantile } from "../draw/geometry";
+import { heights, lossTicks } from "../draw/loss_scale";
+import { type Ball, ballOf, project, type Rotation, START, turned } from "../draw/rotation";
+import { names } from "../panels/bar";
+import type { State } from "../state";
 
 // The order in which Python lists the marks of the figure.
 const PATHS = 0;

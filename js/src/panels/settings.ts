@@ -1,8 +1,8 @@
 // Parameters of the sampler and the reducer that are chosen, in a row that opens under the bar: an
 // overlay would be cut off by the cell's output, and hide the map that one is turning.
 
-import { h, s } from "./dom";
-import type { Field, State } from "./model";
+import type { Field, State } from "../state";
+import { h, s } from "../ui/dom";
 
 export type Target = "sampler" | "reducer";
 export type Values = Record<string, string | boolean>;

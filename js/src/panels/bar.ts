@@ -1,9 +1,9 @@
 // What is around the map: the bar on top, the colours below, and what things are called.
 
-import { count, VIRIDIS } from "./colours";
-import { h, s } from "./dom";
-import type { ColourScale } from "./map";
-import type { Choosable, Progress, State } from "./model";
+import { count, VIRIDIS } from "../draw/colours";
+import type { ColourScale } from "../map/map";
+import type { Choosable, Progress, State } from "../state";
+import { h, s } from "../ui/dom";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",

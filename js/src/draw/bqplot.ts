@@ -1,6 +1,6 @@
 // Every touch of bqplot's internals (0.13) is in this file, and under the browser tests.
 
-import type { BackboneModel, Model } from "./model";
+import type { BackboneModel, Model } from "../state";
 
 export interface Rect {
   left: number;

@@ -1,10 +1,10 @@
 // What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
 // loaded again shows the widget as it was.
 
-import type { Estimates } from "./band";
-import { LOG, type LossScale } from "./lossscale";
-import type { PlaneData, PlaneState } from "./planeview";
-import type { Lasso } from "./selection";
+import type { Estimates } from "./draw/band";
+import { LOG, type LossScale } from "./draw/loss_scale";
+import type { Lasso } from "./history";
+import type { PlaneData, PlaneState } from "./sides/plane";
 
 export interface Model {
   get(name: string): unknown;

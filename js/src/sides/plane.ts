@@ -1,12 +1,12 @@
 // The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
 
-import { count, short } from "./colours";
-import { h, s } from "./dom";
-import { heights, lossAt, lossTicks } from "./lossscale";
-import type { State } from "./model";
-import { names, starPath } from "./panels";
-import { between, contour, type Frame, levels, paint, trueShape } from "./plane";
-import { Tooltip } from "./tooltip";
+import { count, short } from "../draw/colours";
+import { heights, lossAt, lossTicks } from "../draw/loss_scale";
+import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
+import { names, starPath } from "../panels/bar";
+import type { State } from "../state";
+import { h, s } from "../ui/dom";
+import { Tooltip } from "../ui/tooltip";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
 const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names

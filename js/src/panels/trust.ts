@@ -1,7 +1,7 @@
 // The readouts below the map, and beside them those of the null it is compared with.
 
-import { h } from "./dom";
-import type { Null, Readout, State, Trust } from "./model";
+import type { Null, Readout, State, Trust } from "../state";
+import { h } from "../ui/dom";
 
 /** What the map may be compared with, as the kernel knows it and as a reader does. */
 export const NULLS: Record<string, string> = {

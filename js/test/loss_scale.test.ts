@@ -1,5 +1,5 @@
 import { expect, it as test } from "vitest";
-import { height, heights, LOG, type LossScale, lossAt, lossTicks } from "../src/lossscale";
+import { height, heights, LOG, type LossScale, lossAt, lossTicks } from "../src/draw/loss_scale";
 
 const BELOW: LossScale = { kind: "symlog", unit: 0.01, lowest: -5 };
 

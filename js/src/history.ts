@@ -1,6 +1,6 @@
 // Which samples are selected, how gestures change that, and how to take it back.
 
-import type { Point } from "./geometry";
+import type { Point } from "./draw/geometry";
 
 export type Mode = "replace" | "add" | "remove";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { viridis } from "../src/colours";
-import { between, contour, levels, paint, trueShape } from "../src/plane";
+import { viridis } from "../src/draw/colours";
+import { between, contour, levels, paint, trueShape } from "../src/draw/plane_geometry";
 
 const grid = (size: number, of: (i: number, j: number) => number) =>
   Array.from({ length: size * size }, (_, n) => of(Math.floor(n / size), n % size));
