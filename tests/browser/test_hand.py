@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 MARKED = "() => String(document.getSelection())"
 SCROLLED = """() => {
-  let scrolled = 0;
+  let scrolled = visualViewport.offsetTop; // where a page is zoomed, this moves first
   for (let part = document.querySelector('.lw-root'); part; part = part.parentElement)
     scrolled += part.scrollTop;
   return scrolled;
