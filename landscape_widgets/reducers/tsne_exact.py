@@ -7,9 +7,11 @@ besides the exact one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.special
 from openTSNE.tsne import kl_divergence_bh
 
@@ -57,7 +59,32 @@ def _attraction(indptr, indices, p, x, y, z, force):  # type: ignore[no-untyped-
         force[i, 0], force[i, 1], force[i, 2] = fx, fy, fz
 
 
-def kl_divergence_exact(
+def repulsion(points: FloatArray) -> tuple[float, npt.NDArray[np.floating]]:
+    """Σ over pairs of w = 1 / (1 + distance²); and each point's Σ w² (its place − the other's).
+
+    Parameters
+    ----------
+    points : float64 array (N, d), d ≤ 3
+    """
+    force = np.empty((len(points), 3), dtype=np.float32)
+    total = _repulsion(*_axes(points), force)
+    return total, force[:, : points.shape[1]]
+
+
+def _axes(points: FloatArray) -> npt.NDArray[np.float32]:
+    """Three coordinates each, the missing ones zero: (3, N)."""
+    axes = np.zeros((3, len(points)), dtype=np.float32)
+    axes[: points.shape[1]] = points.T
+    return axes
+
+
+def kl_divergence_exact(embedding: Any, P: Any, **options: Any) -> tuple[float, FloatArray]:
+    """`divergence_by` all pairs, of a map of at most three dimensions."""
+    return divergence_by(repulsion, embedding, P, **options)
+
+
+def divergence_by(
+    repulsion: Callable[[FloatArray], tuple[float, npt.NDArray[np.floating]]],
     embedding: Any,
     P: Any,
     *,
@@ -72,8 +99,9 @@ def kl_divergence_exact(
 
     Parameters
     ----------
+    repulsion : callable
+        As the one of this file.
     embedding : TSNEEmbedding, (N, d)
-        A map of at most three dimensions.
     P : scipy.sparse.csr_matrix, (N, N)
         Probabilities of being neighbours, perhaps exaggerated.
     reference_embedding : TSNEEmbedding, optional
@@ -90,12 +118,10 @@ def kl_divergence_exact(
         return divergence, gradient
     points = np.asarray(embedding)
     n, d = points.shape
-    x, y, z = axes = np.zeros((3, n), dtype=np.float32)
-    axes[:d] = points.T
-    attracted, repelled = np.empty((2, n, 3), dtype=np.float32)
-    weights = _repulsion(x, y, z, repelled)
-    _attraction(P.indptr, P.indices, P.data.astype(np.float32), x, y, z, attracted)
-    gradient = attracted[:, :d] - repelled[:, :d] / weights
+    attracted = np.empty((n, 3), dtype=np.float32)
+    weights, repelled = repulsion(points)
+    _attraction(P.indptr, P.indices, P.data.astype(np.float32), *_axes(points), attracted)
+    gradient = attracted[:, :d] - repelled / weights
     divergence = 0.0
     if should_eval_error:
         pairs = P.tocoo()

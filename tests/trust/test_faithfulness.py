@@ -270,6 +270,23 @@ def cloud_of(rng, n, d=3):
     return points, 10 ** (points**2).sum(axis=1)
 
 
+def test_what_the_map_adds_is_judged_by_a_part_of_many_samples(rng, monkeypatch):
+    points, losses = cloud_of(rng, 1200)
+    losses[:300] = np.nan  # which no part holds
+    radii = np.linalg.norm(points, axis=1)[:, None]
+    paths = np.full(len(points), -1)
+    whole = scores.gain(points[:, :2], losses, 0 * radii, paths)
+    drawn = []
+    by_trees = scores._by_trees
+    monkeypatch.setattr(scores, "MOST_POINTS", 400)
+    monkeypatch.setattr(
+        scores, "_by_trees", lambda known, *rest: drawn.append(len(known)) or by_trees(known, *rest)
+    )
+    part = scores.gain(points[:, :2], losses, 0 * radii, paths)
+    assert max(drawn) == 320
+    assert part == pytest.approx(whole, abs=0.15)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 9])
 def test_of_fewer_than_ten_samples_nothing_is_told(rng, n):
     points, losses = cloud_of(rng, n)
