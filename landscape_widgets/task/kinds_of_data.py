@@ -84,11 +84,14 @@ def _pair(data: Any) -> Any:
 
 
 def _are_columns(data: Sequence[Any]) -> bool:
-    """Whether three arrays or more are parts of one batch: as long as each other, of two kinds."""
+    """Whether three arrays or more are parts of one batch, all of one length.
+
+    In a list they may as well be batches of inputs, unless they are of several kinds.
+    """
     if len(data) < 3 or not all(is_array(part) and np.ndim(part) > 0 for part in data):
         return False
     kinds = {(np.ndim(part), getattr(part, "dtype", None)) for part in data}
-    return len({len(part) for part in data}) == 1 and len(kinds) > 1
+    return len({len(part) for part in data}) == 1 and (isinstance(data, tuple) or len(kinds) > 1)
 
 
 def are_single(items: Sequence[Any]) -> bool:

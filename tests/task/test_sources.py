@@ -400,6 +400,18 @@ def test_three_arrays_of_one_length_and_several_kinds_are_one_batch(kind):
     assert objective.anchor_loss == pytest.approx(float(loss(model, (x, y, weights))), rel=1e-5)
 
 
+def test_a_triple_of_anchors_positives_and_negatives_is_one_batch():
+    parts = tuple(torch.randn(3, 20, 5))
+
+    def loss(model, batch):
+        return nn.functional.triplet_margin_loss(*map(model, batch))
+
+    model = nn.Linear(5, 2)
+    objective = Objective(model, parts, loss=loss)
+    assert objective.n_examples == 20
+    assert objective.anchor_loss == pytest.approx(float(loss(model, parts)), rel=1e-5)
+
+
 def test_three_batches_of_inputs_padded_to_their_own_lengths_stay_three():
     batches = [torch.randint(0, 9, (4, length)) for length in (5, 7, 6)]
     model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 9))
