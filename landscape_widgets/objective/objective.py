@@ -31,7 +31,7 @@ from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.objective.set_up import read_model
 from landscape_widgets.precision import accumulated
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore, never
-from landscape_widgets.task.batchnorm import BatchNormMode, reestimate, tracked_norms
+from landscape_widgets.task.batchnorm import BatchNormMode, named_norms, reestimate
 from landscape_widgets.task.borrowed import Borrowed
 from landscape_widgets.task.data import Batch, Examples, take
 from landscape_widgets.task.duplicate import Duplicate
@@ -150,7 +150,7 @@ class Objective:
         source = opened(data)
         with _of_val_data():
             val_source = None if val_data is None else opened(val_data)
-        self.has_batchnorm = bool(tracked_norms(self._copy))
+        self.has_batchnorm = bool(named_norms(self._copy))
         prepare = (
             self._reestimate if self.batchnorm == "reestimate" and self.has_batchnorm else None
         )
@@ -679,6 +679,11 @@ class Objective:
                 "batchnorm='reestimate' changes nothing: no layer of the model is one of torch's "
                 "norms with running statistics, or derived from one. Other layers keep what they "
                 "were trained with."
+            )
+        elif any(f"{name}.training" in written for name in named_norms(self._copy)):
+            yield (
+                "A call puts batch normalisation into training mode: it uses the statistics of "
+                "the batch at hand, not the trained ones."
             )
         elif self.has_batchnorm:
             yield "Batch normalisation uses the trained statistics at every parameter vector."

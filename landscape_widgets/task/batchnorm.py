@@ -17,12 +17,8 @@ _BATCH_NORMS = nn.modules.batchnorm._BatchNorm
 _INSTANCE_NORMS = nn.modules.instancenorm._InstanceNorm
 
 
-def tracked_norms(model: nn.Module) -> list[_Norm]:
-    """The layers that normalise by running statistics in evaluation mode."""
-    return list(_named_norms(model).values())
-
-
-def _named_norms(model: nn.Module) -> dict[str, _Norm]:
+def named_norms(model: nn.Module) -> dict[str, _Norm]:
+    """The layers that normalise by running statistics in evaluation mode, by name."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -52,7 +48,7 @@ def reestimate(
         What each layer's running mean and variance are to be; the layers are left as they were
         but for what is in these buffers now.
     """
-    norms = tracked_norms(model)
+    norms = list(named_norms(model).values())
     before = [(norm.momentum, norm.training) for norm in norms]
     handles = []
     for norm in norms:
@@ -112,7 +108,7 @@ class Statistics:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.norms = _named_norms(model)
+        self.norms = named_norms(model)
 
     def leaves(self) -> dict[str, Tensor]:
         """The statistics that the layers hold now, by their names, to differentiate by."""

@@ -223,3 +223,18 @@ def test_every_layer_with_running_statistics_is_re_estimated_and_differentiated(
     v = torch.randn(objective.size, generator=torch.Generator().manual_seed(1)).double() * 1e-6
     slope = (objective.loss(theta + v) - objective.loss(theta - v)) / 2
     assert slope == pytest.approx(float(gradient @ v), rel=1e-5)
+
+
+def test_a_loss_that_trains_says_that_norms_use_the_batch_at_hand():
+    def loss(model, batch):
+        model.train()
+        return nn.functional.mse_loss(model(batch[0]), batch[1])
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).eval()
+    data = (torch.randn(20, 3), torch.randn(20, 1))
+    said = " ".join(Objective(model, data, loss=loss).assumptions)
+    assert "the statistics of the batch at hand" in said
+    assert "uses the trained statistics" not in said
+    said = " ".join(Objective(model, data).assumptions)
+    assert "uses the trained statistics" in said
