@@ -103,6 +103,7 @@ class LandscapeView {
   private asked = new Set<number>();
   private doubted = "";
   private readonly drawn: Drawn;
+  private back = () => {}; // tells the kernel that the view is there
 
   constructor(
     private readonly model: Model,
@@ -348,11 +349,13 @@ class LandscapeView {
       signal: this.signal,
     });
     this.on("msg:custom", (content) => content.type === "who is there" && tell(true));
+    this.back = () => tell(true);
   }
 
   private kernelChanged(): void {
     const { alive } = this.kernel;
     this.state.alive = alive;
+    if (alive) this.back(); // the kernel may have missed the view
     this.alone.hidden = alive;
     if (this.map) this.draw();
     else this.drawPanels();

@@ -15,6 +15,7 @@ const progress = (changed: Partial<Progress>): Progress => ({
 
 test("work is counted, with the time that is left", () => {
   expect(describe(progress({}))).toBe("taking slices");
+  expect(describe(progress({ total: 1208 }))).toBe("taking slices"); // none of many is no news
   expect(describe(progress({ done: 15, total: 1208 }))).toBe("taking slices 15 of 1,208");
   expect(describe(progress({ done: 15, total: 208, seconds_left: 90 }))).toBe(
     "taking slices 15 of 208 · 2 min left",

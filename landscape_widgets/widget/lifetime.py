@@ -1,8 +1,9 @@
 """Whether a widget is looked at, and what becomes of one that is not.
 
-A view tells the kernel when it opens and when it closes. A widget without a view stops computing,
-and goes on once it is looked at again. One whose cell was run again, or deleted, is retired: its
-models are closed and nothing here holds it, so that it is gone with the user's last reference.
+A view tells the kernel when it opens and when it closes, or else is missed (see `lease`). A widget
+without a view stops computing, and goes on once it is looked at again. One whose cell was run
+again, or deleted, is retired: its models are closed and nothing here holds it, so that it is gone
+with the user's last reference.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import ipywidgets
 from IPython.core.getipython import get_ipython
 from ipywidgets.widgets.widget import _instances
 
+from landscape_widgets.widget.lease import Lease
+
 GRACE = 3.0  # s that a widget may be out of sight, as while its output is moved
 
 
@@ -27,10 +30,13 @@ class Views:
     ----------
     ask : callable
         Asks all views to say that they are there: a page that is left says no goodbye.
+    busy : callable
+        Whether there is work for them.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[], None], busy: Callable[[], bool]) -> None:
         self._ask = ask
+        self._lease = Lease(ask, self._lose, lambda: self.any and busy())
         self._open: set[str] = set()
         self._gone: float | None = None  # when the last view closed
         self._lock = threading.Lock()
@@ -48,6 +54,15 @@ class Views:
         if others:
             self._ask()
 
+    def heard(self) -> None:
+        """Some view has said something, of whatever."""
+        self._lease.heard()
+
+    def _lose(self) -> None:
+        with self._lock:
+            self._open.clear()
+            self._gone = time.monotonic() - GRACE
+
     @property
     def any(self) -> bool:
         """Whether a view is open, as far as is known."""
@@ -55,7 +70,9 @@ class Views:
 
     @property
     def away(self) -> bool:
-        """Whether there were views, and there have been none for a while."""
+        """Whether there were views, and there have been none for a while; asked by the work."""
+        if self._open:
+            self._lease.keep_up()
         gone = self._gone
         return gone is not None and time.monotonic() - gone > GRACE
 

@@ -52,6 +52,7 @@ _STATIC = files("landscape_widgets") / "static"
 
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 LONGEST_MESSAGE = 2000  # characters of an error that are shown
+UNSEEN = "Stopped, since no page showed it any more; what is done is kept"
 # Instead of the widget, by viewers of notebooks that show none: GitHub, nbconvert, an editor.
 ELSEWHERE = "LandscapeWidget: it needs a running kernel. Run this cell in Jupyter to see it."
 
@@ -207,12 +208,12 @@ class LandscapeWidget(ControlledWidget, Comparison):
         return widget
 
     def _begin_work(self) -> None:
-        self._views = Views(lambda: self.send({"type": "who is there"}))
         self._waiting = 0  # calls of `wait` that are underway
         self._left = False  # whether work was stopped since nobody looked
         self.cell: Cell | None = current_cell()
         self.replaced = False
-        self._worker = Worker(self._fail, self._is_unwanted)
+        worker = self._worker = Worker(self._fail, self._is_unwanted)
+        self._views = Views(lambda: self.send({"type": "who is there"}), lambda: worker.busy)
 
     def _begin(
         self,
@@ -462,6 +463,7 @@ class LandscapeWidget(ControlledWidget, Comparison):
 
     def _receive(self, _: Any, content: dict[str, Any], buffers: Any) -> None:
         kind = content.get("type")
+        self._views.heard()
         if kind == "drawn":
             self._drawn = int(content["frame"])
         elif kind == "view":
@@ -719,7 +721,8 @@ class LandscapeWidget(ControlledWidget, Comparison):
         with self._lock:
             if not self._replaced:  # else other work goes on at once
                 self._sampling = False
-                self._progress = wire.progress("stopped")
+                why = UNSEEN if self._left else ""
+                self._progress = wire.progress("stopped", message=why)
 
     def _at_rest(
         self, work: Callable[[Callable[[], bool]], None], cancelled: Callable[[], bool]

@@ -118,7 +118,7 @@ export class Bar {
 
   drawProgress(): void {
     const { alive } = this.state;
-    const { state, done, total } = this.state.progress;
+    const { state, done, total, message } = this.state.progress;
     const running = alive && state === "running";
     const share = total > 0 ? Math.min(1, done / total) : running ? 0 : 1;
     this.fill.style.width = `${100 * share}%`;
@@ -137,7 +137,7 @@ export class Bar {
     this.status.textContent = this.status.title = running
       ? describe(this.state.progress)
       : alive
-        ? RESTING[state as keyof typeof RESTING]
+        ? (state === "stopped" && message) || RESTING[state as keyof typeof RESTING]
         : "No kernel";
   }
 }
@@ -146,7 +146,7 @@ export class Bar {
 export function describe({ phase, done, total, seconds_left, at_most }: Progress): string {
   const limited = at_most !== null && (seconds_left === null || at_most < seconds_left);
   const counted =
-    total > 1 ? `${at_most === null ? "" : ","} ${count(done)} of ${count(total)}` : "";
+    done > 0 && total > 1 ? `${at_most === null ? "" : ","} ${count(done)} of ${count(total)}` : "";
   const left = limited
     ? ` · ${time(at_most)} at most`
     : seconds_left === null

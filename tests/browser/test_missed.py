@@ -1,0 +1,106 @@
+"""Who says no goodbye is missed: a notebook's tab that is closed while the page stays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.jupyter import NOTEBOOK
+from tests.browser.landscape import LandscapeNotebook
+from tests.browser.test_lifetime import CELL, COUNT
+from tests.browser.test_work import SLOW
+
+pytestmark = pytest.mark.timeout(240)
+
+SOON = """
+from landscape_widgets.widget import lease
+usual = lease.TICK, lease.ASK_AFTER
+lease.TICK, lease.ASK_AFTER = 0.1, 1.0
+"""
+# Writes how many samples have losses once the work ends, or "asked" where five questions came
+# first, of which two may stay without an answer.
+WATCH = """
+import pathlib
+asked, question = [], w._views._lease._ask
+def ask():
+    asked.append(time.monotonic())
+    question()
+w._views._lease._ask = ask
+def watch():
+    while w._worker.busy and len(asked) < 5: time.sleep(0.05)
+    found = pathlib.Path({path!r})
+    said = "asked" if w._worker.busy else str(int(w.landscape.evaluated.sum()))
+    found.with_suffix(".part").write_text(said)
+    found.with_suffix(".part").rename(found)
+threading.Thread(target=watch, daemon=True).start()
+"""
+
+
+def wait_for(notebook: LandscapeNotebook, path: Path) -> None:
+    """Until the kernel has written a file: the page may have no line to it."""
+    for _ in range(1200):
+        if path.exists():
+            return
+        notebook.page.wait_for_timeout(50)
+    raise AssertionError(f"there is no {path}")
+
+
+@contextlib.contextmanager
+def asked_soon(notebook: LandscapeNotebook) -> Iterator[None]:
+    """Views are asked whether they are there after a second, not after fifteen."""
+    notebook.tell(SOON)
+    try:
+        yield
+    finally:
+        notebook.tell("lease.TICK, lease.ASK_AFTER = usual")
+        notebook.ask("w.close()")
+
+
+def test_a_notebook_whose_tab_is_closed_stops_the_work_which_goes_on_when_it_is_opened_again(
+    opened: Callable[..., LandscapeNotebook], root: Path
+) -> None:
+    notebook = opened(SLOW, COUNT, CELL)
+    notebook.wait_for_state("running")
+    with asked_soon(notebook):
+        rested = root / "missed"
+        notebook.tell(WATCH.format(path=str(rested)))
+        notebook.ask("None")
+        notebook.save()
+        notebook.page.evaluate("() => {" + NOTEBOOK + "panel.dispose(); }")
+        wait_for(notebook, rested)
+        done = int(rested.read_text())
+        assert done < 601
+        notebook.open()
+        notebook.wait_for_widget()
+        notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
+
+
+def test_a_view_in_a_tab_that_is_hidden_keeps_the_work_going(
+    opened: Callable[..., LandscapeNotebook], root: Path
+) -> None:
+    notebook = opened(SLOW, COUNT, CELL)
+    notebook.wait_for_state("running")
+    seen = root / "hidden"
+    with asked_soon(notebook):
+        notebook.page.evaluate(
+            "() => {"
+            + NOTEBOOK
+            + """
+              window.hidden = panel;
+              return window.jupyterapp.commands.execute('launcher:create').then(() => null);
+            }"""
+        )
+        notebook.page.wait_for_function("() => !window.hidden.isVisible")
+        notebook.page.evaluate(
+            "(code) => {"
+            "window.hidden.context.sessionContext.session.kernel.requestExecute({code}); }",
+            WATCH.format(path=str(seen)),
+        )
+        wait_for(notebook, seen)
+        assert seen.read_text() == "asked"
+        notebook.page.evaluate("() => window.jupyterapp.shell.activateById(window.hidden.id)")
+        notebook.page.wait_for_function("() => window.hidden.isVisible")
+        notebook.wait_for_state("running")
