@@ -4,8 +4,9 @@
 
 R² is that of log loss guessed from ten neighbours on the map, whole paths held out; "distance
 alone" is the same from ‖θ − θ*‖. g|r and g|rh are the shares of the squared error that the map
-removes beyond that distance, and beyond it and the change of predictions. Seconds are those of
-sampling, evaluating and mapping, as the widget does them, but for metrics and validation data.
+removes beyond that distance, and beyond it and the change of predictions. Seconds are of one
+thread's CPU, for sampling, evaluating and mapping, as the widget does them, but for metrics and
+validation data.
 """
 
 from __future__ import annotations
@@ -63,17 +64,17 @@ class Row:
 
 
 def landscape(network: Trained, sampler: Sampler, seed: int) -> tuple[Landscape, float]:
-    """A sampled and evaluated landscape, and how long that took."""
-    start = time.perf_counter()
+    """A sampled and evaluated landscape, and the CPU seconds that it took."""
+    start = time.process_time()
     land = Landscape(network.model, network.train, metrics=[], seed=seed).sample(sampler)
-    return land, time.perf_counter() - start
+    return land, time.process_time() - start
 
 
 def judged(land: Landscape, before: float, reducer: Reducer, space: Space) -> Row:
     """The scores of one map of a landscape that took `before` seconds to sample."""
-    start = time.perf_counter()
+    start = time.process_time()
     land.embed(reducer, space=space)
-    seconds = before + time.perf_counter() - start
+    seconds = before + time.process_time() - start
     assert land.cloud is not None
     assert land.outputs is not None
     features = land.objective.output_features(land.outputs)
@@ -101,11 +102,25 @@ def per_network(names: Iterable[str], seeds: Iterable[int]) -> None:
             row = judged(land, before, TSNE(), "weights")
             missed = row.missed() + (["seconds"] if row.seconds > BUDGET else [])
             label = name if TASKS[name].chosen_by else f"{name} (not looked at)"
-            lines.append((label, str(seed), *cells([row], np.median), ", ".join(missed) or "none"))
+            measures = cells([row], np.median)
+            lines.append((label, str(seed), *measures, *ends(land), ", ".join(missed) or "none"))
     targets = [f"≥ {TARGETS[key]:.2f}" if key in TARGETS else "" for key in NAMES]
     targets[-1] = f"≤ {BUDGET}"
-    lines.insert(0, ("*to reach*", "", *targets, ""))
-    print(measure.table(("network", "seed", *NAMES.values(), "missed"), lines))
+    lines.insert(0, ("*to reach*", "", *targets, "", "", ""))
+    head = ("network", "seed", *NAMES.values(), "loss at θ*", "at the descents' ends", "missed")
+    print(measure.table(head, lines))
+
+
+def ends(land: Landscape) -> tuple[str, str]:
+    """The loss at θ*, and those at the ends of the descents, with how they ended."""
+    assert land.cloud is not None
+    table = land.cloud.table
+    found = [
+        f"{land.losses[row]:.1e}{'' if ending == 'minimum' else f' ({ending})'}"
+        for row, ending in enumerate(table["ending"])
+        if isinstance(ending, str) and ending
+    ]
+    return f"{land.losses[0]:.1e}", ", ".join(found) or "none"
 
 
 # Every sampler with t-SNE in both spaces, and the default sampler with every reducer.
