@@ -69,7 +69,7 @@ class Lease:
     def __init__(
         self, ask: Callable[[], None], lost: Callable[[], None], goes_on: Callable[[], bool]
     ) -> None:
-        self._ask, self._lost, self._goes_on = ask, lost, goes_on
+        self.ask, self._lost, self._goes_on = ask, lost, goes_on
         self._kernel = kernel()
         self._ticking = False
         self._silent = 0.0  # s
@@ -107,5 +107,5 @@ class Lease:
                 self._lost()
                 return
             self._asked += 1
-            self._ask()
+            self.ask()
         loop.call_later(TICK, self._tick, loop, cells)

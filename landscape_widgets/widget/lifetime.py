@@ -1,80 +1,20 @@
-"""Whether a widget is looked at, and what becomes of one that is not.
+"""What becomes of a widget that is not looked at any more.
 
-A view tells the kernel when it opens and when it closes, or else is missed (see `lease`). A widget
-without a view stops computing, and goes on once it is looked at again. One whose cell was run
-again, or deleted, is retired: its models are closed and nothing here holds it, so that it is gone
-with the user's last reference.
+One without a view stops computing, and goes on once it is looked at again (see `views`). One whose
+cell was run again, or deleted, is retired: its models are closed and nothing here holds it, so that
+it is gone with the user's last reference.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
 
+import anywidget
 import ipywidgets
 from IPython.core.getipython import get_ipython
 from ipywidgets.widgets.widget import _instances
-
-from landscape_widgets.widget.lease import Lease
-
-GRACE = 3.0  # s that a widget may be out of sight, as while its output is moved
-
-
-class Views:
-    """The views that browsers show of a widget.
-
-    Parameters
-    ----------
-    ask : callable
-        Asks all views to say that they are there: a page that is left says no goodbye.
-    busy : callable
-        Whether there is work for them.
-    """
-
-    def __init__(self, ask: Callable[[], None], busy: Callable[[], bool]) -> None:
-        self._ask = ask
-        self._lease = Lease(ask, self._lose, lambda: self.any and busy())
-        self._open: set[str] = set()
-        self._gone: float | None = None  # when the last view closed
-        self._lock = threading.Lock()
-
-    def tell(self, view: str, is_open: bool) -> None:
-        """Take in what a view says of itself."""
-        with self._lock:
-            if is_open:
-                self._open.add(view)
-                self._gone = None
-                return
-            others = self._open - {view}
-            self._open.clear()
-            self._gone = time.monotonic()
-        if others:
-            self._ask()
-
-    def heard(self) -> None:
-        """Some view has said something, of whatever."""
-        self._lease.heard()
-
-    def _lose(self) -> None:
-        with self._lock:
-            self._open.clear()
-            self._gone = time.monotonic() - GRACE
-
-    @property
-    def any(self) -> bool:
-        """Whether a view is open, as far as is known."""
-        return bool(self._open)
-
-    @property
-    def away(self) -> bool:
-        """Whether there were views, and there have been none for a while; asked by the work."""
-        if self._open:
-            self._lease.keep_up()
-        gone = self._gone
-        return gone is not None and time.monotonic() - gone > GRACE
 
 
 class Cell(NamedTuple):
@@ -100,21 +40,83 @@ def _parent() -> dict[str, Any]:
     return found if found and "header" in found else {}
 
 
-class Retirable(Protocol):
-    """What may be retired."""
+class RetiringWidget(anywidget.AnyWidget):
+    """A widget that is retired once its cell was run again, or deleted, and it has no view.
 
-    cell: Cell | None
-    replaced: bool
+    Attributes
+    ----------
+    cell : Cell or None
+        Where it was made, or shown again.
+    replaced : bool
+        Whether there is another in its place.
+    elsewhere : str
+        What is shown by viewers of notebooks that show no widget: GitHub, nbconvert, an editor.
+    """
+
+    elsewhere: ClassVar[str]
+
+    def __init__(self, **traits: Any) -> None:
+        self.cell: Cell | None = current_cell()
+        self.replaced = False
+        super().__init__(**traits)
+        register(self)
+
+    @property
+    def _is_awaited(self) -> bool:
+        """Whether a view is open, or somebody waits for what goes on."""
+        raise NotImplementedError
+
+    def _pause(self) -> None:
+        """Stop what goes on, until it comes back."""
+        raise NotImplementedError
+
+    def _come_back(self) -> bool:
+        """Make again what was closed, and go on; False where it is closed for good."""
+        raise NotImplementedError
+
+    @property
+    def model_id(self) -> str:
+        """What the browser knows the widget by; one that was retired comes back with it."""
+        if self.comm is None and self._come_back():
+            self._model_id = None
+            self.layout = ipywidgets.Layout()
+            self.cell, self.replaced = current_cell(), False
+            self.open()
+        name: str = super().model_id
+        return name
+
+    def _repr_mimebundle_(self, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundle = super()._repr_mimebundle_(**keywords)
+        if bundle is not None:
+            bundle[0]["text/plain"] = self.elsewhere
+        return bundle
 
     def retire_unless_seen(self) -> None:
-        """Retire if it is replaced and has no view."""
+        """End what goes on for a widget in whose place there is another, once it has no view.
+
+        What it holds stays, for whoever holds it, and it can be shown again.
+        """
+        if not self.replaced or self.comm is None or self._is_awaited:
+            return
+        self._pause()
+        leave_boxes(self)
+        self._close_models()
+        del self._repr_mimebundle_  # which keeps a closed widget from being shown
+        forget_output(self)
+
+    def _close_models(self) -> None:
+        """Close the widget and all that it is made of."""
+        for model in models(self):
+            if model is not self:
+                model.close()
+        super().close()
 
 
 _living: weakref.WeakSet[Any] = weakref.WeakSet()
 _watched: weakref.WeakSet[Any] = weakref.WeakSet()  # shells
 
 
-def register(widget: Retirable) -> None:
+def register(widget: RetiringWidget) -> None:
     """Look at a widget after each cell that is run."""
     _living.add(widget)
     shell = get_ipython()

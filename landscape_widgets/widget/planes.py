@@ -10,7 +10,9 @@ from typing import Any
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress
+from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.wire import floats
+from landscape_widgets.widget.worker import Urgency
 
 REPORT_EVERY = 0.2  # s
 Pair = tuple[int, int]
@@ -21,14 +23,14 @@ class Planes:
 
     Parameters
     ----------
-    send : callable
-        Gets the widget's traits that are to change, all at once.
-    serve : callable
-        Does what is to be done at once, between two evaluations.
+    channel : Channel
+        To the browser.
+    give_way : callable
+        Does what is at least so urgent, between two evaluations.
     """
 
-    def __init__(self, send: Callable[[dict[str, Any]], None], serve: Callable[[], None]) -> None:
-        self._send, self._serve = send, serve
+    def __init__(self, channel: Channel, give_way: Callable[[Urgency], None]) -> None:
+        self._channel, self._give_way = channel, give_way
         self._lock = threading.Lock()
         self._wanted: Pair | None = None
         self._known: dict[Pair, dict[str, Any]] = {}
@@ -37,7 +39,7 @@ class Planes:
     def forget(self) -> None:
         """Let go of what is known: there are other samples now."""
         self._wanted, self._known = None, {}
-        self._send({"_plane": {}, "_plane_state": {}})
+        self._channel.no_plane()
 
     def ask(self, a: int, b: int) -> None:
         """Want the plane through θ* and two samples; `draw` then draws it."""
@@ -58,7 +60,7 @@ class Planes:
             if pair not in self._known:
                 self._draw(land, pair, cancelled)
             else:
-                self._send({"_plane": self._known[pair]})
+                self._channel.plane(self._known[pair])
                 self._tell(pair, "done")
             with self._lock:
                 if self._wanted == pair:
@@ -69,10 +71,10 @@ class Planes:
             return cancelled() or self._wanted != pair
 
         def show(plane: Plane) -> None:
-            self._send({"_plane": message(plane, pair)})
+            self._channel.plane(message(plane, pair))
 
         def report(progress: Progress) -> None:
-            self._serve()
+            self._give_way(Urgency.SLICES)
             if time.monotonic() - self._told > REPORT_EVERY:
                 self._tell(pair, "running", progress)
 
@@ -95,15 +97,13 @@ class Planes:
     ) -> None:
         self._told = time.monotonic()
         done, total = (0, 0) if progress is None else (progress.done, progress.total)
-        self._send(
+        self._channel.plane_state(
             {
-                "_plane_state": {
-                    "pair": list(pair),
-                    "state": state,
-                    "done": done,
-                    "total": total,
-                    "message": message,
-                }
+                "pair": list(pair),
+                "state": state,
+                "done": done,
+                "total": total,
+                "message": message,
             }
         )
 

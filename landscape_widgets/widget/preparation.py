@@ -7,39 +7,55 @@ import time
 from collections.abc import Callable
 
 from landscape_widgets.landscape.landscape import Landscape
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
+from landscape_widgets.progress import (
+    CancelCallback,
+    Cancelled,
+    Progress,
+    ProgressCallback,
+    ignore,
+)
 
 PATIENCE = 1.0  # s of reading after which a cell returns, and its errors are shown in the widget
 
-Build = Callable[[ProgressCallback, CancelCallback], Landscape]
+Build = Callable[..., Landscape]  # of the keywords `progress` and `cancelled`
 
 
 class Preparation:
-    """Makes a landscape as a job of the widget's worker.
+    """Makes a landscape as a job of the widget's worker, and holds it.
 
     Whoever made the widget waits for it as long as it does not read for long: what is wrong with a
     model or with data that are there at once is then raised in the cell.
 
     Parameters
     ----------
-    build : callable
-        Makes the landscape; told where to tell of its progress, and when to stop.
+    build : Landscape or callable
+        Makes the landscape; told where to tell of its progress, and when to stop. Or one that is
+        there already.
+
+    Attributes
+    ----------
+    is_ready : bool
+        Whether the landscape is there, and was found to be fit for what is chosen.
     """
 
-    def __init__(self, build: Build) -> None:
-        self._build = build
+    def __init__(self, build: Build | Landscape) -> None:
+        self._build = None if isinstance(build, Landscape) else build
+        self._landscape = build if isinstance(build, Landscape) else None
+        self.is_ready = self._landscape is not None
         self._progress: ProgressCallback = ignore
         self._ended = threading.Event()
         self._latest = Progress("reading", 0, 1)
-        self._landscape: Landscape | None = None
         self._error: BaseException | None = None
 
     def run(self, cancelled: CancelCallback) -> None:
-        """Make the landscape, on the worker's thread; what goes wrong is kept for `result`."""
+        """Make the landscape, on the worker's thread; what goes wrong is kept for `landscape`."""
+        build = self._build
+        if build is None:
+            return  # it is closed
         self._ended.clear()
         self._error, self._latest = None, Progress("reading", 0, 1)
         try:
-            self._landscape = self._build(self._tell, cancelled)
+            self._landscape = build(progress=self._tell, cancelled=cancelled)
         except BaseException as error:  # raised again for whoever asks for the landscape
             self._error = error
         finally:
@@ -73,11 +89,43 @@ class Preparation:
 
         Raises
         ------
+        RuntimeError
+            If it is closed.
         Exception
             Whatever went wrong; `Cancelled` where it was stopped.
         """
-        self._ended.wait()
-        if self._error is not None:
-            raise self._error
-        assert self._landscape is not None
+        if not self.is_ready and self._build is not None:
+            self._ended.wait()
+            if self._error is not None:
+                raise self._error
+        if self._landscape is None:
+            raise RuntimeError("This widget is closed. Make a new one.")
         return self._landscape
+
+    @property
+    def landscape(self) -> Landscape:
+        """The landscape, for who may not know that its data are read and that this may be stopped.
+
+        Raises
+        ------
+        RuntimeError
+            If reading was stopped, or the widget is closed.
+        Exception
+            Whatever went wrong.
+        """
+        try:
+            return self.result()
+        except Cancelled:
+            raise RuntimeError(
+                "The work was stopped while the data were read. Start it, and they are read on."
+            ) from None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there is no landscape any more, nor will be."""
+        return self._landscape is None and self._build is None
+
+    def close(self) -> None:
+        """Let go of the landscape, and of what it is made from."""
+        self._build = self._landscape = None
+        self.is_ready = False

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +15,10 @@ from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.profiles.growing import FIRST, SHARES, GrowingSlices
 from landscape_widgets.profiles.line import ALPHAS, Slice, slice_along
-from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, never
-from landscape_widgets.widget import wire
+from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
+from landscape_widgets.widget.channel import Channel
+from landscape_widgets.widget.wire import Profiles
+from landscape_widgets.widget.worker import Urgency
 
 PROFILE_SECONDS = 20.0  # what is spent on slices that nobody has asked for yet
 HALF_ABOVE = 2.0  # s for all slices, above which half of their points come first
@@ -26,6 +27,7 @@ MEASURING_SECONDS = 1.0  # what is spent at most on measuring the pace of many r
 AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s
 BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
+BLOCK = 16  # slices that are taken at once where many are asked for
 TELL_ABOVE = 0.3  # s; what is asked for and is there sooner is not worth a word
 
 
@@ -38,24 +40,24 @@ class Slices:
 
     Parameters
     ----------
-    send : callable
-        Gets the widget's traits that are to change, all at once.
+    channel : Channel
+        To the browser.
     report : callable
         Told of slices that nobody has asked for yet.
     report_asked : callable
         Told of those that are asked for, and that take a while.
-    first : callable
-        Work that comes before slices that wait.
+    give_way : callable
+        Does what waits and is at least so urgent, between two blocks of slices.
     """
 
     def __init__(
         self,
-        send: Callable[[dict[str, Any]], None],
+        channel: Channel,
         report: ProgressCallback,
         report_asked: ProgressCallback,
-        first: Callable[[CancelCallback], None],
+        give_way: Callable[[Urgency], None],
     ) -> None:
-        self._send, self._first = send, first
+        self._channel, self._give_way = channel, give_way
         self._report, self._report_asked = report, report_asked
         self._until = 0.0
         self._pace = 0.0  # s that a slice took, last time
@@ -68,9 +70,8 @@ class Slices:
         self._land: Landscape | None = None
         self._growing: GrowingSlices | None = None
         self._wanted: list[int] = []
-        self._put_off: list[int] = []  # wanted, but only after a plane that is being drawn
         self._doubted: list[int] = []
-        self.profile = wire.Profiles(0, ALPHAS, False)
+        self.profile = Profiles(0, ALPHAS, False)
 
     @property
     def land(self) -> Landscape:
@@ -83,7 +84,7 @@ class Slices:
         assert land.cloud is not None
         self._land, self._growing, self._doubted = land, None, []
         self._all = 0.0
-        self.profile = wire.Profiles(len(land.cloud), alphas, land.val_losses is not None)
+        self.profile = Profiles(len(land.cloud), alphas, land.val_losses is not None)
         self._publish()
 
     def follow(self, cloud: Cloud) -> None:
@@ -148,7 +149,7 @@ class Slices:
         A block that is underway is taken to its end.
         """
         with self._lock:
-            self._wanted, self._put_off = list(indices), []
+            self._wanted = list(indices)
 
     def doubt(self, indices: Iterable[int]) -> None:
         """Want better slices of these samples, which are on the screen, and no longer of others."""
@@ -160,38 +161,22 @@ class Slices:
         self.ask([])
         self.doubt([])
 
-    def serve(self, cancelled: CancelCallback | None = None) -> None:
-        """Compute the slices that were asked for.
-
-        Parameters
-        ----------
-        cancelled : callable, optional
-            Not given between two evaluations of other work, which nothing else may delay.
-        """
+    def serve(self, cancelled: CancelCallback) -> None:
+        """Compute the slices that were asked for; a plane comes between two blocks of them."""
         done = 0
-        while self._wanted and not (cancelled and cancelled()):
-            if cancelled:
-                self._let_first(cancelled)
+        while self._wanted and not cancelled():
             with self._lock:
                 latest = dict.fromkeys(reversed(self._wanted))
                 waiting = [i for i in latest if self._is_missing(i)]
-                block, self._wanted = waiting[:16], waiting[16:][::-1]
+                block, self._wanted = waiting[:BLOCK], waiting[BLOCK:][::-1]
             self._tell("slices", done, done + len(waiting))
             if block:
-                done += self._take(block, cancelled or never)
+                done += self._take(block, cancelled)
                 self._publish()
-
-    def _let_first(self, cancelled: CancelCallback) -> None:
-        """Let other work come before the slices that wait, but not before any asked for later."""
-        with self._lock:
-            self._put_off, self._wanted = self._wanted, []
-        self._first(cancelled)
-        with self._lock:
-            self._put_off, self._wanted = [], self._put_off + self._wanted
+            self._give_way(Urgency.PLANES)
 
     def improve(self, cancelled: CancelCallback) -> None:
         """Take the slices on the screen from the next larger part of the data."""
-        self.serve(cancelled)
         while self._doubted and self._growing is not None and not cancelled():
             with self._lock:
                 shown, self._doubted = self._doubted, []
@@ -199,9 +184,9 @@ class Slices:
             rough = self._growing.doubtful(known)
             if rough:
                 self._tell("estimates", 0, len(rough))
-                self._take(rough, lambda: self._is_asked or cancelled())
+                self._take(rough, lambda: self.is_asked or cancelled())
                 self._publish()
-            self.serve(cancelled)
+            self._give_way(Urgency.PLANES)
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         """Report slices that are asked for, unless they are there in no time."""
@@ -209,7 +194,8 @@ class Slices:
             self._report_asked(Progress(phase, done, total))
 
     @property
-    def _is_asked(self) -> bool:
+    def is_asked(self) -> bool:
+        """Whether slices are wanted, or better ones."""
         return bool(self._wanted or self._doubted)
 
     def _is_missing(self, index: int) -> bool:
@@ -311,11 +297,10 @@ class Slices:
         if waiting and self.seconds_left:
             self._report(Progress(phase, total - len(waiting), total))
         while waiting and not cancelled() and self.seconds_left:
-            self._let_first(cancelled)
-            self.improve(cancelled)
+            self._give_way(Urgency.REFINEMENTS)
             waiting = list(filter(is_due, waiting))  # some may have been asked for
             begun = time.perf_counter()
-            done = take(waiting[:size], lambda: self._is_asked or cancelled())
+            done = take(waiting[:size], lambda: self.is_asked or cancelled())
             waiting = waiting[done:]
             took = time.perf_counter() - begun
             size = int(np.clip(size * BLOCK_SECONDS / max(took, 1e-3), 1, 64))
@@ -327,16 +312,9 @@ class Slices:
 
     def _publish(self) -> None:
         profile, growing = self.profile, self._growing
-        self._send(
-            {
-                "_alphas": profile.alphas.tolist(),
-                "_profiles": wire.floats(profile.losses),
-                "_val_profiles": wire.floats(profile.val_losses),
-                "_estimates": {}
-                if growing is None
-                else wire.estimates(profile, self.land.objective.n_examples, growing.tolerance),
-            }
-        )
+        tolerance = None if growing is None else growing.tolerance
+        n_examples = 0 if self._land is None else self._land.objective.n_examples
+        self._channel.slices(profile, n_examples, tolerance)
 
 
 def _ends(land: Landscape, indices: npt.NDArray[np.int64]) -> Slice:

@@ -1,4 +1,4 @@
-"""One thread beside the kernel's main one, that does one job after another."""
+"""One thread beside the kernel's main one, that does one job after another, urgent ones first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,33 @@ import atexit
 import logging
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
 
 from landscape_widgets.progress import CancelCallback, Cancelled, never
 
 log = logging.getLogger(__name__)
 
-Job = Callable[[Callable[[], bool]], None]
+Job = Callable[[CancelCallback], None]
+
+
+class Urgency(IntEnum):
+    """How soon a job is done: before those of less urgency that wait.
+
+    And within one that is running, where that gives way to it (see `Worker.give_way`).
+    """
+
+    USUAL = 0
+    REFINEMENTS = 1
+    PLANES = 2
+    SLICES = 3
+
+
+class _Waiting(NamedTuple):
+    job: Job
+    urgency: Urgency
+
 
 _workers: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -29,10 +48,10 @@ def _end() -> None:
 
 
 class Worker:
-    """Runs jobs in the order in which they come; each is told when it should stop.
+    """Runs jobs by their urgency and in the order in which they come.
 
-    The thread starts with the first job and ends when there are none left, so that nothing is
-    alive beside a widget that rests.
+    Each is told when it should stop. The thread starts with the first job and ends when there are
+    none left, so that nothing is alive beside a widget that rests.
 
     Parameters
     ----------
@@ -46,11 +65,12 @@ class Worker:
         self, on_error: Callable[[BaseException], None], unwanted: CancelCallback = never
     ) -> None:
         self._on_error, self._unwanted = on_error, unwanted
-        self._jobs: deque[Job] = deque()
+        self._jobs: list[_Waiting] = []
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._least = Urgency.USUAL  # that may begin within what is running
         _workers.add(self)
 
     @property
@@ -59,20 +79,44 @@ class Worker:
         with self._changed:
             return self._thread is not None
 
-    def submit(self, job: Job, *, instead: bool = False) -> None:
-        """Do a job after the others, or instead of them: they are then stopped and forgotten."""
+    def submit(self, job: Job, urgency: Urgency = Urgency.USUAL, *, instead: bool = False) -> None:
+        """Do a job, after those that are as urgent.
+
+        Parameters
+        ----------
+        job : callable
+            Told when it should stop: a callable that says so.
+        urgency : Urgency
+        instead : bool
+            Whether it takes the place of the usual jobs: what is running is stopped, and the usual
+            ones that wait are forgotten.
+        """
         with self._changed:
             if self._closed:
                 return
             if instead:
-                self._jobs.clear()
+                self._jobs = [waiting for waiting in self._jobs if waiting.urgency]
                 self._stop.set()
-            self._jobs.append(job)
+            self._jobs.append(_Waiting(job, urgency))
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._run, name="landscape-widgets", daemon=True
                 )
                 self._thread.start()
+
+    def give_way(self, least: Urgency) -> None:
+        """Do what waits and is at least so urgent, in the middle of a long job.
+
+        For that job to call, on its thread, between two steps. What is done meanwhile gives way
+        itself, but to nothing that the long job would not: its own `least` holds within it.
+        """
+        outer = self._least
+        self._least = max(outer, least)
+        try:
+            while not self._should_stop() and (job := self._next(self._least)) is not None:
+                self._do(job)
+        finally:
+            self._least = outer
 
     def stop(self) -> None:
         """Let the running job end early, and forget those that wait."""
@@ -97,19 +141,33 @@ class Worker:
     def _should_stop(self) -> bool:
         return self._stop.is_set() or self._unwanted()
 
+    def _next(self, least: Urgency) -> Job | None:
+        """Take the most urgent job out of those that wait, the first of several."""
+        with self._changed:
+            waiting = [waiting for waiting in self._jobs if waiting.urgency >= least]
+            if not waiting:
+                return None
+            first = max(waiting, key=lambda waiting: waiting.urgency)
+            self._jobs.remove(first)
+            return first.job
+
+    def _do(self, job: Job) -> None:
+        try:
+            job(self._should_stop)
+        except Cancelled:
+            log.debug("a job was cancelled with nothing to keep")
+
     def _run(self) -> None:
         while True:
             with self._changed:
-                if not self._jobs:
+                job = self._next(Urgency.USUAL)
+                if job is None:
                     self._thread = None
                     self._changed.notify_all()
                     return
-                job = self._jobs.popleft()
                 self._stop.clear()
             try:
-                job(self._should_stop)
-            except Cancelled:
-                log.debug("a job was cancelled with nothing to keep")
+                self._do(job)
             except BaseException as error:  # whatever it is, the user sees it in the widget
                 self._on_error(error)
             finally:

@@ -50,8 +50,9 @@ class LandscapeNotebook(Notebook):
         The page may still say "done" of what was there before.
         """
         deadline = time.monotonic() + 90
-        while not self.ask("not w._worker.busy and w._progress['state'] in ('done', 'error')"):
-            assert time.monotonic() < deadline, self.ask("w._progress")
+        told = "w.session.channel.progress_shown"
+        while not self.ask(f"not w.session.worker.busy and {told}['state'] in ('done', 'error')"):
+            assert time.monotonic() < deadline, self.ask(told)
             self.page.wait_for_timeout(50)
         self.wait_for_state("done")
         self.wait_for_frame()

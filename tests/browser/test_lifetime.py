@@ -71,7 +71,7 @@ def test_a_widget_that_is_shown_nowhere_stops_computing_and_goes_on_when_it_is_s
           return window.jupyterapp.commands.execute('notebook:clear-cell-output').then(() => null);
         }"""
     )
-    notebook.wait_for_answer("w._worker.busy", False)
+    notebook.wait_for_answer("w.session.worker.busy", False)
     done = notebook.ask("int(w.landscape.evaluated.sum())")
     assert done < 601
     notebook.run_new_cell("w")
@@ -109,7 +109,7 @@ def test_a_page_that_is_left_stops_the_work_which_goes_on_when_it_is_opened_agai
     notebook.tell(
         "import pathlib\n"
         "def watch():\n"
-        "    while w._worker.busy: time.sleep(0.05)\n"
+        "    while w.session.worker.busy: time.sleep(0.05)\n"
         f"    pathlib.Path({str(rested)!r}).touch()\n"
         "threading.Thread(target=watch, daemon=True).start()"
     )

@@ -24,15 +24,15 @@ lease.TICK, lease.ASK_AFTER = 0.1, 1.0
 # first, of which two may stay without an answer.
 WATCH = """
 import pathlib
-asked, question = [], w._views._lease._ask
+asked, question = [], w.session.views.lease.ask
 def ask():
     asked.append(time.monotonic())
     question()
-w._views._lease._ask = ask
+w.session.views.lease.ask = ask
 def watch():
-    while w._worker.busy and len(asked) < 5: time.sleep(0.05)
+    while w.session.worker.busy and len(asked) < 5: time.sleep(0.05)
     found = pathlib.Path({path!r})
-    said = "asked" if w._worker.busy else str(int(w.landscape.evaluated.sum()))
+    said = "asked" if w.session.worker.busy else str(int(w.landscape.evaluated.sum()))
     found.with_suffix(".part").write_text(said)
     found.with_suffix(".part").rename(found)
 threading.Thread(target=watch, daemon=True).start()

@@ -51,6 +51,8 @@ w = lw.LandscapeWidget(
 )
 w
 """
+# Samples whose slices are there.
+KNOWN = "[i for i in range(len(w.landscape.cloud)) if w.session.slices.profile.has(i)]"
 
 
 def assert_drawn(curve: FloatArray, alphas: list[float], losses: FloatArray) -> None:
@@ -129,7 +131,8 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
     notebook = opened(LARGE, LARGE_WIDGET)
     notebook.wait_until_done()
     # Nothing is refined but what the browser asks for.
-    notebook.tell("improve, w._slices.improve = w._slices.improve, lambda cancelled: None")
+    notebook.tell("slices = w.session.slices")
+    notebook.tell("improve, slices.improve = slices.improve, lambda cancelled: None")
     notebook.ask("setattr(w, 'selected', (7,))")
     note = notebook.part("estimate")
     expect(note).to_contain_text("of 2,000 examples, ±2 standard errors")
@@ -147,7 +150,7 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
     heights = [scale * np.log10(np.maximum(losses + k * errors, 1e-8)) for k in (2, -2)]
     np.testing.assert_allclose(upper[:, 1] - lower[:, 1], heights[0] - heights[1], atol=1.0)
     assert (np.abs(upper - lower)[alphas == 0] == 0).all()
-    notebook.tell("w._slices.improve = improve; w._slices.doubt([7]); w._worker.submit(improve)")
+    notebook.tell("slices.improve = improve; w.session.doubt([7])")
     expect(note).not_to_contain_text(first)
     worst = "max(e / l for e, l in zip(rows(w._estimates['errors'])[7], rows(w._profiles)[7]))"
     notebook.wait_for_answer(f"{worst} <= 0.01", True)
@@ -176,14 +179,13 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
         assert f"taking slices {known} of 50" in shown
     # What was stopped is not taken, until it is asked for again.
     notebook.ask("setattr(w, 'selected', ())")
-    notebook.ask("w._slices.profile._known.fill(False)")
-    notebook.tell("w._slices.profile.losses.fill(float('nan')); w._slices._publish()")
+    notebook.tell("slices = w.session.slices; slices.begin(w.landscape, slices.profile.alphas)")
     notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
     expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
     notebook.part("stop").click()
     notebook.wait_for_state("done")
     notebook.ask("w.wait(30)")
-    known = notebook.ask("int(w._slices.profile._known.sum())")
+    known = notebook.ask(f"len({KNOWN})")
     assert 16 <= known < 50
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
     notebook.ask("setattr(w, 'selected', tuple(range(51)))")
@@ -200,7 +202,7 @@ def test_slices_of_a_selection_that_is_gone_are_not_taken_until_it_is_selected_a
     notebook.ask("setattr(w, 'selected', (1,))")
     expect(notebook.page.locator(".lw-slice-legend")).to_have_text("#1")
     notebook.wait_until_done()
-    known = notebook.ask("np.flatnonzero(w._slices.profile._known).tolist()")
+    known = notebook.ask(KNOWN)
     assert 1 in known
     assert len(known) < 50
     notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")

@@ -114,16 +114,17 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     notebook.part("start").click()
     notebook.wait_for_state("running")
     notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
-    assert notebook.ask("w.close() or int(w._worker.busy)") == 0
+    assert notebook.ask("w.close() or int(w.session.worker.busy)") == 0
 
 
 SLOW_LAYOUT = """
 import time
-show, pause = lw.LandscapeWidget._show_frame, [0.1]
-def slowly(self, frame, rows):
+from landscape_widgets.widget.film import Film
+add, pause = Film.add, [0.1]
+def slowly(self, frame, coordinates):
     time.sleep(pause[0])
-    show(self, frame, rows)
-lw.LandscapeWidget._show_frame = slowly
+    add(self, frame, coordinates)
+Film.add = slowly
 w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer='tsne')
 w
 """

@@ -8,6 +8,7 @@ from torch import nn
 
 import landscape_widgets as lw
 from tests.models import digits, mlp, train
+from tests.widget.page import floats, say, state
 
 DATA = digits(200)
 SAMPLER = lw.samplers.Subspace(n=100)
@@ -24,10 +25,6 @@ def widget(model):
     widget.wait(120)
     yield widget
     widget.close()
-
-
-def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32)
 
 
 def values(trust: dict) -> dict[str, str]:
@@ -51,34 +48,37 @@ def test_the_agreement_of_other_maps_comes_after_the_other_readouts(model):
 
 def test_a_null_is_laid_beside_the_map_and_taken_away_again(widget):
     widget.selected = (3, 4)
-    before = widget._points, widget._columns, widget._trust
+    before = state(widget, "points"), state(widget, "columns"), state(widget, "trust")
     widget.compare_with = "shuffled"
     widget.wait(60)
-    null = widget._null
-    assert null["points"] == widget._points
-    shown, real = floats(null["columns"]["loss"]), floats(widget._columns["loss"])
+    null = state(widget, "null")
+    assert null["points"] == state(widget, "points")
+    shown, real = floats(null["columns"]["loss"]), floats(state(widget, "columns")["loss"])
     np.testing.assert_array_equal(np.sort(shown), np.sort(real))
     assert (shown != real).mean() > 0.9
     assert null["trust"]["sentence"] == "The loss cannot be read from this map."
-    assert values(null["trust"]).keys() == values(widget._trust).keys()
+    assert values(null["trust"]).keys() == values(state(widget, "trust")).keys()
     widget.compare_with = "nothing"
-    assert widget._null == {}
-    assert (widget._points, widget._columns, widget._trust) == before
+    assert state(widget, "null") == {}
+    assert (state(widget, "points"), state(widget, "columns"), state(widget, "trust")) == before
     assert widget.selected == (3, 4)
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_the_null_is_made_anew_with_the_map(widget):
     widget.compare_with = "isotropic"
     widget.wait(60)
-    first = floats(widget._null["points"]).reshape(-1, 2)
+    first = floats(state(widget, "null")["points"]).reshape(-1, 2)
     assert len(first) == 101
-    widget._receive(widget, {"type": "choose", "what": "space", "key": "outputs"}, [])
+    say(widget, "choose", what="space", key="outputs")
     widget.wait(60)
     expected = widget.landscape.null("isotropic")
     assert expected.space == "outputs"
     np.testing.assert_allclose(
-        floats(widget._null["points"]).reshape(-1, 2), expected.coordinates, rtol=1e-4, atol=1e-4
+        floats(state(widget, "null")["points"]).reshape(-1, 2),
+        expected.coordinates,
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
@@ -86,11 +86,11 @@ def test_a_null_that_is_asked_for_before_there_is_a_map_waits_for_it(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca", start=False)
     widget.compare_with = "walk"
     widget.wait(30)
-    assert widget._null == {}
+    assert state(widget, "null") == {}
     widget.start()
     widget.wait(120)
-    assert widget._null["kind"] == "walk"
-    assert widget._null["trust"]["sentence"].startswith("This looks like a random walk")
+    assert state(widget, "null")["kind"] == "walk"
+    assert state(widget, "null")["trust"]["sentence"].startswith("This looks like a random walk")
     widget.close()
 
 
@@ -110,17 +110,17 @@ def slow_down(widget: lw.LandscapeWidget, monkeypatch) -> None:
 
 def test_stop_ends_the_null_alone(widget, monkeypatch):
     slow_down(widget, monkeypatch)
-    before, started = widget._points, time.monotonic()
+    before, started = state(widget, "points"), time.monotonic()
     widget.compare_with = "isotropic"
-    while widget._progress["state"] != "running" and time.monotonic() < started + 5:
+    while state(widget, "progress")["state"] != "running" and time.monotonic() < started + 5:
         time.sleep(0.01)
-    assert widget._progress["phase"] == "mapping the null"
+    assert state(widget, "progress")["phase"] == "mapping the null"
     widget.stop()
     widget.wait(5)
     assert widget.compare_with == "nothing"
-    assert widget._null == {}
-    assert widget._points == before
-    assert widget._progress["state"] == "done"
+    assert state(widget, "null") == {}
+    assert state(widget, "points") == before
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_another_null_takes_the_place_of_one_in_the_making(widget, monkeypatch):
@@ -129,7 +129,7 @@ def test_another_null_takes_the_place_of_one_in_the_making(widget, monkeypatch):
     time.sleep(0.2)
     widget.compare_with = "shuffled"
     widget.wait(8)  # the first would have taken longer
-    assert widget._null["kind"] == "shuffled"
+    assert state(widget, "null")["kind"] == "shuffled"
 
 
 def test_a_null_that_cannot_be_made_says_why_and_is_let_go(widget, monkeypatch):
@@ -142,7 +142,7 @@ def test_a_null_that_cannot_be_made_says_why_and_is_let_go(widget, monkeypatch):
     with pytest.raises(ValueError, match="Ask for fewer samples"):
         widget.wait(30)
     assert widget.compare_with == "nothing"
-    assert "Ask for fewer samples" in widget._progress["message"]
+    assert "Ask for fewer samples" in state(widget, "progress")["message"]
 
 
 def test_an_unknown_null_names_the_near_one(widget):

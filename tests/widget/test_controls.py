@@ -13,14 +13,27 @@ import landscape_widgets as lw
 from landscape_widgets.reducers import MDS, PCA, TSNE
 from landscape_widgets.samplers import Minima, Rays, Subspace, Trajectory
 from tests.models import digits, mlp, train
+from tests.widget.page import say, state
 
 DATA, VAL = digits(100), tuple(t[100:] for t in digits(150))
 FEW = Subspace(n=60, radius=1.0)
+LASSO = {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "removes": False}
 
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     return train(mlp(8), DATA, 60)
+
+
+def hear(widget) -> None:
+    """Keep the messages that the page gets, but for those of traits."""
+    widget.sent = []
+
+    def take(data, buffers=None) -> None:
+        if data["method"] == "custom":
+            widget.sent.append(data["content"])
+
+    widget.comm.send = take
 
 
 @pytest.fixture
@@ -31,8 +44,7 @@ def make(model):
     def make(**keywords):
         keywords = {"sampler": FEW, "reducer": TSNE(8, iterations=50), **keywords}
         widget = lw.LandscapeWidget(model, DATA, val_data=VAL, **keywords)
-        widget.sent = []
-        widget.send = lambda content, buffers=None: widget.sent.append(content)
+        hear(widget)
         made.append(widget)
         return widget
 
@@ -51,7 +63,7 @@ def widget(make):
 def receive(widget, **content) -> dict:
     """What the browser gets back for a message."""
     widget.sent.clear()
-    widget._receive(widget, content, [])
+    say(widget, **content)
     (answer,) = (message for message in widget.sent if message["type"] == "answer")
     assert answer["what"] == content["what"]
     return answer["errors"]
@@ -59,16 +71,15 @@ def receive(widget, **content) -> dict:
 
 def typed(widget, what, **values):
     """All fields of a form as they are, but for some that were typed into."""
-    held = {field["name"]: field["value"] for field in widget._settings[what]}
+    held = {field["name"]: field["value"] for field in state(widget, "settings")[what]}
     assert set(values) <= set(held)
     return {**held, **values}
 
 
 def state_of(widget):
-    return (
-        widget.sampler, widget.reducer, widget.space, widget.standardise,
-        widget._points, widget._trust, widget._frames, widget._info, widget._progress,
-    )  # fmt: skip
+    names = ("points", "trust", "frames", "info", "progress")
+    kept = [state(widget, name) for name in names]
+    return (widget.sampler, widget.reducer, widget.space, widget.standardise, *kept)
 
 
 class SlowLoss:
@@ -112,15 +123,15 @@ def no_losses(widget, monkeypatch):
 
 
 def test_a_changed_parameter_of_the_reducer_evaluates_no_loss_again(no_losses):
-    before = no_losses._points
+    before = state(no_losses, "points")
     assert receive(no_losses, type="set", what="reducer",
                    values=typed(no_losses, "reducer", perplexity="12")) == {}  # fmt: skip
     no_losses.wait(60)
     assert no_losses.reducer.perplexity == 12
     assert no_losses.reducer.iterations == 50
-    assert no_losses._info["title"] == "t-SNE of weights · perplexity 12"
-    assert no_losses._points != before
-    shown = {field["name"]: field["value"] for field in no_losses._settings["reducer"]}
+    assert state(no_losses, "info")["title"] == "t-SNE of weights · perplexity 12"
+    assert state(no_losses, "points") != before
+    shown = {field["name"]: field["value"] for field in state(no_losses, "settings")["reducer"]}
     assert shown["perplexity"] == "12"
 
 
@@ -131,7 +142,7 @@ def test_a_map_of_standardised_parameters_evaluates_no_loss_again(no_losses):
             values=typed(no_losses, "reducer", standardise=True))  # fmt: skip
     no_losses.wait(60)
     assert no_losses.standardise is True
-    assert no_losses._info["title"] == "PCA of standardised weights"
+    assert state(no_losses, "info")["title"] == "PCA of standardised weights"
     land = no_losses.landscape
     expected = PCA().fit(land.points("weights", standardise=True))
     np.testing.assert_allclose(land.coordinates, expected)
@@ -140,19 +151,19 @@ def test_a_map_of_standardised_parameters_evaluates_no_loss_again(no_losses):
 def test_the_map_can_be_changed_from_python_too(no_losses):
     no_losses.reducer = MDS(20)
     no_losses.wait(60)
-    assert no_losses._info["title"] == "MDS of weights"
+    assert state(no_losses, "info")["title"] == "MDS of weights"
     no_losses.space = "outputs"
     no_losses.wait(60)
-    assert no_losses._info["title"] == "MDS of outputs"
-    assert no_losses.space == no_losses._chosen["space"] == "outputs"
+    assert state(no_losses, "info")["title"] == "MDS of outputs"
+    assert no_losses.space == state(no_losses, "chosen")["space"] == "outputs"
 
 
 def test_a_changed_colour_asks_nothing_of_the_kernel(no_losses, monkeypatch):
     def forbidden(*arguments, **keywords):
         raise AssertionError("work was asked for")
 
-    monkeypatch.setattr(no_losses._worker, "submit", forbidden)
-    monkeypatch.setattr(no_losses, "_publish_points", forbidden)
+    monkeypatch.setattr(no_losses.session.worker, "submit", forbidden)
+    monkeypatch.setattr(no_losses.session.channel, "points", forbidden)
     before = state_of(no_losses)
     no_losses.set_state({"colour_by": "val_loss"})  # as a message from the browser does
     assert no_losses.colour_by == "val_loss"
@@ -171,8 +182,8 @@ def test_changed_parameters_of_the_sampler_sample_anew_and_keep_all_else(widget)
     assert widget.landscape.cloud.table["radius"].max() <= 0.5 + 1e-6
     assert widget.landscape.reducer is widget.reducer is reducer
     assert widget.selected == ()
-    assert widget._progress["state"] == "done"
-    assert len(widget._trust["readouts"]) > 3
+    assert state(widget, "progress")["state"] == "done"
+    assert len(state(widget, "trust")["readouts"]) > 3
 
 
 def test_wrong_values_are_answered_by_the_constructors_own_error_and_nothing_is_lost(widget):
@@ -187,7 +198,7 @@ def test_wrong_values_are_answered_by_the_constructors_own_error_and_nothing_is_
         errors = receive(widget, type="set", what=what, values=typed(widget, what, **{name: value}))
         assert list(errors) == [name]
         assert f"{name}={value}" in errors[name].replace("'", "")
-        assert not widget._worker.busy
+        assert not widget.session.worker.busy
     assert state_of(widget) == before
     with pytest.raises(ValueError, match=r"number above 0") as own:
         Subspace(radius=-1)
@@ -226,7 +237,7 @@ def test_more_neighbours_than_samples_are_lowered_and_the_title_tells(widget):
     assert receive(widget, type="set", what="reducer", values=values) == {}
     widget.wait(60)
     assert widget.reducer.perplexity == 500
-    assert widget._info["title"] == "t-SNE of weights · perplexity 20"
+    assert state(widget, "info")["title"] == "t-SNE of weights · perplexity 20"
     assert any("perplexity 500 is lowered to 20" in said for said in widget.landscape.assumptions)
 
 
@@ -243,7 +254,7 @@ def test_what_was_set_before_is_there_again_when_it_is_chosen_again(widget):
 
 def test_a_sampler_that_needs_arguments_is_offered_only_where_it_was_given(make, model):
     def offered(widget):
-        return [choice["key"] for choice in widget._choices["sampler"]]
+        return [choice["key"] for choice in state(widget, "choices")["sampler"]]
 
     assert "trajectory" not in offered(make(start=False))
     path = Trajectory([mlp(8, seed).state_dict() for seed in range(30)])
@@ -252,7 +263,7 @@ def test_a_sampler_that_needs_arguments_is_offered_only_where_it_was_given(make,
     assert "trajectory" in offered(widget)
     receive(widget, type="choose", what="sampler", key="trajectory")
     assert widget.sampler is path
-    assert widget._settings["sampler"] == []
+    assert state(widget, "settings")["sampler"] == []
 
 
 def shown_from_a_file(model, sampler, path):
@@ -260,9 +271,9 @@ def shown_from_a_file(model, sampler, path):
     lw.Landscape(model, DATA).sample(sampler).embed("pca").save(path)
     widget = lw.LandscapeWidget.from_landscape(lw.Landscape.load(path, model, DATA))
     widget.wait(60)
-    labels = {choice["key"]: choice["label"] for choice in widget._choices["sampler"]}
-    fields = {field["name"]: field["value"] for field in widget._settings["sampler"]}
-    return widget, labels[widget._chosen["sampler"]], fields
+    labels = {choice["key"]: choice["label"] for choice in state(widget, "choices")["sampler"]}
+    fields = {field["name"]: field["value"] for field in state(widget, "settings")["sampler"]}
+    return widget, labels[state(widget, "chosen")["sampler"]], fields
 
 
 def test_a_landscape_from_a_file_is_shown_with_the_sampler_that_it_was_made_with(model, tmp_path):
@@ -277,9 +288,8 @@ def test_samples_of_checkpoints_from_a_file_are_named_and_not_drawn_again(model,
     widget, label, fields = shown_from_a_file(model, path, tmp_path / "path")
     assert label == "Trajectory"
     assert fields == {}
-    widget.sent = []
-    widget.send = lambda content, buffers=None: widget.sent.append(content)
-    stored = widget._chosen["sampler"]
+    hear(widget)
+    stored = state(widget, "chosen")["sampler"]
     assert receive(widget, type="choose", what="sampler", key="subspace") == {}
     errors = receive(widget, type="choose", what="sampler", key=stored)
     assert "Trajectory(30 checkpoints), but not how to draw them again" in errors[""]
@@ -290,11 +300,11 @@ def test_a_widget_that_was_not_started_is_not_started_by_a_change(make):
     widget = make(start=False)
     widget.sampler = Rays(5, 10)
     widget.reducer = "pca"
-    assert not widget._worker.busy
+    assert not widget.session.worker.busy
     assert widget.landscape.cloud is None
     widget.start()
     widget.wait(60)
-    assert widget._info["title"] == "PCA of weights"
+    assert state(widget, "info")["title"] == "PCA of weights"
     assert len(widget.landscape.cloud) == 51
 
 
@@ -313,8 +323,8 @@ def test_a_map_that_is_changed_while_losses_are_evaluated_waits_for_all_of_them(
     widget.wait(60)
     assert len(runs) == 1
     assert widget.landscape.evaluated.all()
-    assert widget._info["title"] == "PCA of weights"
-    assert widget._progress["state"] == "done"
+    assert state(widget, "info")["title"] == "PCA of weights"
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_a_sampler_that_is_changed_while_losses_are_evaluated_takes_their_place(make):
@@ -329,24 +339,24 @@ def test_a_sampler_that_is_changed_while_losses_are_evaluated_takes_their_place(
     widget.wait(60)
     assert len(widget.landscape.cloud) == 31
     assert widget.landscape.evaluated.all()
-    assert widget._info["title"] == "PCA of weights"
+    assert state(widget, "info")["title"] == "PCA of weights"
     assert set(states[:-1]) == {"running"}
     assert states[-1] == "done"
 
 
 def test_stopping_while_new_samples_are_drawn_keeps_the_old_ones_and_their_map(widget):
-    points, trust, cloud = widget._points, widget._trust, widget.landscape.cloud
+    points, trust, cloud = state(widget, "points"), state(widget, "trust"), widget.landscape.cloud
     widget.sampler = Endless()
     widget.stop()
     widget.wait(60)
-    assert widget._progress["state"] == "stopped"
+    assert state(widget, "progress")["state"] == "stopped"
     assert widget.landscape.cloud is cloud
-    assert (widget._points, widget._trust) == (points, trust)
-    assert widget._info["title"] == "t-SNE of weights · perplexity 8"
+    assert (state(widget, "points"), state(widget, "trust")) == (points, trust)
+    assert state(widget, "info")["title"] == "t-SNE of weights · perplexity 8"
     # The old samples can be laid out meanwhile, and going on draws what is chosen.
     widget.reducer = "pca"
     widget.wait(60)
-    assert widget._info["title"] == "PCA of weights"
+    assert state(widget, "info")["title"] == "PCA of weights"
     widget.sampler = Subspace(n=30, radius=1.0)
     widget.wait(60)
     assert len(widget.landscape.cloud) == 31
@@ -356,7 +366,7 @@ def test_going_on_draws_the_sampler_that_was_stopped(widget):
     widget.sampler = Endless(n=35)
     widget.stop()
     widget.wait(60)
-    widget._sampler = Subspace(n=35, radius=1.0)
+    widget.session.controls._sampler = Subspace(n=35, radius=1.0)
     widget.start()
     widget.wait(60)
     assert len(widget.landscape.cloud) == 36
@@ -364,10 +374,10 @@ def test_going_on_draws_the_sampler_that_was_stopped(widget):
 
 def test_a_lasso_is_not_carried_over_to_a_map_with_other_coordinates(widget):
     widget.selected = (3, 5)
-    widget._lassos = [[[0, 0], [1, 0], [0, 1]]]
+    widget.set_state({"_lassos": [LASSO]})
     widget.reducer = "pca"
     widget.wait(60)
-    assert widget._lassos == []
+    assert state(widget, "lassos") == []
     assert widget.selected == (3, 5)
 
 
@@ -376,13 +386,13 @@ def test_a_map_that_cannot_be_made_leaves_the_one_that_is_there(widget):
         def fit(self, points, **keywords):
             raise ZeroDivisionError("no map")
 
-    points = widget._points
+    points = state(widget, "points")
     widget.reducer = Failing()
     with pytest.raises(ZeroDivisionError):
         widget.wait(60)
-    assert widget._points == points
-    assert widget._info["title"] == "t-SNE of weights · perplexity 8"
-    assert widget._trace["live"] is False
+    assert state(widget, "points") == points
+    assert state(widget, "info")["title"] == "t-SNE of weights · perplexity 8"
+    assert state(widget, "trace")["live"] is False
 
 
 def test_many_changes_at_once_end_in_the_state_that_is_shown(make):
@@ -413,11 +423,11 @@ def test_many_changes_at_once_end_in_the_state_that_is_shown(make):
     widget.start()
     widget.wait(60)
     land = widget.landscape
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
     assert land.sampler is widget.sampler
     assert land.reducer is widget.reducer
-    assert land.space == widget.space == widget._chosen["space"]
+    assert land.space == widget.space == state(widget, "chosen")["space"]
     assert land.evaluated.all()
     assert np.isfinite(land.coordinates).all()
-    shown = np.frombuffer(widget._points, dtype=np.float32).reshape(-1, 2)
+    shown = np.frombuffer(state(widget, "points"), dtype=np.float32).reshape(-1, 2)
     np.testing.assert_allclose(shown, land.coordinates, rtol=1e-5)

@@ -6,15 +6,14 @@ import pytest
 from torch import nn
 
 import landscape_widgets as lw
+from landscape_widgets.profiles.growing import GrowingSlices
+from landscape_widgets.widget.pipeline import Pipeline
 from tests.models import train
 from tests.profiles.test_estimate import blobs, network
+from tests.widget.page import floats, say, state
 
 DATA, VAL = (tuple(t[s] for t in blobs(2500)) for s in (slice(0, 2000), slice(2000, None)))
 SAMPLER = lw.samplers.Subspace(k=3, n=20)
-
-
-def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +41,16 @@ def show(model, **keywords) -> lw.LandscapeWidget:
 
 
 def tell(widget, kind, *indices) -> None:
-    widget._receive(widget, {"type": kind, "indices": list(indices)}, [])
+    say(widget, kind, indices=list(indices))
     widget.wait(60)
 
 
 def sent(widget):
     """Losses, errors (n, A) and numbers of examples (n,), as the browser has them."""
-    shape = (len(widget.landscape.cloud), len(widget._alphas))
-    estimates = widget._estimates
+    shape = (len(widget.landscape.cloud), len(state(widget, "alphas")))
+    estimates = state(widget, "estimates")
     return (
-        floats(widget._profiles).reshape(shape),
+        floats(state(widget, "profiles")).reshape(shape),
         floats(estimates["errors"]).reshape(shape),
         floats(estimates["examples"]),
     )
@@ -59,10 +58,10 @@ def sent(widget):
 
 def test_slices_of_large_data_come_from_a_part_with_their_errors(model, on_request):
     widget = show(model)
-    land, alphas = widget.landscape, np.array(widget._alphas)
+    land, alphas = widget.landscape, np.array(state(widget, "alphas"))
     tell(widget, "slices", 5, 7)
     losses, errors, examples = sent(widget)
-    assert 0 < examples[5] == examples[7] < widget._estimates["of"] == 2000
+    assert 0 < examples[5] == examples[7] < state(widget, "estimates")["of"] == 2000
     assert np.isnan(losses[8]).all()
     assert (losses[[5, 7]][:, alphas == 0] == np.float32(land.objective.anchor_loss)).all()
     assert (errors[[5, 7]][:, alphas == 0] == 0).all()
@@ -70,8 +69,8 @@ def test_slices_of_large_data_come_from_a_part_with_their_errors(model, on_reque
     truth = land.slice([5, 7], alphas)
     off = np.abs(losses[[5, 7]] - truth.losses)[:, moved] / errors[[5, 7]][:, moved]
     assert 0 < off.max() < 4
-    val_errors = floats(widget._estimates["val_errors"]).reshape(losses.shape)
-    val = floats(widget._val_profiles).reshape(losses.shape)
+    val_errors = floats(state(widget, "estimates")["val_errors"]).reshape(losses.shape)
+    val = floats(state(widget, "val_profiles")).reshape(losses.shape)
     off = np.abs(val[[5, 7]] - truth.val_losses)[:, moved] / val_errors[[5, 7]][:, moved]
     assert 0 < off.max() < 4
     widget.close()
@@ -82,7 +81,7 @@ def test_what_is_on_the_screen_is_refined_until_its_error_is_within_the_toleranc
 ):
     widget = show(model, val_data=None)
     tell(widget, "slices", 5, 7)
-    tolerance, steps = widget._estimates["tolerance"], [sent(widget)]
+    tolerance, steps = state(widget, "estimates")["tolerance"], [sent(widget)]
     while (steps[-1][1][[5, 7]] > tolerance * steps[-1][0][[5, 7]]).any():
         assert len(steps) < 10
         tell(widget, "doubted", 5, 7)
@@ -100,16 +99,15 @@ def test_a_slice_that_is_asked_for_comes_before_the_refinement_of_others(
 ):
     widget = show(model)
     tell(widget, "slices", 5)
-    slices, grown = widget._slices, []
-    grow = slices._growing.grow
+    grow, grown = GrowingSlices.grow, []
 
-    def spied(index, **keywords):
+    def spied(self, index, **keywords):
         if not grown:
-            slices.ask([9])  # while the other is about to be refined
+            say(widget, "slices", indices=[9])  # while the other is about to be refined
         grown.append(index)
-        return grow(index, **keywords)
+        return grow(self, index, **keywords)
 
-    monkeypatch.setattr(slices._growing, "grow", spied)
+    monkeypatch.setattr(GrowingSlices, "grow", spied)
     before = sent(widget)[2].copy()
     tell(widget, "doubted", 5)
     assert grown == [5, 9]
@@ -128,16 +126,18 @@ def test_nobody_needs_to_ask_while_there_is_time(model, at_once):
 
 
 def test_stopping_the_refinement_keeps_what_there_is(model, at_once, monkeypatch):
-    own = lw.LandscapeWidget._report
+    own = Pipeline.report
 
     def stopping(self, progress):
         own(self, progress)
         if progress.phase == "refined ahead" and progress.done:
-            self.stop()
+            widget.stop()
 
-    monkeypatch.setattr(lw.LandscapeWidget, "_report", stopping)
-    widget = show(model)
-    assert widget._progress["state"] == "stopped"
+    monkeypatch.setattr(Pipeline, "report", stopping)
+    widget = show(model, start=False)
+    widget.start()
+    widget.wait(60)
+    assert state(widget, "progress")["state"] == "stopped"
     losses, errors, examples = sent(widget)
     assert np.isfinite(losses).all()
     assert len(np.unique(examples)) > 1
@@ -161,7 +161,7 @@ def test_small_data_are_taken_whole(model, monkeypatch):
     # As by a machine that has nothing else to do.
     monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 1e9)
     widget = show(model)
-    assert widget._estimates == {}
+    assert state(widget, "estimates") == {}
     widget.close()
 
 
@@ -171,10 +171,10 @@ def test_a_loss_of_the_user_s_own_takes_all_of_the_data(model, on_request):
 
     widget = show(model, loss=own)
     tell(widget, "slices", 3)
-    assert widget._estimates == {}
-    profile = floats(widget._profiles).reshape(21, -1)[3]
+    assert state(widget, "estimates") == {}
+    profile = floats(state(widget, "profiles")).reshape(21, -1)[3]
     np.testing.assert_allclose(
-        profile, widget.landscape.slice([3], widget._alphas).losses[0], rtol=1e-5
+        profile, widget.landscape.slice([3], state(widget, "alphas")).losses[0], rtol=1e-5
     )
     widget.close()
 
@@ -189,5 +189,5 @@ def test_losses_that_are_there_already_are_timed_anew(model, monkeypatch):
     land = lw.Landscape(model, few, loss=slow).sample(lw.samplers.Subspace(k=2, n=8)).embed("pca")
     widget = lw.LandscapeWidget.from_landscape(land)
     widget.wait(60)
-    assert len(widget._alphas) < 41  # as the slices of all would not be there in time
+    assert len(state(widget, "alphas")) < 41  # as the slices of all would not be there in time
     widget.close()

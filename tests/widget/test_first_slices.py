@@ -6,8 +6,10 @@ import pytest
 import landscape_widgets as lw
 from landscape_widgets.profiles.line import ALPHAS
 from landscape_widgets.progress import ignore
+from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.slices import Slices
 from tests.models import digits, mlp, train
+from tests.widget.page import state
 
 DATA = digits(200)
 SAMPLER = lw.samplers.Subspace(k=3, n=23)
@@ -29,7 +31,7 @@ def said_and_drawn(model) -> list[tuple[str, bool]]:
     found = []
 
     def look(change) -> None:
-        floats = np.frombuffer(widget._profiles, dtype=np.float32)
+        floats = np.frombuffer(state(widget, "profiles"), dtype=np.float32)
         there = floats.size == 24 * len(ALPHAS) and bool(np.isfinite(floats).all())
         found.append((change["new"]["phase"], there))
 
@@ -54,7 +56,9 @@ def test_the_pace_of_slices_is_measured_where_sampling_took_longer(model, monkey
     monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 0.5)
     land = lw.Landscape(model, DATA).sample(SAMPLER)
     sent = {}
-    slices = Slices(sent.update, ignore, ignore, lambda cancelled: None)
+    slices = Slices(
+        Channel(sent.update, lambda message, buffers: None), ignore, ignore, lambda least: None
+    )
     slices.begin(land)
     slices.fit(0.05)  # s a loss, at which a part of the data would have to do
     slices.compute_first(lambda: False)

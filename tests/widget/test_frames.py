@@ -11,6 +11,7 @@ from landscape_widgets.reducers import TSNE, Frame
 from landscape_widgets.samplers import Subspace
 from landscape_widgets.widget.film import MOST_FRAMES, Film
 from tests.models import digits, mlp, train
+from tests.widget.page import floats, say, state
 
 DATA = digits(100)
 FEW = Subspace(n=60, radius=1.0)
@@ -26,14 +27,10 @@ def widget(model):
     """A widget with its samples, and a map that is made at once; the browser draws at once too."""
     widget = lw.LandscapeWidget(model, DATA, sampler=FEW, reducer="pca")
     widget.wait(60)
-    widget._drawn = widget._frame
-    widget.observe(lambda change: setattr(widget, "_drawn", change.new), "_frame")
+    say(widget, "drawn", frame=state(widget, "frame"))
+    widget.observe(lambda change: say(widget, "drawn", frame=change.new), "_frame")
     yield widget
     widget.close()
-
-
-def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32)
 
 
 def wait_for(condition):
@@ -67,22 +64,24 @@ def test_the_points_and_the_curve_move_while_the_map_is_made(widget):
 def test_stopping_keeps_the_last_map_that_was_shown_and_all_frames_up_to_it(widget, reducer):
     widget.selected = (3,)
     widget.reducer = reducer
-    wait_for(lambda: widget._trace["live"] and len(widget._trace["values"]) >= 8)
-    assert "being laid out" in widget._info["title"]
+    wait_for(lambda: state(widget, "trace")["live"] and len(state(widget, "trace")["values"]) >= 8)
+    assert "being laid out" in state(widget, "info")["title"]
     widget.stop()
     widget.wait(30)
-    land, trace = widget.landscape, widget._trace
-    assert widget._progress["state"] == "stopped"
+    land, trace = widget.landscape, state(widget, "trace")
+    assert state(widget, "progress")["state"] == "stopped"
     assert trace["live"] is False
-    frames = floats(widget._frames).reshape(len(trace["values"]), 61, 2)
+    frames = floats(state(widget, "frames")).reshape(len(trace["values"]), 61, 2)
     assert len(frames) >= 8
     assert land.reducer is reducer
-    np.testing.assert_allclose(floats(widget._points).reshape(61, 2), land.coordinates, rtol=1e-6)
+    np.testing.assert_allclose(
+        floats(state(widget, "points")).reshape(61, 2), land.coordinates, rtol=1e-6
+    )
     np.testing.assert_allclose(frames[-1], land.coordinates, rtol=1e-6)
     assert trace["values"][-1] == pytest.approx(reducer.info["kl_divergence"])
-    assert f"stopped at iteration {trace['iterations'][-1]:,}" in widget._info["title"]
+    assert f"stopped at iteration {trace['iterations'][-1]:,}" in state(widget, "info")["title"]
     assert widget.selected == (3,)
-    assert not widget._trust
+    assert not state(widget, "trust")
 
 
 @pytest.mark.parametrize("count", [1, 79, 80, 81, 200, 1000])
@@ -102,24 +101,24 @@ def test_of_a_long_film_evenly_spread_frames_are_kept_and_the_last(count):
 
 def test_there_is_no_film_before_there_is_a_map(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=FEW, reducer="pca", start=False)
-    assert widget._frames == b""
-    assert widget._trace["values"] == []
-    assert widget._trace["live"] is False
+    assert state(widget, "frames") == b""
+    assert state(widget, "trace")["values"] == []
+    assert state(widget, "trace")["live"] is False
     widget.close()
 
 
 def test_going_on_finishes_a_layout_that_was_stopped(widget):
     widget.reducer = TSNE(8, iterations=4000)
-    wait_for(lambda: widget._trace["live"] and len(widget._trace["values"]) >= 4)
+    wait_for(lambda: state(widget, "trace")["live"] and len(state(widget, "trace")["values"]) >= 4)
     widget.stop()
     widget.wait(30)
-    assert widget._progress["state"] == "stopped"
-    assert widget._trace["iterations"][-1] < widget._trace["total"]
+    assert state(widget, "progress")["state"] == "stopped"
+    assert state(widget, "trace")["iterations"][-1] < state(widget, "trace")["total"]
     widget.start()
     widget.wait(60)
-    assert widget._progress["state"] == "done"
-    assert widget._trace["iterations"][-1] == widget._trace["total"]
-    assert "stopped" not in widget._info["title"]
+    assert state(widget, "progress")["state"] == "done"
+    assert state(widget, "trace")["iterations"][-1] == state(widget, "trace")["total"]
+    assert "stopped" not in state(widget, "info")["title"]
     stopped = widget.landscape.coordinates.copy()
     widget.landscape.embed(TSNE(8, iterations=4000))
     np.testing.assert_array_equal(stopped, widget.landscape.coordinates)

@@ -5,7 +5,9 @@ import pytest
 from torch import nn
 
 import landscape_widgets as lw
+from landscape_widgets.widget.pipeline import Pipeline
 from tests.models import digits, mlp, train
+from tests.widget.page import floats, say, state
 
 DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Minima(n=20)
@@ -25,12 +27,8 @@ def widget(model, monkeypatch):
     widget.close()
 
 
-def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32)
-
-
 def ask(widget, a: int, b: int) -> None:
-    widget._receive(widget, {"type": "plane", "pair": [a, b]}, [])
+    say(widget, "plane", pair=[a, b])
 
 
 def watch(widget, name: str, react=lambda count: None) -> list[dict]:
@@ -49,7 +47,7 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
     planes = watch(widget, "_plane")
     ask(widget, 2, 5)
     widget.wait(60)
-    assert widget._plane_state["state"] == "done"
+    assert state(widget, "plane_state")["state"] == "done"
     assert len(planes) >= 3
     truth = widget.landscape.plane(2, 5)
     final = planes[-1]
@@ -71,28 +69,28 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
 def test_a_plane_that_was_drawn_is_not_drawn_again(widget, monkeypatch):
     ask(widget, 2, 5)
     widget.wait(60)
-    first = widget._plane
+    first = state(widget, "plane")
     ask(widget, 1, 5)
     widget.wait(60)
-    assert widget._plane["pair"] == [1, 5]
+    assert state(widget, "plane")["pair"] == [1, 5]
     monkeypatch.setattr(widget.landscape, "plane", None)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert widget._plane == first
-    assert widget._plane_state["state"] == "done"
+    assert state(widget, "plane") == first
+    assert state(widget, "plane_state")["state"] == "done"
 
 
 def test_a_plane_that_is_no_longer_wanted_ends_early_and_keeps_what_there_is(widget):
     def give_up(count: int) -> None:
-        widget._receive(widget, {"type": "no plane"}, [])
+        say(widget, "no plane")
 
     planes = watch(widget, "_plane", give_up)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert widget._plane_state["state"] == "stopped"
+    assert state(widget, "plane_state")["state"] == "stopped"
     assert len(planes) == 1
-    assert widget._plane["pair"] == [2, 5]
-    assert np.isfinite(floats(widget._plane["losses"])).all()
+    assert state(widget, "plane")["pair"] == [2, 5]
+    assert np.isfinite(floats(state(widget, "plane")["losses"])).all()
 
 
 def test_another_plane_ends_the_one_before(widget):
@@ -104,8 +102,8 @@ def test_another_plane_ends_the_one_before(widget):
     ask(widget, 2, 5)
     widget.wait(60)
     assert [plane["pair"] for plane in planes[:2]] == [[2, 5], [1, 4]]
-    assert widget._plane["pair"] == [1, 4]
-    assert widget._plane_state["state"] == "done"
+    assert state(widget, "plane")["pair"] == [1, 4]
+    assert state(widget, "plane_state")["state"] == "done"
 
 
 def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
@@ -113,8 +111,8 @@ def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
 
     def point_at_one(count: int) -> None:
         if count == 1:
-            widget._receive(widget, {"type": "slices", "indices": [7]}, [])
-        slices_then.append(np.isfinite(floats(widget._profiles).reshape(24, -1)[7]).all())
+            say(widget, "slices", indices=[7])
+        slices_then.append(np.isfinite(floats(state(widget, "profiles")).reshape(24, -1)[7]).all())
 
     planes = watch(widget, "_plane", point_at_one)
     ask(widget, 2, 5)
@@ -125,26 +123,28 @@ def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
 
 
 def test_a_plane_comes_before_slices_that_wait(widget, monkeypatch):
-    put, known, planes = widget._slices.profile.put, [], []
+    put, known, planes = widget.session.slices.profile.put, [], []
 
     def ask_for_a_plane(found):
         put(found)
         if not planes:
             ask(widget, 2, 5)
 
-    monkeypatch.setattr(widget._slices.profile, "put", ask_for_a_plane)
+    monkeypatch.setattr(widget.session.slices.profile, "put", ask_for_a_plane)
 
     def see(change) -> None:
         planes.append(change.new)
-        known.append(int(np.isfinite(floats(widget._profiles).reshape(24, -1)[:, 0]).sum()))
+        known.append(
+            int(np.isfinite(floats(state(widget, "profiles")).reshape(24, -1)[:, 0]).sum())
+        )
 
     widget.observe(see, "_plane")
-    widget._receive(widget, {"type": "slices", "indices": list(range(24))}, [])
+    say(widget, "slices", indices=list(range(24)))
     widget.wait(60)
-    assert widget._plane_state["state"] == "done"
+    assert state(widget, "plane_state")["state"] == "done"
     assert len(planes) > 2
     assert set(known) == {16}
-    assert np.isfinite(floats(widget._profiles)).all()
+    assert np.isfinite(floats(state(widget, "profiles"))).all()
 
 
 def test_stop_lets_go_of_a_plane_that_waits(widget):
@@ -154,12 +154,12 @@ def test_stop_lets_go_of_a_plane_that_waits(widget):
             widget.stop()
 
     watch(widget, "_profiles", stop)
-    widget._receive(widget, {"type": "slices", "indices": [7]}, [])
+    say(widget, "slices", indices=[7])
     widget.wait(60)
-    assert widget._plane_state["state"] == "stopped"
-    widget._receive(widget, {"type": "slices", "indices": [8]}, [])
+    assert state(widget, "plane_state")["state"] == "stopped"
+    say(widget, "slices", indices=[8])
     widget.wait(60)
-    assert widget._plane == {}
+    assert state(widget, "plane") == {}
 
 
 def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatch):
@@ -167,41 +167,42 @@ def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatc
         time.sleep(1e-3)
         return nn.functional.cross_entropy(outputs, targets)
 
-    own, known = lw.LandscapeWidget._report, []
+    own, known = Pipeline.report, []
 
     def report(self, progress):
         own(self, progress)
         if progress.phase == "ahead" and not known:
             known.append(progress.done)
-            ask(self, 2, 5)
+            ask(widget, 2, 5)
 
-    monkeypatch.setattr(lw.LandscapeWidget, "_report", report)
+    monkeypatch.setattr(Pipeline, "report", report)
     monkeypatch.setattr("landscape_widgets.widget.slices.BLOCK_SECONDS", 0.01)
-    widget = lw.LandscapeWidget(model, DATA, loss=slow, sampler=SAMPLER, reducer="pca")
-    left = []
+    options = {"loss": slow, "sampler": SAMPLER, "reducer": "pca"}
+    widget, left = lw.LandscapeWidget(model, DATA, start=False, **options), []
 
     def see(count: int) -> None:
-        left.append(int(np.isnan(floats(widget._profiles).reshape(24, -1)[:, 0]).sum()))
+        left.append(int(np.isnan(floats(state(widget, "profiles")).reshape(24, -1)[:, 0]).sum()))
 
     watch(widget, "_plane", lambda count: see(count) if count > 1 else None)
+    widget.start()
     widget.wait(120)
-    assert widget._plane_state["state"] == "done"
+    assert state(widget, "plane_state")["state"] == "done"
     assert left[-1] > 0
-    assert np.isfinite(floats(widget._profiles)).all()
+    assert np.isfinite(floats(state(widget, "profiles"))).all()
     widget.close()
 
 
 def test_samples_on_one_line_with_the_trained_weights_are_told_so(widget):
     ask(widget, 0, 5)
     widget.wait(60)
-    assert widget._plane_state["state"] == "error"
-    assert "lie on one line through θ*" in widget._plane_state["message"]
-    assert widget._progress["state"] == "done"
+    assert state(widget, "plane_state")["state"] == "error"
+    assert "lie on one line through θ*" in state(widget, "plane_state")["message"]
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_other_samples_have_other_planes(widget):
     ask(widget, 2, 5)
     widget.wait(60)
-    widget._receive(widget, {"type": "choose", "what": "sampler", "key": "subspace"}, [])
+    say(widget, "choose", what="sampler", key="subspace")
     widget.wait(120)
-    assert widget._plane == widget._plane_state == {}
+    assert state(widget, "plane") == state(widget, "plane_state") == {}

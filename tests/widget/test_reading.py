@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 import landscape_widgets as lw
 from landscape_widgets.samplers import Subspace
 from tests.models import digits, mlp
+from tests.widget.page import say, state
 
 X, Y = digits(40)
 SAMPLER = Subspace(k=3, n=120)
@@ -51,9 +52,9 @@ def test_the_cell_returns_while_data_are_read_and_the_widget_shows_how_far(model
     assert data.reached.wait(60)
     assert torch.equal(torch.rand(2), expected)  # reading is under way, and draws nothing
     after = torch.get_rng_state()
-    shown = widget._progress
-    assert (shown["state"], widget._info["title"]) == ("running", "No samples yet")
-    widget._receive(None, {"type": "choose", "what": "sampler", "key": "rays"}, [])
+    shown = state(widget, "progress")
+    assert (shown["state"], state(widget, "info")["title"]) == ("running", "No samples yet")
+    say(widget, "choose", what="sampler", key="rays")
     assert widget.sampler == SAMPLER
     data.gate.set()
     widget.wait(120)
@@ -74,7 +75,7 @@ def test_what_is_wrong_with_data_read_later_is_shown_and_raised(model):
         widget.wait(60)
     with pytest.raises(OSError, match="the file is broken"):
         widget.landscape  # noqa: B018
-    assert widget._progress["state"] == "error"
+    assert state(widget, "progress")["state"] == "error"
     widget.close()
 
 
@@ -85,8 +86,8 @@ def test_reading_is_stopped_and_taken_up_again_also_from_a_stream_that_gives_all
     assert data.reached.wait(60)
     widget.stop()
     data.gate.set()
-    assert widget._worker.wait(60)
-    assert widget._progress["state"] == "stopped"
+    assert widget.session.worker.wait(60)
+    assert state(widget, "progress")["state"] == "stopped"
     with pytest.raises(RuntimeError, match="stopped while the data were read"):
         widget.landscape  # noqa: B018
     widget.start()

@@ -8,13 +8,14 @@ import landscape_widgets as lw
 from landscape_widgets.profiles.line import ALPHAS, Slice
 from landscape_widgets.widget.wire import Profiles, between
 from tests.models import digits, mlp, train
+from tests.widget import page
 
 DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Subspace(k=3, n=23)
 
 
 def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32).reshape(-1, len(ALPHAS))
+    return page.floats(raw).reshape(-1, len(ALPHAS))
 
 
 @pytest.fixture(scope="module")
@@ -30,28 +31,31 @@ def taking_a_while(monkeypatch):
         monkeypatch.setattr(f"landscape_widgets.widget.slices.{name}", 1e9)
 
 
-def when_it_is_judged(monkeypatch, look) -> None:
-    own = lw.LandscapeWidget._report
+def when_it_is_judged(widget, monkeypatch, look) -> None:
+    own = widget.session.pipeline.report
 
-    def report(self, progress):
-        own(self, progress)
+    def report(progress):
+        own(progress)
         if progress.phase == "trust":
-            look(self)
+            look()
 
-    monkeypatch.setattr(lw.LandscapeWidget, "_report", report)
+    monkeypatch.setattr(widget.session.pipeline, "report", report)
+
+
+def shown(widget) -> list[np.ndarray]:
+    return [floats(page.state(widget, name)) for name in ("profiles", "val_profiles")]
 
 
 def test_all_slices_are_there_before_the_map_is_judged_and_evaluated_in_the_end(model, monkeypatch):
-    first = []
-    when_it_is_judged(
-        monkeypatch, lambda w: first.extend([floats(w._profiles), floats(w._val_profiles)])
-    )
-    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER, reducer="pca")
+    options = {"val_data": VAL, "sampler": SAMPLER, "reducer": "pca"}
+    widget, first = lw.LandscapeWidget(model, DATA, start=False, **options), []
+    when_it_is_judged(widget, monkeypatch, lambda: first.extend(shown(widget)))
+    widget.start()
     widget.wait(120)
     line = widget.landscape.slice(range(24))
     for before, after, truth in zip(
         first,
-        [floats(widget._profiles), floats(widget._val_profiles)],
+        shown(widget),
         [line.losses, line.val_losses],
         strict=True,
     ):
@@ -64,21 +68,22 @@ def test_all_slices_are_there_before_the_map_is_judged_and_evaluated_in_the_end(
 
 
 def test_what_is_interpolated_is_forgotten_when_the_work_is_stopped(model, monkeypatch):
+    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca", start=False)
     there = []
 
-    def stop(widget) -> None:
-        there.append(np.isfinite(floats(widget._profiles)).all())
+    def stop() -> None:
+        there.append(np.isfinite(shown(widget)[0]).all())
         widget.stop()
 
-    when_it_is_judged(monkeypatch, stop)
-    widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, reducer="pca")
+    when_it_is_judged(widget, monkeypatch, stop)
+    widget.start()
     widget.wait(120)
     assert there == [True]
-    assert np.isnan(floats(widget._profiles)).all()
-    widget._receive(widget, {"type": "slices", "indices": [7]}, [])
+    assert np.isnan(floats(page.state(widget, "profiles"))).all()
+    page.say(widget, "slices", indices=[7])
     widget.wait(60)
     truth = widget.landscape.slice([7]).losses[0]
-    np.testing.assert_allclose(floats(widget._profiles)[7], truth, rtol=1e-5)
+    np.testing.assert_allclose(floats(page.state(widget, "profiles"))[7], truth, rtol=1e-5)
     widget.close()
 
 

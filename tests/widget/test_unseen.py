@@ -9,8 +9,9 @@ import pytest
 from torch import Tensor, nn
 
 import landscape_widgets as lw
-from landscape_widgets.widget import lifetime, slices
+from landscape_widgets.widget import slices, views
 from tests.models import digits, mlp
+from tests.widget.page import say, state
 
 SAMPLES = 121
 
@@ -28,7 +29,7 @@ class Gate:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    monkeypatch.setattr(lifetime, "GRACE", 0.1)
+    monkeypatch.setattr(views, "GRACE", 0.1)
     monkeypatch.setattr(slices, "PROFILE_SECONDS", 0.0)
     return Gate()
 
@@ -42,7 +43,7 @@ def widget(gate: Gate) -> Iterator[lw.LandscapeWidget]:
 
 
 def tell(widget: lw.LandscapeWidget, view: str, is_open: bool) -> None:
-    widget._receive(widget, {"type": "view", "view": view, "open": is_open}, [])
+    say(widget, "view", view=view, open=is_open)
 
 
 def evaluated(widget: lw.LandscapeWidget) -> int:
@@ -57,14 +58,14 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def rested(widget: lw.LandscapeWidget) -> bool:
-    return not widget._worker.busy
+    return not widget.session.worker.busy
 
 
 def test_it_computes_as_long_as_it_was_shown_nowhere(widget, gate):
     gate.seconds = 0.0
     until(lambda: rested(widget))
     assert evaluated(widget) == SAMPLES
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_it_stops_once_its_last_view_has_closed_and_goes_on_with_the_next(widget, gate):
@@ -83,11 +84,11 @@ def test_it_stops_once_its_last_view_has_closed_and_goes_on_with_the_next(widget
     tell(widget, "c", True)
     until(lambda: rested(widget))
     assert evaluated(widget) == SAMPLES
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_it_goes_on_while_it_is_moved(widget, gate, monkeypatch):
-    monkeypatch.setattr(lifetime, "GRACE", 60.0)
+    monkeypatch.setattr(views, "GRACE", 60.0)
     tell(widget, "a", True)
     until(lambda: evaluated(widget) > 0)
     tell(widget, "a", False)
@@ -108,7 +109,7 @@ def test_it_is_waited_for(widget, gate, when):
     gate.seconds = 0.0
     widget.wait(60)
     assert evaluated(widget) == SAMPLES
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
 
 
 def test_what_the_user_stopped_stays_stopped_when_it_is_shown_again(widget):
@@ -121,4 +122,4 @@ def test_what_the_user_stopped_stays_stopped_when_it_is_shown_again(widget):
     tell(widget, "b", True)
     until(lambda: rested(widget))
     assert evaluated(widget) == done < SAMPLES
-    assert widget._progress["state"] == "stopped"
+    assert state(widget, "progress")["state"] == "stopped"

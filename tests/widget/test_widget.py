@@ -17,6 +17,7 @@ from torch import nn
 
 import landscape_widgets as lw
 from tests.models import digits, mlp, train
+from tests.widget.page import floats, say, state
 
 DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Minima(n=120)
@@ -46,33 +47,29 @@ def slow_loss(model, batch):
     return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 
-def floats(raw: bytes) -> np.ndarray:
-    return np.frombuffer(raw, dtype=np.float32)
-
-
 def test_the_call_returns_at_once_and_the_work_goes_on_beside_it(model):
     widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler="subspace")
-    assert widget._worker.busy
+    assert widget.session.worker.busy
     widget.close()
-    assert not widget._worker.busy
+    assert not widget.session.worker.busy
 
 
 def test_the_browser_has_all_it_needs_once_the_work_is_done(widget):
     land = widget.landscape
     n = len(land.cloud)
-    points = floats(widget._points).reshape(n, 2)
+    points = floats(state(widget, "points")).reshape(n, 2)
     np.testing.assert_allclose(points, land.coordinates, rtol=1e-6)
-    np.testing.assert_allclose(floats(widget._columns["loss"]), land.losses, rtol=1e-6)
+    np.testing.assert_allclose(floats(state(widget, "columns")["loss"]), land.losses, rtol=1e-6)
     np.testing.assert_allclose(
-        floats(widget._columns["gap"]), land.val_losses - land.losses, rtol=1e-4, atol=1e-6
+        floats(state(widget, "columns")["gap"]), land.val_losses - land.losses, rtol=1e-4, atol=1e-6
     )
-    profiles = floats(widget._profiles).reshape(n, len(widget._alphas))
-    line = land.slice([7], widget._alphas)
+    profiles = floats(state(widget, "profiles")).reshape(n, len(state(widget, "alphas")))
+    line = land.slice([7], state(widget, "alphas"))
     np.testing.assert_allclose(profiles[7], line.losses[0], rtol=1e-5)
-    val = floats(widget._val_profiles).reshape(n, -1)
+    val = floats(state(widget, "val_profiles")).reshape(n, -1)
     np.testing.assert_allclose(val[7], line.val_losses[0], rtol=1e-5)
-    assert widget._progress["state"] == "done"
-    assert {0.0, 1.0} <= set(widget._alphas)
+    assert state(widget, "progress")["state"] == "done"
+    assert {0.0, 1.0} <= set(state(widget, "alphas"))
 
 
 def test_where_no_widget_can_be_shown_a_line_says_what_to_do(widget):
@@ -84,7 +81,7 @@ def test_where_no_widget_can_be_shown_a_line_says_what_to_do(widget):
 def test_the_caption_says_how_the_samples_were_evaluated(widget):
     land = widget.landscape
     assert "vector" in land.strategy
-    assert f"evaluated {land.strategy}" in widget._info["caption"]
+    assert f"evaluated {land.strategy}" in state(widget, "info")["caption"]
 
 
 def test_the_selection_can_be_set_read_and_observed(widget):
@@ -113,18 +110,18 @@ def test_a_selection_from_python_forgets_the_lassos_and_one_from_the_browser_bri
 ):
     for kept in ([LASSO], [LASSO, LASSO]):
         widget.set_state({"_lassos": kept, "selected": [1, 2, len(kept)]})
-        assert widget._lassos == kept
+        assert state(widget, "lassos") == kept
     widget.set_state({"selected": [1, 2, 3]})  # as by Shift and a click: the lassos stay
-    assert widget._lassos == [LASSO, LASSO]
+    assert state(widget, "lassos") == [LASSO, LASSO]
     widget.selected = (17, 30)
-    assert widget._lassos == []
+    assert state(widget, "lassos") == []
 
 
 def test_a_selection_that_python_makes_of_the_browser_s_forgets_the_lassos(widget):
     widget.observe(lambda change: setattr(widget, "selected", change.new[:1]), "selected")
     widget.set_state({"_lassos": [LASSO], "selected": [4, 5]})
     assert widget.selected == (4,)
-    assert widget._lassos == []
+    assert state(widget, "lassos") == []
 
 
 @pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
@@ -156,7 +153,7 @@ def test_stop_keeps_what_is_done_and_start_goes_on(model):
     widget.wait(30)
     done = int(widget.landscape.evaluated.sum())
     assert 0 < done < len(widget.landscape.cloud)
-    assert widget._progress["state"] == "stopped"
+    assert state(widget, "progress")["state"] == "stopped"
     widget.start()
     time.sleep(0.5)
     widget.close()
@@ -174,7 +171,7 @@ def test_a_script_that_ends_while_a_widget_works_ends_well(seconds):
         )
         widget = lw.LandscapeWidget(model, digits(1000))
         time.sleep({seconds})
-        assert widget._worker.busy
+        assert widget.session.worker.busy
         """
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -194,8 +191,8 @@ def test_what_goes_wrong_in_the_work_is_shown_and_raised_by_wait(model):
     armed.set()
     with pytest.raises(ZeroDivisionError, match="gave up"):
         widget.wait(60)
-    assert widget._progress["state"] == "error"
-    assert "the loss gave up" in widget._progress["message"]
+    assert state(widget, "progress")["state"] == "error"
+    assert "the loss gave up" in state(widget, "progress")["message"]
     widget.close()
 
 
@@ -214,14 +211,14 @@ def test_a_changed_map_evaluates_no_loss_again(widget, monkeypatch):
         raise AssertionError("a loss was evaluated")
 
     monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
-    before = widget._points
-    widget._receive(widget, {"type": "choose", "what": "reducer", "key": "pca"}, [])
+    before = state(widget, "points")
+    say(widget, "choose", what="reducer", key="pca")
     widget.wait(60)
-    assert widget._points != before
-    assert widget._info["title"] == "PCA of weights"
-    widget._receive(widget, {"type": "choose", "what": "space", "key": "outputs"}, [])
+    assert state(widget, "points") != before
+    assert state(widget, "info")["title"] == "PCA of weights"
+    say(widget, "choose", what="space", key="outputs")
     widget.wait(60)
-    assert widget._info["title"] == "PCA of outputs"
+    assert state(widget, "info")["title"] == "PCA of outputs"
 
 
 def test_a_map_of_three_dimensions_evaluates_no_loss_again_and_has_frames_of_three(
@@ -231,15 +228,17 @@ def test_a_map_of_three_dimensions_evaluates_no_loss_again_and_has_frames_of_thr
         raise AssertionError("a loss was evaluated")
 
     monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
-    widget._receive(widget, {"type": "choose", "what": "dimensions", "key": "3"}, [])
+    say(widget, "choose", what="dimensions", key="3")
     widget.wait(60)
     assert widget.n_components == 3
-    assert widget._chosen["dimensions"] == "3"
+    assert state(widget, "chosen")["dimensions"] == "3"
     n = len(widget.landscape.cloud)
     assert widget.landscape.coordinates.shape == (n, 3)
-    sent = floats(widget._points).reshape(n, 3)
+    sent = floats(state(widget, "points")).reshape(n, 3)
     np.testing.assert_allclose(sent, widget.landscape.coordinates, rtol=1e-5)
-    frames = floats(widget._frames).reshape(len(widget._trace["iterations"]), n, 3)
+    frames = floats(state(widget, "frames")).reshape(
+        len(state(widget, "trace")["iterations"]), n, 3
+    )
     np.testing.assert_array_equal(frames[-1], sent)
     monkeypatch.undo()  # slices are taken anew for another widget
     again = lw.LandscapeWidget.from_landscape(widget.landscape)
@@ -251,18 +250,18 @@ def test_a_map_of_three_dimensions_evaluates_no_loss_again_and_has_frames_of_thr
 
 
 def test_a_changed_sampler_samples_anew(widget):
-    widget._receive(widget, {"type": "choose", "what": "sampler", "key": "rays"}, [])
+    say(widget, "choose", what="sampler", key="rays")
     widget.wait(120)
     assert set(widget.landscape.cloud.table["sampler"]) == {"Rays"}
-    assert widget._chosen["sampler"] == "rays"
+    assert state(widget, "chosen")["sampler"] == "rays"
 
 
 def test_the_frames_of_the_map_are_there_to_be_replayed(widget):
-    trace = widget._trace
+    trace = state(widget, "trace")
     assert trace["name"] == "KL divergence"
     n, count = len(widget.landscape.cloud), len(trace["iterations"])
     assert count >= 10
-    frames = floats(widget._frames).reshape(count, n, 2)
+    frames = floats(state(widget, "frames")).reshape(count, n, 2)
     np.testing.assert_allclose(frames[-1], widget.landscape.coordinates, rtol=1e-5)
     assert trace["values"][-1] == pytest.approx(widget.landscape.reducer.info["kl_divergence"])
 
@@ -275,28 +274,32 @@ def test_refining_adds_samples_around_the_selection_and_moves_nothing(widget):
     widget.refine(30)
     widget.wait(60)
     n = len(before)
-    points = floats(widget._points).reshape(-1, 2)
+    points = floats(state(widget, "points")).reshape(-1, 2)
     assert len(points) == n + 30
     np.testing.assert_allclose(points[:n], before, rtol=1e-6)
     assert widget.selected == (4, 9)
-    assert len(floats(widget._profiles)) == (n + 30) * len(widget._alphas)
+    assert len(floats(state(widget, "profiles"))) == (n + 30) * len(state(widget, "alphas"))
     assert set(widget.landscape.to_frame()["sampler"][n:]) == {"refine"}
 
 
 def test_colours_can_stand_for_the_distortion_of_each_sample(widget):
     widget.colour_by = "distortion"
-    shown = floats(widget._columns["distortion"])
+    shown = floats(state(widget, "columns")["distortion"])
     assert ((shown >= 0) & (shown <= 1)).all()
+
+
+def forget_slices(widget) -> None:
+    slices = widget.session.slices
+    slices.begin(widget.landscape, slices.profile.alphas)
 
 
 def test_slices_that_the_browser_asks_for_come_first(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER)
     widget.wait(60)
-    widget._slices.profile.losses[:] = np.nan
-    widget._slices.profile._known[:] = False
-    widget._receive(widget, {"type": "slices", "indices": [11]}, [])
+    forget_slices(widget)
+    say(widget, "slices", indices=[11])
     widget.wait(30)
-    profiles = floats(widget._profiles).reshape(len(widget.landscape.cloud), -1)
+    profiles = floats(state(widget, "profiles")).reshape(len(widget.landscape.cloud), -1)
     assert np.isfinite(profiles[11]).all()
     assert np.isnan(profiles[12]).all()
     widget.close()
@@ -314,10 +317,10 @@ def test_slices_that_are_asked_for_are_counted_until_they_are_there(model, monke
     widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
     widget.wait(120)
     told = watched(widget)
-    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    say(widget, "slices", indices=[5])
     widget.wait(30)
     told.clear()
-    widget._receive(widget, {"type": "slices", "indices": list(range(36))}, [])
+    say(widget, "slices", indices=list(range(36)))
     widget.wait(30)
     assert [(p["phase"], p["done"], p["total"]) for p in told[:-1]] == [
         ("taking slices", done, 35) for done in (0, 16, 32)
@@ -327,11 +330,11 @@ def test_slices_that_are_asked_for_are_counted_until_they_are_there(model, monke
 
 
 def test_slices_that_are_asked_for_and_there_at_once_are_not_worth_a_word(widget):
-    widget._slices.profile._known[:] = False
+    forget_slices(widget)
     told = watched(widget)
-    widget._receive(widget, {"type": "slices", "indices": [5]}, [])
+    say(widget, "slices", indices=[5])
     widget.wait(30)
-    assert widget._slices.profile.has(5)
+    assert widget.session.slices.profile.has(5)
     assert told == []
 
 
@@ -339,18 +342,19 @@ def test_stop_lets_go_of_the_slices_that_were_asked_for(model, monkeypatch):
     monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
     widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
     widget.wait(120)
-    put = widget._slices.profile.put
+    put = widget.session.slices.profile.put
 
     def stopping(found):
         put(found)
         widget.stop()
 
-    monkeypatch.setattr(widget._slices.profile, "put", stopping)
-    widget._receive(widget, {"type": "slices", "indices": list(range(40))}, [])
+    monkeypatch.setattr(widget.session.slices.profile, "put", stopping)
+    say(widget, "slices", indices=list(range(40)))
     widget.wait(30)
-    assert widget._slices.profile._known.sum() == 16
-    assert not widget._slices._wanted
-    assert widget._progress["state"] == "done"
+    profile = widget.session.slices.profile
+    assert sum(map(profile.has, range(profile.n))) == 16
+    assert not widget.session.slices.is_asked
+    assert state(widget, "progress")["state"] == "done"
     widget.close()
 
 
@@ -360,19 +364,19 @@ def test_slices_that_are_wanted_no_more_are_not_taken_but_for_a_block_that_is_un
     monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)
     widget = lw.LandscapeWidget(model, DATA, loss=slow_loss, sampler=SAMPLER)
     widget.wait(120)
-    put, blocks = widget._slices.profile.put, []
+    put, blocks = widget.session.slices.profile.put, []
 
     def think_again(found):
         put(found)
         blocks.append(found.indices.tolist())
         if len(blocks) == 1:
-            widget._receive(widget, {"type": "slices", "indices": [3, 30]}, [])
+            say(widget, "slices", indices=[3, 30])
 
-    monkeypatch.setattr(widget._slices.profile, "put", think_again)
-    widget._receive(widget, {"type": "slices", "indices": list(range(40))}, [])
+    monkeypatch.setattr(widget.session.slices.profile, "put", think_again)
+    say(widget, "slices", indices=list(range(40)))
     widget.wait(30)
     assert blocks == [list(range(39, 23, -1)), [3]]
-    widget._receive(widget, {"type": "slices", "indices": [4, 5, 30]}, [])
+    say(widget, "slices", indices=[4, 5, 30])
     widget.wait(30)
     assert blocks[2:] == [[5, 4]]
     widget.close()
@@ -422,7 +426,7 @@ def test_a_finished_landscape_can_be_shown(model):
     widget = lw.LandscapeWidget.from_landscape(land)
     widget.wait(60)
     np.testing.assert_array_equal(widget.landscape.losses, losses)
-    assert widget._info["title"] == "PCA of weights"
+    assert state(widget, "info")["title"] == "PCA of weights"
     widget.close()
 
 
@@ -434,18 +438,18 @@ def test_a_landscape_from_a_file_can_be_shown(model, tmp_path):
     widget.wait(60)
     np.testing.assert_array_equal(widget.landscape.losses, land.losses)
     np.testing.assert_allclose(
-        floats(widget._points).reshape(-1, 2), land.coordinates, rtol=1e-4, atol=1e-4
+        floats(state(widget, "points")).reshape(-1, 2), land.coordinates, rtol=1e-4, atol=1e-4
     )
-    assert widget._trust["readouts"]
+    assert state(widget, "trust")["readouts"]
     widget.close()
 
 
 def test_a_widget_that_does_not_start_waits_for_its_button(model):
     widget = lw.LandscapeWidget(model, DATA, sampler=SAMPLER, start=False)
-    assert widget._progress["state"] == "idle"
-    widget._receive(widget, {"type": "start"}, [])
+    assert state(widget, "progress")["state"] == "idle"
+    say(widget, "start")
     widget.wait(60)
-    assert widget._progress["state"] == "done"
+    assert state(widget, "progress")["state"] == "done"
     widget.close()
 
 
