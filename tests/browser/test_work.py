@@ -117,15 +117,18 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     assert notebook.ask("w.close() or int(w.session.worker.busy)") == 0
 
 
-SLOW_LAYOUT = """
+# A layout that stands still on its way until it is stopped, or told to go on.
+STANDING_LAYOUT = """
 import time
-from landscape_widgets.widget.film import Film
-add, pause = Film.add, [0.1]
-def slowly(self, frame, coordinates):
-    time.sleep(pause[0])
-    add(self, frame, coordinates)
-Film.add = slowly
-w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer='tsne')
+class Standing(lw.reducers.TSNE):
+    stands = True
+    def fit(self, points, *, cancelled, on_frame, **options):
+        def show(frame):
+            on_frame(frame)
+            while Standing.stands and frame.iteration >= 150 and not cancelled():
+                time.sleep(0.01)
+        return super().fit(points, cancelled=cancelled, on_frame=show, **options)
+w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer=Standing())
 w
 """
 
@@ -133,7 +136,7 @@ w
 def test_going_on_after_a_stop_of_the_layout_finishes_the_map_and_judges_that(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    notebook = opened(QUICK, SLOW_LAYOUT)
+    notebook = opened(QUICK, STANDING_LAYOUT)
     reading, title = notebook.part("objective"), notebook.page.locator(".lw-title").first
     expect(reading).to_contain_text("iteration", timeout=60_000)
     notebook.part("stop").click()
@@ -141,8 +144,8 @@ def test_going_on_after_a_stop_of_the_layout_finishes_the_map_and_judges_that(
     expect(title).to_contain_text("stopped at iteration")
     expect(notebook.part("trust")).to_contain_text("Measured once the map is there.")
     expect(notebook.part("start")).to_have_text("Go on")
-    unfinished = np.array(notebook.ask("pause.append(0.0) or w.landscape.coordinates.tolist()"))
-    notebook.ask("pause.pop(0)")
+    unfinished = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
+    notebook.ask("setattr(Standing, 'stands', False)")
     notebook.part("start").click()
     notebook.wait_for_state("running")
     notebook.wait_until_done()
