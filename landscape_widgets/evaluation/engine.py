@@ -14,7 +14,6 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from landscape_widgets.errors import did_you_mean
 from landscape_widgets.evaluation.accumulate import Accumulator
 from landscape_widgets.evaluation.agreement import AGAIN, EXAMPLES, agree
 from landscape_widgets.evaluation.candidates import Candidates, said
@@ -25,14 +24,13 @@ from landscape_widgets.evaluation.kernels.loading import settle
 from landscape_widgets.evaluation.race import Failed, losses_at, race
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.strategy import Strategy
+from landscape_widgets.evaluation.strategy_names import STRATEGIES, WORDS, check_strategy
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.precision import check_precision, exact, reduced
 from landscape_widgets.task.losses import Loss, MeanLoss, ModelLoss
 
 logger = logging.getLogger(__name__)
-
-STRATEGIES = ("auto", "inplace", "fused", "prefix", "stacked", "shared", "compiled")
 
 # Fewer rows are evaluated one by one: a trial would cost more than it saves, and what is drawn
 # from their losses (a calibrated radius) must not hang on the outcome of a race.
@@ -293,7 +291,7 @@ class Engine:
         usual = "fused" if "fused" in possible else "inplace"
         if len(possible) == 1 or request.n < WORTH_A_TRIAL:
             return usual
-        kind = self._kind(possible, request, split)
+        kind = _kind(self.inplace, self.precision, possible, request, split)
         if _choices.get(kind) in possible:
             return _choices[kind]
         entrants = {name: self._strategies[name] for name in possible}
@@ -314,23 +312,6 @@ class Engine:
         logger.debug("seconds a parameter vector: %s; chosen: %s", seconds, chosen)
         _choices[kind] = chosen
         return chosen
-
-    def _kind(
-        self, possible: Iterable[str], request: Request, split: TiledExamples
-    ) -> tuple[Any, ...]:
-        """What calls must have in common to be evaluated in the same way."""
-        model, layout = self.inplace.model, self.inplace.layout
-        return (
-            *possible,
-            None if request.columns is None else len(request.columns),
-            split.size,
-            type(model).__qualname__,
-            layout.shapes,
-            self.inplace.anchor.device,
-            self.inplace.anchor.dtype,
-            torch.get_num_threads(),
-            self.precision,
-        )
 
     def _trust(self, name: str, request: Request, rows: FloatArray, split: TiledExamples) -> bool:
         """Compare a strategy with the exact one, the first time that it could be used on a basis.
@@ -380,23 +361,22 @@ def _why_only_inplace(inplace: InPlace, loss: Loss, split: TiledExamples, stocha
     return ""
 
 
-WORDS = {
-    "inplace": "one parameter vector at a time, in place",
-    "fused": "one parameter vector at a time, layers fused",
-    "channels last": "one parameter vector at a time, layers fused, channels last",
-    "batches": "one parameter vector at a time, in place, on the batches as they came",
-    "fused batches": "one parameter vector at a time, layers fused, on the batches as they came",
-    "channels last batches": (
-        "one parameter vector at a time, layers fused, channels last, on the batches as they came"
-    ),
-    "stacked": "several parameter vectors stacked at once",
-    "prefix": "one parameter vector at a time, from the first layer that moves",
-    "shared": "first layer shared by all parameter vectors",
-    "compiled": "several parameter vectors at once, in one compiled loop",
-}
-
-
-def check_strategy(name: str) -> None:
-    """Raise a ValueError that names the near ones if there is no such strategy."""
-    if name not in STRATEGIES:
-        raise ValueError(f"There is no strategy {name!r}. {did_you_mean(str(name), STRATEGIES)}")
+def _kind(
+    inplace: InPlace,
+    precision: str | None,
+    possible: Iterable[str],
+    request: Request,
+    split: TiledExamples,
+) -> tuple[Any, ...]:
+    """What requests must have in common to be evaluated in the same way."""
+    return (
+        *possible,
+        None if request.columns is None else len(request.columns),
+        split.size,
+        type(inplace.model).__qualname__,
+        inplace.layout.shapes,
+        inplace.anchor.device,
+        inplace.anchor.dtype,
+        torch.get_num_threads(),
+        precision,
+    )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.resources import free_memory
-from landscape_widgets.task.data import Batch
-from landscape_widgets.task.losses import Loss, ModelLoss, call_model, call_watched
+from landscape_widgets.task.losses import call_watched
 
 UNKNOWN = 256  # examples, for a model that does not let its layers be watched
 FEWEST = 8  # with fewer, matrix products become thin
@@ -24,35 +23,41 @@ CUDA_MOST = 256 << 20  # a GPU wants as many examples as there is room for
 SHARE = 1 / 16  # of the free memory: a model holds a few activations at a time
 
 
-@torch.no_grad()
-def tile_size(
-    model: nn.Module,
-    few: Batch,
-    device: torch.device,
-    loss: Loss | None = None,
-) -> int:
-    """Examples whose largest activation fits, a power of two; `few` go through to see.
+def largest_activation(model: nn.Module, run: Callable[[], object]) -> int:
+    """Bytes of the largest tensor between layers while `run` calls a model.
 
-    They go through the `loss` where it is ``loss(model, batch)``: the model may take no batch.
+    0 where the model does not let its layers be watched.
     """
     if isinstance(model, torch.jit.ScriptModule):
-        return UNKNOWN
+        run()
+        return 0
     largest = 1
 
     def watch(module: nn.Module, arguments: Any, output: Any) -> None:
         nonlocal largest
         for value in (*arguments, output):
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_nested:
                 largest = max(largest, value.nbytes)
 
-    with LiveBytes() as counted:
-        if isinstance(loss, ModelLoss):
-            call_watched(lambda: loss(model, few.raw), model.modules(), watch)
-        else:
-            call_watched(lambda: call_model(model, few.inputs), model.modules(), watch)
+    call_watched(run, model.modules(), watch)
+    return largest
+
+
+def tile_size(largest: float, held: float, device: torch.device) -> int:
+    """Examples whose largest activation fits, a power of two.
+
+    Parameters
+    ----------
+    largest : float
+        Bytes of an example's largest activation; 0 where it is not known.
+    held : float
+        Bytes that it holds at most on its way through the model.
+    """
+    if largest == 0:
+        return UNKNOWN
     most = CUDA_MOST if device.type == "cuda" else CPU_BYTES
     budget = min(most, int(free_memory(device) * SHARE))
-    live = max(1, counted.peak)
-    count = int(min(budget * few.size // largest, LIVE * most * few.size // live))
-    fewest = int(max(1, min(FEWEST, FEWEST_BYTES * few.size // live)))
+    held = max(1.0, held)
+    count = int(min(budget // largest, LIVE * most // held))
+    fewest = int(max(1, min(FEWEST, FEWEST_BYTES // held)))
     return max(fewest, 1 << max(0, count.bit_length() - 1))

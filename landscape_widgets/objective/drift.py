@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
-import torch
 from torch import nn
 
 from landscape_widgets.evaluation.in_place import InPlace
 from landscape_widgets.task.functions import is_users, names_in
 from landscape_widgets.task.object_graph import reached
 
+T = TypeVar("T")
+
 TOLERANCE = 1e-6  # relative difference of two losses that sums in another order may explain
 STEP = 0.1  # of the weights themselves, to the vector that is evaluated in between
 
 
-def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[Any]) -> list[str]:
-    """Evaluate at θ*, elsewhere, and at θ* again, each from the same beginning.
+def check_repeats(
+    inplace: InPlace,
+    value: Callable[[], float],
+    roots: Iterable[Any],
+    first: float,
+    elsewhere: Callable[[], object],
+) -> list[str]:
+    """Evaluate elsewhere, and at θ* again, each from the same beginning.
 
     What there is to say of a difference that is no larger than that of sums in another order is
     returned.
@@ -30,22 +37,30 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
     value
         The loss on a few examples, of the working copy as it is.
     roots
-        The working copies of model and loss, to find what has changed around them.
+        The working copies of model and loss, to find what gives something else each time.
+    first : float
+        The value at θ*.
+    elsewhere
+        What is done at another vector: `value`, and whatever is to be seen on the way.
 
     Raises
     ------
     ValueError
-        If the two losses at θ* differ, naming what changed where that can be found.
+        If the two losses at θ* differ, naming what may be the cause where that can be found.
     """
-    roots = list(roots)
-    before = dict(_surroundings(roots))
-    losses = []
-    for scale in (1.0, 1.0 + STEP, 1.0):
+
+    def at(scale: float, run: Callable[[], T]) -> T:
         with inplace.alone(watched=True):
             inplace.load(inplace.anchor * scale)
-            losses.append(value())
-    inplace.load(inplace.anchor)
-    first, _, again = losses
+            return run()
+
+    try:
+        at(1.0 + STEP, elsewhere)
+        again = at(1.0, value)
+        if abs(first - again) > 0:  # the first may have been watched, which rounds otherwise
+            first, _, again = at(1.0, value), at(1.0 + STEP, value), at(1.0, value)
+    finally:
+        inplace.load(inplace.anchor)
     if not abs(first - again) > 0:
         return []  # also where both are no numbers
     one, other = _told_apart(first, again)
@@ -55,17 +70,15 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
             "on a few examples. Sums in another order do that, and random numbers that cannot be "
             "put back. Differences of losses as small as this mean nothing."
         ]
-    after = dict(_surroundings(roots))
-    changed = [name for name in after if before.get(name) != after[name]]
-    named = f" ({', '.join(changed[:4])} changed)" if changed else ""
+    roots = list(roots)
     iterators = [path for path, thing in reached(roots) if hasattr(thing, "__next__")]
-    if iterators and not changed:
+    if iterators:
         raise ValueError(
             f"The loss at the trained weights is {one}, and {other} after the model was evaluated "
             f"elsewhere, perhaps by what it takes from the iterator {iterators[0]}, which cannot "
             "be put back. Keep a list or a number as an attribute, and count it up at each call."
         )
-    made = [] if changed else sorted(set(_made_inside(roots)))
+    made = sorted(set(_made_inside(roots)))
     if made:
         raise ValueError(
             f"The loss at the trained weights is {one}, and {other} when it is computed "
@@ -75,7 +88,7 @@ def check_repeats(inplace: InPlace, value: Callable[[], float], roots: Iterable[
         )
     raise ValueError(
         f"The loss at the trained weights is {one}, and {other} after the model was "
-        f"evaluated elsewhere: something outside model and loss is kept from call to call{named}, "
+        "evaluated elsewhere: something outside model and loss is kept from call to call, "
         "as a file, a process or the clock would be. Keep it as an attribute of the model or of "
         "the loss, or leave it out."
     )
@@ -132,31 +145,3 @@ def _made_inside(roots: Iterable[Any]) -> Iterator[str]:
             if is_users(function):
                 called = _FRESH.intersection(names_in(function.__code__))
                 yield from (f"{name} in {function.__name__}" for name in called)
-
-
-def _surroundings(roots: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Class attributes, and what functions name, told apart by value or identity."""
-    for _, thing in reached(roots):
-        functions = [thing] if isinstance(thing, types.FunctionType) else []
-        if isinstance(thing, nn.Module) or callable(thing):
-            for kind in type(thing).__mro__:
-                if kind.__module__.split(".")[0] in ("torch", "builtins", "landscape_widgets"):
-                    continue
-                for name, value in vars(kind).items():
-                    if isinstance(value, types.FunctionType):
-                        functions.append(value)
-                    elif not name.startswith("__"):
-                        yield f"{kind.__name__}.{name}", _told(value)
-        for function in functions:
-            if is_users(function):
-                for name in function.__code__.co_names:
-                    if name in function.__globals__:
-                        yield name, _told(function.__globals__[name])
-
-
-def _told(value: Any) -> Any:
-    if isinstance(value, (int, float, str, bytes, bool, complex)):
-        return value
-    if isinstance(value, torch.Tensor):
-        return id(value), value._version
-    return id(value), len(value) if isinstance(value, (list, dict, set, Sized)) else None

@@ -18,7 +18,7 @@ from torch.autograd import forward_ad
 from torch.autograd.graph import get_gradient_edge
 from torch.nn import functional as F
 
-from landscape_widgets.objective.hessian import nodes_of
+from landscape_widgets.objective.hessian_product import nodes_of
 
 LARGE = 1 << 20  # numbers in a weight from which on it matters
 

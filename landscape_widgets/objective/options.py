@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 
 from landscape_widgets.errors import reject_unknown
-from landscape_widgets.evaluation.engine import check_strategy
+from landscape_widgets.evaluation.strategy_names import check_strategy
 from landscape_widgets.precision import check_precision
 from landscape_widgets.task.batchnorm import BatchNormMode
 
@@ -37,7 +37,7 @@ class Options:
         Examples whose outputs make up "outputs" space.
     strategy : str
         How many parameter vectors are evaluated: "auto" takes the fastest in a trial; or one of
-        `landscape_widgets.evaluation.engine.STRATEGIES`. Losses differ by no more than rounding.
+        `evaluation.strategy_names.STRATEGIES`. Losses differ by no more than rounding.
     precision : {None, "bf16"}
         "bf16" takes matrix products and convolutions of many parameter vectors in bfloat16; the
         error that this makes is measured and said in `strategy`. None is the model's own precision.

@@ -29,7 +29,7 @@ from landscape_widgets.evaluation.mlp.feed_forward import (
 )
 from landscape_widgets.evaluation.strategy import Unsuited
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
-from landscape_widgets.objective.hessian import TILE_BYTES, HessianProduct
+from landscape_widgets.objective.hessian_product import TILE_BYTES, HessianProduct
 from landscape_widgets.task.losses import MeanLoss
 from landscape_widgets.task.parameters import ParameterLayout
 

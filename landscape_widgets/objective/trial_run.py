@@ -13,14 +13,22 @@ from torch import Tensor
 
 from landscape_widgets.errors import Refused, brief
 from landscape_widgets.evaluation.accumulate import Accumulator
-from landscape_widgets.evaluation.in_place import InPlace, add_losses
+from landscape_widgets.evaluation.in_place import InPlace, add_losses, add_outputs
 from landscape_widgets.evaluation.live_bytes import LiveBytes
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
+from landscape_widgets.evaluation.tiling import largest_activation
 from landscape_widgets.objective.drift import check_repeats
+from landscape_widgets.objective.first_run import FirstRun, run_first
 from landscape_widgets.objective.separability import moved_vectors
 from landscape_widgets.task.data import Batch, Examples, row_sums, take
-from landscape_widgets.task.inner_gradients import Recorded
-from landscape_widgets.task.losses import Loss, MeanLoss, call_model, main_output
+from landscape_widgets.task.losses import (
+    BatchLoss,
+    Loss,
+    MeanLoss,
+    ModelLoss,
+    call_model,
+    main_output,
+)
 from landscape_widgets.task.losses.own import NotScalar
 from landscape_widgets.task.structure import describe, tensors
 
@@ -47,46 +55,89 @@ class Trial:
         self.inplace, self.model, self.uses_model = inplace, inplace.model, uses_model
         self.device = inplace.anchor.device
         self.train, self.val = train, val
-        self.recorded: Recorded | None = None
+        self.seen: FirstRun | None = None
+        self.largest = 0  # bytes of an example's largest activation; 0 where none can be watched
         self._at_anchor = math.nan  # the loss there on the first examples, once it is known
         first = train.batches[0]
         self.first = (_spread(first, FEW) if train.given_whole else first).to(self.device)
+        self.predicted: Tensor | None = None  # where there are predictions, for
+        self.of_predicted = self.first  # these examples
         self.said = f"inputs {describe(first.inputs)} and targets {describe(first.targets)}"
 
     @property
     def stochastic(self) -> bool:
         return self.inplace.draws
 
+    def begin(self, loss: BatchLoss | ModelLoss | None = None) -> FirstRun | None:
+        """See what a first run shows; None where it cannot be run as it stands.
+
+        `loss` is the user's own, where it is not known to be a function of the outputs.
+        """
+        self.seen = run_first(self.inplace, loss, self.first)
+        return self.seen
+
+    def take_predictions(self, predicted: Tensor | None) -> None:
+        """Keep what is predicted for the first examples."""
+        self.predicted, self.of_predicted = predicted, self.first
+
+    @property
+    def fresh(self) -> FirstRun | None:
+        """The first run, if it was on the examples that are tried now."""
+        return None if self.seen is None or self.seen.batch is not self.first else self.seen
+
     def take_few(self, loss: Loss) -> None:
         """Go on with a few of the first examples, where the loss is a mean over examples."""
         few = _spread(self.first, FEW)
-        if not isinstance(loss, MeanLoss) or self.first.form.axes != (0, 0):
+        mean = isinstance(loss, MeanLoss) and self.first.form.axes == (0, 0)
+        if not mean or few is self.first:
+            self._at_anchor = self._first_value(loss)
             return
         try:
-            self._watched(lambda: _value(self.inplace, loss, self._whole(few)))
+            value = self._watched(lambda: _value(self.inplace, loss, self._whole(few)))
         except FAILURES as error:
             logger.debug("takes no other batches than whole ones: %s", error)
+            self._at_anchor = self._first_value(loss)
         else:
-            self.first = few
+            self.first, self._at_anchor = few, value
+
+    def _first_value(self, loss: Loss) -> float:
+        """The loss at θ* on the first examples, from the first run if that tells."""
+        seen, accumulator = self.fresh, Accumulator(loss, {}, None, 1)
+        if seen is not None and seen.value is not None:
+            accumulator.add_value(0, seen.value, self.first.size)
+        elif seen is not None and isinstance(loss, MeanLoss):
+            add_outputs(seen.outputs, self.first, accumulator, 0)
+        else:
+            found: float = self._watched(
+                lambda: _value(self.inplace, loss, self._whole(self.first))
+            )
+            return found
+        return float(accumulator.finish()[0][0])
 
     def _whole(self, batch: Batch) -> TiledExamples:
         return TiledExamples(Examples([batch], capped=True), self.device, separable=False)
 
     def check_repeats(self, loss: Loss, given: Any) -> list[str]:
-        few, values = self._whole(self.first), []
+        """See that the loss at θ* is the same after one elsewhere; see `drift.check_repeats`.
+
+        What is computed elsewhere tells how large the activations are.
+        """
+        few = self._whole(self.first)
 
         def value() -> float:
-            values.append(_value(self.inplace, loss, few))
-            return values[-1]
+            return _value(self.inplace, loss, few)
+
+        def elsewhere() -> None:
+            self.largest = -(-largest_activation(self.model, value) // self.first.size)
 
         with torch.no_grad():
-            said = check_repeats(self.inplace, value, [self.model, given])
-        self._at_anchor = values[0]
-        return said
+            return check_repeats(
+                self.inplace, value, [self.model, given], self._at_anchor, elsewhere
+            )
 
     def about_gradients(self, loss: Loss) -> list[str]:
         """Whether the loss is another while gradients are recorded, as a sentence."""
-        if self.recorded is not None:
+        if self.seen is not None and self.seen.recorded is not None:
             return []
         few = self._whole(self.first)
         try:
@@ -181,6 +232,8 @@ class Trial:
 
     def outputs(self) -> Any:
         """What the model returns for the first examples."""
+        if self.fresh is not None and self.fresh.outputs is not None:
+            return self.fresh.outputs
         try:
             return self.run(lambda: call_model(self.model, self.first.inputs))
         except ValueError:
@@ -246,15 +299,24 @@ class Trial:
     @property
     def fitting(self) -> int:
         """Examples that hold little on their way through the model."""
-        return max(1, int(HELD_BYTES // self._weighed[0]))
+        return max(1, int(HELD_BYTES // self.held))
+
+    @property
+    def held(self) -> float:
+        """Bytes that an example holds at most on its way through the model."""
+        return self._weighed[0]
 
     @cached_property
     def _weighed(self) -> tuple[float, float]:
         """Bytes that an example holds on its way through the model, and those of its outputs."""
-        with LiveBytes() as counted:
-            outputs = self.outputs_or_none(self.first)
-        nbytes = 0 if outputs is None else outputs.nbytes
-        return max(1.0, counted.peak / self.first.size), nbytes / self.first.size
+        if self.seen is not None and self.seen.held > 0:
+            held = self.seen.held / self.seen.batch.size
+        else:
+            with LiveBytes() as counted:
+                self.outputs_or_none(self.first)
+            held = counted.peak / self.first.size
+        outputs = 0 if self.predicted is None else self.predicted.nbytes
+        return max(1.0, held), outputs / self.of_predicted.size
 
 
 def _spread(batch: Batch, count: int) -> Batch:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.errors import Refused, brief
-from landscape_widgets.objective.recording import read_recorded
 from landscape_widgets.objective.trial_run import FAILURES, Trial
 from landscape_widgets.precision import accumulated
 from landscape_widgets.task.losses import (
@@ -114,9 +113,10 @@ class Search(Trial):
         return self._own(given)
 
     def _inferred(self) -> Found:
-        self.recorded = read_recorded(self.inplace, None, self.first)
+        self.begin()
         returned = self.outputs()
         outputs = main_output(returned)
+        self.take_predictions(outputs)
         self._check(infer_loss(outputs, self.first.targets), outputs)
         sample = self.sample()
         found = infer(
@@ -132,7 +132,7 @@ class Search(Trial):
         )  # fmt: skip
 
     def _of_torch(self, given: Any, kind: Kind, options: dict[str, Any]) -> Found | None:
-        self.recorded = read_recorded(self.inplace, None, self.first)
+        self.begin()
         outputs, batch = self.outputs(), self.first
         if batch.targets is None:
             raise ValueError(
@@ -141,6 +141,7 @@ class Search(Trial):
                 "Give loss=function(model, batch), which takes from it what it needs."
             )
         main = main_output(outputs)
+        self.take_predictions(main)
         loss = None
         if options["reduction"] != "none":
             loss = loss_of_torch(kind, options, main, batch.targets, self.device)
@@ -260,16 +261,19 @@ class Search(Trial):
     def _of_outputs(self, loss: BatchLoss) -> Found:
         if self.uses_model:
             return self._of_model(ModelLoss(OfBoth(loss, self.first.form)))
-        self.recorded = read_recorded(self.inplace, loss, self.first)
+        self.begin(loss)
         outputs = self.outputs()
-        self.run(lambda: loss(outputs, self.first.targets))
+        if self.fresh is None:
+            self.run(lambda: loss(outputs, self.first.targets))
         main = _tensor_or_none(outputs)
+        self.take_predictions(main)
         return Found(loss, _readable(main, self.first.targets), has_outputs=main is not None)
 
     def _of_model(self, loss: ModelLoss) -> Found:
-        self.recorded = read_recorded(self.inplace, loss, self.first)
-        self.run(lambda: loss(self.model, self.first.raw))
+        if self.begin(loss) is None:
+            self.run(lambda: loss(self.model, self.first.raw))
         outputs = self.outputs_or_none(self.first)
+        self.take_predictions(outputs)
         return Found(loss, _readable(outputs, self.first.targets), has_outputs=outputs is not None)
 
     def _check(self, loss: MeanLoss, outputs: Tensor) -> None:

@@ -15,14 +15,30 @@ from torch import Tensor
 
 from landscape_widgets.errors import brief, did_you_mean
 from landscape_widgets.precision import accumulated
+from landscape_widgets.task.data import Batch
 from landscape_widgets.task.losses import BinaryCrossEntropy, CrossEntropy, MeanLoss
 from landscape_widgets.task.losses.own import name_of
+from landscape_widgets.task.structure import describe
 
 Metric = Callable[[Tensor, Tensor], float]
 
 OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 OF_NUMBERS = ("r2", "mae")
 DEFAULT = {"classification": ("accuracy",), "binary": ("accuracy",), "regression": ("r2",)}
+
+
+def check_metrics(batch: Batch, has_outputs: bool) -> None:
+    """Raise a ValueError where no metric can be asked for, whichever it is.
+
+    `has_outputs` says whether the model gives outputs when it is called on inputs alone.
+    """
+    if batch.targets is None or not has_outputs:
+        lacking = "has no targets of its own" if has_outputs else "gives no outputs by itself"
+        raise ValueError(
+            f"metrics= was given; metrics are taken of outputs and targets, and a batch "
+            f"{describe(batch.raw)} {lacking}. Give data as pairs (inputs, targets), such that "
+            "model(inputs) gives outputs, or leave metrics out."
+        )
 
 
 def resolve_metrics(

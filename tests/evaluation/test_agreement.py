@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape_widgets.evaluation.engine import STRATEGIES
+from landscape_widgets.evaluation.strategy_names import STRATEGIES
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.objective.objective import Objective

@@ -113,7 +113,9 @@ def test_a_copy_that_cannot_be_made_costs_the_strategy_that_wanted_it(monkeypatc
     case = make("cnn")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="inplace")
     monkeypatch.setattr("landscape_widgets.evaluation.graph.fused.Duplicate", fail)
-    found = candidates.Candidates(objective._inplace, objective._splits["train"], full=True)
+    found = candidates.Candidates(
+        objective.engine.inplace, objective._many.split("train"), full=True
+    )
     assert "fused" not in found.found
     assert "cannot pickle" in found.why_not["fused"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from landscape_widgets.evaluation import engine
+from landscape_widgets.evaluation import engine, strategy_names
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective.objective import Objective
 
@@ -191,7 +191,7 @@ def test_a_strategy_that_reads_a_model_wrongly_gives_no_loss(name, monkeypatch):
     with torch.no_grad():
         model(x)
     y = torch.randint(0, 4, (len(x),))
-    for strategy in engine.STRATEGIES:
+    for strategy in strategy_names.STRATEGIES:
         try:
             objective = Objective(model, (x, y), strategy=strategy)
         except ValueError as error:

@@ -86,7 +86,7 @@ def test_which_rows_are_taken_in_float64_does_not_hang_on_how_many_come_at_a_tim
     rows[0] *= 1e-6 / scale  # near, and the first to come
     found = []
     for count in (1, 5, 12):
-        monkeypatch.setattr(objective._chunk_size, "rows", lambda *a, count=count, **k: count)
+        monkeypatch.setattr(objective._many.chunk_size, "rows", lambda *a, count=count, **k: count)
         found.append(objective.evaluate(basis, rows).losses)
     assert (found[0] == found[1]).all()
     assert (found[0] == found[2]).all()

@@ -7,28 +7,24 @@ from torch import nn
 
 from landscape_widgets.evaluation import in_place as inplace
 from landscape_widgets.evaluation import tiling
-from landscape_widgets.evaluation.tiling import FEWEST, tile_size
+from landscape_widgets.evaluation.tiling import FEWEST, largest_activation, tile_size
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective.objective import Objective
-from landscape_widgets.task.data import Batch
 from tests.evaluation.networks import make
 from tests.evaluation.test_agreement import directions, plain_losses
 
 CPU = torch.device("cpu")
 
 
-def few(width: int) -> Batch:
-    x = torch.rand(2, width)
-    return Batch(x, torch.zeros(2), (x, torch.zeros(2)), 2)
-
-
 def test_the_largest_activation_of_a_tile_fits_the_caches_and_the_memory_that_is_free(monkeypatch):
     model = nn.Sequential(nn.Linear(10, 1024), nn.ReLU(), nn.Linear(1024, 3))
-    assert tile_size(model, few(10), CPU) * 1024 * 4 == tiling.CPU_BYTES
+    largest = largest_activation(model, lambda: model(torch.rand(2, 10))) / 2
+    assert largest == 1024 * 4
+    assert tile_size(largest, 2 * largest, CPU) * 1024 * 4 == tiling.CPU_BYTES
     monkeypatch.setattr(tiling, "free_memory", lambda device: tiling.CPU_BYTES)
-    assert tile_size(model, few(10), CPU) * 1024 * 4 == tiling.CPU_BYTES * tiling.SHARE
+    assert tile_size(largest, 2 * largest, CPU) * 1024 * 4 == tiling.CPU_BYTES * tiling.SHARE
     monkeypatch.setattr(tiling, "free_memory", lambda device: 0)
-    assert tile_size(model, few(10), CPU) == FEWEST
+    assert tile_size(largest, 2 * largest, CPU) == FEWEST
 
 
 @pytest.mark.parametrize("strategy", ["inplace", "fused", "shared", "prefix"])

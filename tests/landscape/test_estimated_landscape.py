@@ -72,7 +72,7 @@ def test_a_stopped_run_is_resumed_from_its_file_to_the_same_end(model, tmp_path)
         return bool(seen)
 
     stopped = estimating(model, probe_examples=3)
-    stopped.objective._chunk_size.rows = lambda n, group, **_: 26
+    stopped.objective._many.chunk_size.rows = lambda n, group, **_: 26
     stopped.sample(SAMPLER, path=path, cancelled=stop_in_the_middle, on_chunk=seen.append)
     cloud, left = stopped.cloud, ~stopped.evaluated
     assert 0 < left.sum() < 31

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_widgets import precision
 from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
-from landscape_widgets.evaluation.engine import STRATEGIES
+from landscape_widgets.evaluation.strategy_names import STRATEGIES
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.objective.objective import Objective

@@ -106,7 +106,7 @@ def test_gradients_of_large_weights_are_those_of_autograd(kind, dtype, monkeypat
     found = objective.layout.unflatten(objective.gradient(objective.anchor))
     assert all(
         type(layer) is nn.Linear
-        for layer in (objective._copy.mix, objective._copy.out)
+        for layer in (objective._working.copy.mix, objective._working.copy.out)
         if not nn.utils.parametrize.is_parametrized(layer)
     )
     names = [name for name, p in model.named_parameters() if p.requires_grad]

@@ -5,7 +5,7 @@ from torch import nn
 
 from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
 from landscape_widgets.geometry.basis import DenseBasis
-from landscape_widgets.objective import hessian
+from landscape_widgets.objective import hessian_product
 from landscape_widgets.objective.objective import Objective
 from tests.models import ConvNet, digits, mlp, train
 
@@ -99,7 +99,7 @@ def test_many_products_take_one_pass_through_the_model():
 def test_a_graph_that_does_not_fit_is_built_for_each_product(monkeypatch):
     objective, sizes = counted()
     expected = objective.hessian(objective.anchor)(objective.anchor)
-    monkeypatch.setattr(hessian, "free_memory", lambda device: 1 << 16)
+    monkeypatch.setattr(hessian_product, "free_memory", lambda device: 1 << 16)
     product = objective.hessian(objective.anchor)
     before = len(sizes)
     torch.testing.assert_close(product(objective.anchor), expected, rtol=1e-4, atol=1e-6)
@@ -112,11 +112,11 @@ def test_what_a_graph_is_said_to_take_is_what_its_tensors_take():
     x = torch.randn(32, 10)
     model = nn.Sequential(nn.Linear(10, 5000), nn.Tanh(), nn.Linear(5000, 1, bias=False))
     objective = Objective(model, (x, torch.zeros(32, 1)), loss=nn.functional.smooth_l1_loss)
-    found = objective._derivatives._first_order
+    found = objective._derivatives.gradient._first_order
     # The hidden layer's outputs are held; the weights are there anyway.
     assert 5000 * 4 <= found.example < 2.5 * 5000 * 4
     # A graph of the gradient holds gradients of all weights besides.
-    assert objective._derivatives._second_order.tile >= 3 * 5000 * 4
+    assert objective._derivatives.hessian._second_order.tile >= 3 * 5000 * 4
 
 
 def test_a_loss_without_curvature_has_products_of_zero():

@@ -84,9 +84,9 @@ def test_a_gradient_and_a_product_take_as_many_examples_as_their_graphs_may_hold
     v = torch.ones_like(expected)
     product = objective.hvp(objective.anchor, v)
     each = 2000 * 4
-    for module in ("derivatives", "hessian"):
+    for module in ("gradient", "hessian_product"):
         monkeypatch.setattr(f"landscape_widgets.objective.{module}.GRAPH_BYTES", 16 * each)
-    monkeypatch.setattr("landscape_widgets.objective.hessian.TILE_BYTES", 16 * each)
+    monkeypatch.setattr("landscape_widgets.objective.hessian_product.TILE_BYTES", 16 * each)
     small = Objective(model, data, metrics=[], loss=nn.CrossEntropyLoss(label_smoothing=0.1))
     small.gradient(small.anchor), small.hvp(small.anchor, v)  # what is weighed once is weighed
     found = []

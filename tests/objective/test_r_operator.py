@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from landscape_widgets.geometry.basis import DenseBasis
-from landscape_widgets.objective import derivatives, hessian, r_operator
-from landscape_widgets.objective.hessian import GraphProduct
+from landscape_widgets.objective import hessian, hessian_product, r_operator
+from landscape_widgets.objective.hessian_product import GraphProduct
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.objective.r_operator import FeedForwardProduct
 from landscape_widgets.task.losses import CrossEntropy
@@ -89,7 +89,7 @@ def test_products_are_those_with_the_dense_hessian(kind, monkeypatch):
     generator = torch.Generator().manual_seed(1)
     theta, v, w = torch.randn(3, objective.size, dtype=torch.float64, generator=generator)
     expected = dense(objective, theta)
-    for tile in (hessian.TILE_BYTES, 1 << 12):  # all examples at once, and some at a time
+    for tile in (hessian_product.TILE_BYTES, 1 << 12):  # all examples at once, and some at a time
         monkeypatch.setattr(r_operator, "TILE_BYTES", tile)
         product = objective.hessian(theta)
         assert isinstance(product, FeedForwardProduct)
@@ -158,7 +158,7 @@ def test_what_is_no_plain_chain_is_left_to_double_backward(kind):
 def test_a_chain_that_does_not_fit_in_memory_is_left_to_double_backward(monkeypatch):
     objective = objective_of("mlp")
     assert isinstance(objective.hessian(objective.anchor), FeedForwardProduct)
-    monkeypatch.setattr(hessian, "free_memory", lambda device: 1 << 16)
+    monkeypatch.setattr(hessian_product, "free_memory", lambda device: 1 << 16)
     assert isinstance(objective.hessian(objective.anchor), GraphProduct)
 
 
@@ -169,7 +169,7 @@ def test_a_model_that_was_misread_is_left_to_double_backward(monkeypatch, caplog
         network = read(*arguments)
         return dataclasses.replace(network, functions=((torch.sin,), *network.functions[1:]))
 
-    monkeypatch.setattr(derivatives, "read_network", misread)
+    monkeypatch.setattr(hessian, "read_network", misread)
     found = objective_of("mlp")
     with caplog.at_level(logging.WARNING):
         assert isinstance(found.hessian(found.anchor), GraphProduct)

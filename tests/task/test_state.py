@@ -280,7 +280,7 @@ def test_a_large_frozen_base_is_copied_once_more_only_where_it_is_written_to(wri
     model = LargeBase(writes)
     before = model.base.weight.clone()
     objective = Objective(model, (x, y), strategy="inplace")
-    places = {place.path: place for place in objective._inplace.state._places}
+    places = {place.path: place for place in objective._working.state._places}
     assert (places["base.weight"]._saved is not None) == bool(writes)
     assert places["table"]._saved is None
     losses = [objective.loss(objective.anchor) for _ in range(3)]

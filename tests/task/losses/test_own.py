@@ -96,7 +96,7 @@ def test_of_tensors_given_whole_a_loss_that_adds_up_goes_in_tiles(loss):
     x, y = data()
     objective = Objective(train(net(3), (x, y), 20), (x, y), loss=loss)
     check(objective, [(x, y)], loss)
-    assert objective._splits["train"].separable
+    assert objective._many.split("train").separable
 
 
 @pytest.mark.parametrize("of_model", [False, True])

@@ -1,0 +1,151 @@
+"""Gradient of the mean loss."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor, nn
+
+from landscape_widgets.evaluation.in_place import TILE
+from landscape_widgets.evaluation.tiled_examples import TiledExamples
+from landscape_widgets.objective.differentiable import DifferentiableLoss
+from landscape_widgets.objective.gathered import gather, reaches
+from landscape_widgets.objective.hessian_product import GRAPH_BYTES, GraphBytes
+from landscape_widgets.resources import zeros_like
+from landscape_widgets.task.batchnorm import Statistics
+
+COMPARED = 16  # examples on which it is seen whether a way leads back to the weights
+
+
+class Gradient:
+    """Mean loss and its gradient, at any parameter vector."""
+
+    def __init__(self, loss: DifferentiableLoss) -> None:
+        self.loss = loss
+
+    def at(self, theta: Tensor, split: TiledExamples | None = None) -> tuple[float, Tensor]:
+        """Mean loss and its gradient (P,) at θ, on `split` or on all examples.
+
+        Each tensor's gradient is added where it belongs in the vector as soon as it is known, so
+        that no second vector of all of them is held. (With respect to the vector itself, each
+        tensor's slice would pad its gradient to length P.) Batch statistics that are re-estimated,
+        on the same examples, are differentiated too.
+        """
+        self.check()
+        if self.loss.inplace.prepare is not None:
+            return self._reestimated(theta, split)
+        split = self.loss.split if split is None else split
+        count = self.loss.scaled(split)
+        size = self._gradient_tile(split)  # which may load other weights
+        total = 0.0
+        gradient = zeros_like(theta)
+        places = self.loss.inplace.layout.unflatten(gradient).values()
+        with self.loss.differentiable(twice=False), self.loss.trainable() as tensors:
+            model = self.loss.inplace.load(theta)
+            for tile in self.loss.tiles(split, size):
+                share = self.loss.share(model, tile, count)
+                total += float(share.detach())
+                if not share.requires_grad:
+                    continue
+                for tensor, place in zip(tensors, places, strict=True):
+                    tensor.grad = place
+                gather(share, tensors)
+                for tensor in tensors:  # a model's own passes back are no part of the gradient
+                    tensor.grad = None
+        return total, gradient
+
+    def check(self) -> None:
+        """Raise a ValueError where no way leads back from the loss to the weights."""
+        if not self._leads_back:
+            raise ValueError(
+                f"The loss {self.loss.function.name} has no gradient: every way back from it to "
+                "the weights is cut, by .detach(), .item(), torch.no_grad() or inference_mode(), "
+                "NumPy, an argmax or the like, in the forward pass or in the loss. Leave that out, "
+                "or give a loss that can be differentiated. Losses themselves are right: slices, "
+                "planes and samplers without gradients (Subspace, Rays, RandomDirections, Grid) "
+                "show them."
+            )
+
+    @cached_property
+    def _leads_back(self) -> bool:
+        """Whether the loss hangs on some weight, as far as torch has recorded it."""
+        few = self.loss.split.part(COMPARED)
+        parts = [few] if few is self.loss.split else [few, self.loss.split]
+        with self.loss.differentiable(twice=False), self.loss.trainable() as tensors:
+            model = self.loss.inplace.load(self.loss.inplace.anchor)
+            for part in parts:
+                size = TILE if part.separable else None
+                shares = (self.loss.share(model, t, 1.0) for t in self.loss.tiles(part, size))
+                if any(reaches(share, tensors) for share in shares):
+                    return True
+        return False
+
+    def _reestimated(self, theta: Tensor, split: TiledExamples | None) -> tuple[float, Tensor]:
+        """Loss and gradient where batch statistics follow the weights; see `Statistics`."""
+        inplace, assessed = self.loss.inplace, self.loss.split if split is None else split
+        batches = self.loss.statistics
+        statistics = Statistics(inplace.model)
+
+        def estimate(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+            return batches.estimate(model, split)
+
+        count, total = self.loss.scaled(assessed), 0.0
+        size = self._gradient_tile(assessed)  # which may load other weights
+        gradient = zeros_like(theta)
+        places = inplace.layout.unflatten(gradient).values()
+
+        def add(value: Tensor, further: Sequence[Tensor]) -> Sequence[Tensor]:
+            """Add a gradient to the whole, and return that with respect to `further`."""
+            found = torch.autograd.grad(value, [*inplace.tensors, *further], materialize_grads=True)
+            # In torch 2.4, zeros in place of missing gradients ask for gradients themselves.
+            found = tuple(part.detach() for part in found)
+            for place, part in zip(places, found, strict=False):
+                place += part
+            return found[len(inplace.tensors) :]
+
+        with (
+            inplace.preparing(estimate),
+            self.loss.differentiable(twice=False),
+            self.loss.trainable(),
+        ):
+            model = inplace.load(theta)
+            leaves = statistics.leaves()
+            by = {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+            for tile in self.loss.tiles(assessed, size):
+                with statistics.normalising_by(leaves):
+                    share = self.loss.share(model, tile, count)
+                total += float(share.detach())
+                if share.requires_grad:
+                    for name, part in zip(by, add(share, list(leaves.values())), strict=True):
+                        by[name] += part
+            inplace.begin()  # they were estimated from the same noise
+            tiles = [tile for tile in batches.tiles(split) if tile.size > 1]
+            for tile in tiles:
+                found = statistics.of_batch(partial(batches.forward, model, tile))
+                times = Counter(name for name, _ in found)
+                product = torch.stack(
+                    [(by[name] * value).sum() / times[name] for name, value in found]
+                ).sum()
+                if product.requires_grad:
+                    add(product / len(tiles), [])
+        return total, gradient
+
+    def _gradient_tile(self, split: TiledExamples) -> int | None:
+        """Examples that a gradient is taken on at a time."""
+        if not split.separable:
+            return None
+        return max(1, min(TILE, GRAPH_BYTES // self._first_order.example))
+
+    @cached_property
+    def _first_order(self) -> GraphBytes:
+        """What the graph of the loss holds."""
+
+        def graphs(part: TiledExamples) -> list[object]:
+            with self.loss.trainable():
+                model = self.loss.inplace.load(self.loss.inplace.anchor)
+                return [self.loss.share(model, tile, 1.0) for tile in self.loss.tiles(part, None)]
+
+        return self.loss.weighed(graphs)
