@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from landscape_widgets.evaluation.in_place import TILE
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.objective.differentiable import DifferentiableLoss
+from landscape_widgets.objective.finite_differences import slopes_apart
 from landscape_widgets.objective.gathered import gather, reaches
 from landscape_widgets.objective.hessian_product import GRAPH_BYTES, GraphBytes
+from landscape_widgets.objective.separability import MOVES, moved_vectors
 from landscape_widgets.resources import zeros_like
 from landscape_widgets.task.batchnorm import Statistics
 
@@ -68,6 +70,37 @@ class Gradient:
                 "planes and samplers without gradients (Subspace, Rays, RandomDirections, Grid) "
                 "show them."
             )
+
+    @cached_property
+    def doubts(self) -> str | None:
+        """What there is to say of a gradient that is not the derivative of its loss.
+
+        Seen on a few examples, near the trained weights.
+        """
+        inplace, few = self.loss.inplace, self.loss.split.part(COMPARED)
+        (theta,) = moved_vectors(inplace, MOVES[:1])
+        gradient = self.at(theta, few)[1]
+        apart = slopes_apart(partial(self._value, few), gradient, theta, inplace.layout)
+        if apart is None:
+            return None
+        return (
+            f"The gradient is not the derivative of the loss ({self.loss.function.name}): along "
+            f"one direction it says {apart[0]:.3g}, and the loss itself changes by {apart[1]:.3g}. "
+            "A part of it is detached, by .detach(), .data, torch.no_grad() or a function with a "
+            "backward pass of its own. Losses, slices and planes are right; gradients, descents "
+            "and the Hessian are those of what is not detached."
+        )
+
+    def _value(self, split: TiledExamples, theta: Tensor) -> float:
+        """The loss that the gradient is of, at θ, on `split`."""
+        inplace, prepare = self.loss.inplace, self.loss.inplace.prepare
+        if prepare is not None:
+            prepare = partial(self.loss.statistics.estimate, split=split)
+        size, count = self._gradient_tile(split), self.loss.scaled(split)
+        with self.loss.around(), torch.no_grad(), inplace.preparing(prepare):
+            model = inplace.load(theta)
+            tiles = self.loss.tiles(split, size)
+            return sum(float(self.loss.share(model, tile, count)) for tile in tiles)
 
     @cached_property
     def _leads_back(self) -> bool:

@@ -172,6 +172,8 @@ class Objective:
     def check_gradient(self) -> None:
         """Raise a ValueError, which says what to do, where the loss has no gradient at all."""
         self._derivatives.gradient.check()
+        if self._derivatives.gradient.doubts is not None:
+            self.assume(self._derivatives.gradient.doubts)
 
     def gradient(self, theta: Tensor) -> Tensor:
         """Gradient of the mean training loss at θ, shape (P,)."""
