@@ -65,6 +65,8 @@ class Engine:
 
     Attributes
     ----------
+    strategies : dict
+        Those that may be used, by name.
     error : float
         Largest relative difference of losses in the reduced precision from the model's own, as
         measured on a few rows; 0 until then.
@@ -94,25 +96,25 @@ class Engine:
         self._only_inplace = _why_only_inplace(inplace, loss, split, stochastic)
         self._split = split
         self._forget()
-        if strategy == "compiled" and strategy in self._strategies:
+        if strategy == "compiled" and strategy in self.strategies:
             # One that cannot be loaded says so soon; a compiler takes as long as it takes.
             done, _ = wait([load_kernel()], SOON)
             broken = load_kernel().exception() if done else None
             if broken is not None:
                 self._drop(strategy, f"fails ({said(broken)})")
-        if strategy != "auto" and strategy not in self._strategies:
+        if strategy != "auto" and strategy not in self.strategies:
             raise ValueError(
                 f"strategy={strategy!r} cannot evaluate this {type(inplace.model).__name__}: "
                 f"{self._why_not[strategy]}. Leave strategy='auto'."
             )
 
     def _forget(self) -> None:
-        self._strategies: dict[str, Strategy] = {"inplace": self.inplace}
+        self.strategies: dict[str, Strategy] = {"inplace": self.inplace}
         self._why_not = dict.fromkeys(STRATEGIES, self._only_inplace)
         # A named one leaves the others out: they cannot fail.
         if not self._only_inplace and self.named != "inplace":
             candidates = Candidates(self.inplace, self._split, full=self.precision is None)
-            self._strategies |= candidates.found
+            self.strategies |= candidates.found
             self._why_not = candidates.why_not
         self.double = Double(self.inplace, self.loss)
         self._trusted = {"inplace"}
@@ -136,13 +138,13 @@ class Engine:
         """
         if self._is_little(n, splits):
             return 1
-        return max(strategy.group for strategy in self._strategies.values())
+        return max(strategy.group for strategy in self.strategies.values())
 
     @property
     def description(self) -> str:
         """The strategy of the latest rows, in words."""
         chosen = "" if self.named != "auto" else ", chosen by a trial"
-        words = f"{WORDS[self.last]}{chosen if len(self._strategies) > 1 else ''}"
+        words = f"{WORDS[self.last]}{chosen if len(self.strategies) > 1 else ''}"
         if self.precision is not None:
             words += f"; {self.precision}, error up to {self.error:.1g} of the loss"
         return words
@@ -165,7 +167,7 @@ class Engine:
                 found = []
                 for split in splits:
                     found.append(accumulator_for(split))
-                    self._run(self._strategies[name], request, rows, split, found[-1])
+                    self._run(self.strategies[name], request, rows, split, found[-1])
             except Exception as error:
                 if name == "inplace":
                     raise
@@ -194,7 +196,7 @@ class Engine:
 
     def _drop(self, name: str, why: str) -> None:
         """Do without a strategy from now on."""
-        del self._strategies[name]
+        del self.strategies[name]
         self._why_not[name] = f"it {why}"
         logger.warning("Strategy %r %s and is not used.", name, why)
 
@@ -224,13 +226,13 @@ class Engine:
     def _choose(self, request: Request, rows: FloatArray, splits: Sequence[TiledExamples]) -> str:
         """Name of the strategy for these rows of a request, on all of these splits."""
         # The other strategies take the buffers to be those of θ*.
-        if not splits or len(self._strategies) == 1 or request.basis.buffers is not None:
+        if not splits or len(self.strategies) == 1 or request.basis.buffers is not None:
             return "inplace"
         if self._is_little(request.n, splits):
             return "inplace"
         key = tuple(map(id, splits))
         known = request.chosen.get(key)
-        if known not in self._strategies:
+        if known not in self.strategies:
             known = self._choose_anew(request, rows, splits)
             if rows.any():  # where nothing moves, it could not be compared with the model
                 request.chosen[key] = known
@@ -252,7 +254,7 @@ class Engine:
     ) -> str:
         possible = [
             name
-            for name in list(self._strategies)
+            for name in list(self.strategies)
             # Where nothing moves, those that have not been compared cannot be.
             if (name in self._trusted or rows.any()) and self._suits(name, request, splits)
         ]
@@ -268,7 +270,7 @@ class Engine:
 
     def waits_for_compiler(self, n: int) -> bool:
         """Whether n rows wait for a kernel to be compiled, because it was named."""
-        if self.named != "compiled" or "compiled" not in self._strategies or n < WORTH_A_TRIAL:
+        if self.named != "compiled" or "compiled" not in self.strategies or n < WORTH_A_TRIAL:
             return False
         return not settle("loops")
 
@@ -280,7 +282,7 @@ class Engine:
         if name == self.named == "compiled" and request.n >= WORTH_A_TRIAL:
             wait([load_kernel()])
         try:
-            return all(self._strategies[name].suits(request, split) for split in splits)
+            return all(self.strategies[name].suits(request, split) for split in splits)
         except Exception as error:
             self._drop(name, f"fails ({said(error)})")
             return False
@@ -294,7 +296,7 @@ class Engine:
         kind = _kind(self.inplace, self.precision, possible, request, split)
         if _choices.get(kind) in possible:
             return _choices[kind]
-        entrants = {name: self._strategies[name] for name in possible}
+        entrants = {name: self.strategies[name] for name in possible}
         try:
             with reduced(self.precision, self.inplace.anchor.device):
                 seconds = race(entrants, request, rows, split, self.loss)
@@ -330,7 +332,7 @@ class Engine:
         why_not = None
         try:
             why_not = agree(
-                self._strategies[name], self.inplace, request, rows, split, self.loss, again=again
+                self.strategies[name], self.inplace, request, rows, split, self.loss, again=again
             )
         except Exception as error:
             why_not = f"fails ({said(error)})"

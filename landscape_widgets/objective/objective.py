@@ -18,7 +18,6 @@ from landscape_widgets.objective.probe import features
 from landscape_widgets.objective.set_up import SetUp
 from landscape_widgets.precision import accumulated
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
-from landscape_widgets.task.batchnorm import BatchNormMode
 from landscape_widgets.task.metrics import Metric
 from landscape_widgets.task.working_copy import check_model
 from landscape_widgets.tracebacks import entries
@@ -58,6 +57,8 @@ class Objective:
     layout : ParameterLayout
     anchor : Tensor (P,)
         The trained weights θ*.
+    size : int
+        P, the length of a parameter vector.
     anchor_loss, anchor_val_loss : float
         Loss at θ*; the second is None without validation data.
     task : {"classification", "binary", "regression", "custom"}
@@ -90,25 +91,25 @@ class Objective:
         model = check_model(model)
         self.options = Options.of(options, Objective.__init__, "Objective")
         made = SetUp(model, data, val_data, loss, metrics, self.options, progress, cancelled)
-        self._working, self._statistics = made.working, made.statistics
-        self._many, self._derivatives = made.many, made.derivatives
+        self._working, self._many = made.working, made.many
+        self._statistics, self._derivatives = made.statistics, made.derivatives
         self.layout, self.anchor = made.working.layout, made.working.anchor
-        self.device, self.dtype, found = made.working.device, made.working.dtype, made.found
+        self.size, self.device, self.dtype = (
+            self.layout.size,
+            made.working.device,
+            self.anchor.dtype,
+        )
+        found = made.found
         self.train, self.val = found.train, found.val
         self.loss_function, self.predictions = found.loss, found.predictions
         self.task, self.stochastic = found.task, found.stochastic
-        self.has_batchnorm, self.assumptions = made.has_batchnorm, made.assumptions
+        self.batchnorm, self.has_batchnorm = self.options.batchnorm, made.has_batchnorm
+        self.assumptions = made.assumptions
         self.metric_names, self.outputs_shape = tuple(made.metrics), made.outputs_shape
-        self.engine = made.many.engine
-        self.anchor_loss = made.many.at_anchor["train"]
-        self.anchor_val_loss = made.many.at_anchor.get("val")
+        self.engine, at_anchor = made.many.engine, made.many.at_anchor
+        self.anchor_loss, self.anchor_val_loss = at_anchor["train"], at_anchor.get("val")
 
     # What is known of the model and the data
-
-    @property
-    def size(self) -> int:
-        """P, the length of a parameter vector."""
-        return self.layout.size
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -122,11 +123,6 @@ class Objective:
     def seed(self) -> int:
         """Of what is drawn of the data, and of random numbers that model or loss draw."""
         return self.options.seed
-
-    @property
-    def batchnorm(self) -> BatchNormMode:
-        """Which batch statistics hold at a parameter vector."""
-        return self.options.batchnorm
 
     @property
     def reestimates(self) -> bool:

@@ -73,7 +73,7 @@ def test_few_rows_of_few_examples_are_run_by_the_plain_loop_whatever_went_before
     monkeypatch.setattr(engine, "race", Stopwatch(fused=0.1))
     case = make("cnn")
     objective = Objective(case.model, (case.inputs, case.targets))
-    assert "fused" in objective.engine._strategies
+    assert "fused" in objective.engine.strategies
     compared: list[object] = []
     agree = engine.agree
     monkeypatch.setattr(engine, "agree", lambda *a, **k: compared.append(a) or agree(*a, **k))
@@ -90,7 +90,7 @@ def test_few_rows_of_few_examples_are_run_by_the_plain_loop_whatever_went_before
 def test_a_strategy_that_misreads_the_model_is_not_used(caplog):
     case = make("mlp")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="stacked")
-    stacked = objective.engine._strategies["stacked"]
+    stacked = objective.engine.strategies["stacked"]
     shorter = stacked.network.steps[1:]  # an activation is lost
     stacked.network = replace(stacked.network, steps=shorter)
     objective.engine._trusted.discard("stacked")
@@ -102,7 +102,7 @@ def test_a_strategy_that_misreads_the_model_is_not_used(caplog):
 def test_what_is_shared_stays_within_its_limit_and_goes_with_the_directions():
     case = make("mlp")
     objective = Objective(case.model, (case.inputs, case.targets), strategy="shared")
-    store = objective.engine._strategies["shared"]._products
+    store = objective.engine.strategies["shared"]._products
     bases = [DenseBasis(directions(case, 2)) for _ in range(4)]
     rows = np.ones((40, 2))
     objective.evaluate(bases[0], rows)
@@ -127,7 +127,7 @@ def test_within_a_call_the_strategies_are_asked_once(monkeypatch):
     case = make("mlp")
     monkeypatch.setattr(engine, "race", Stopwatch(stacked=0.1))
     objective = Objective(case.model, (case.inputs, case.targets))
-    asked, shared = [], objective.engine._strategies["shared"]
+    asked, shared = [], objective.engine.strategies["shared"]
     suits = shared.suits
     monkeypatch.setattr(shared, "suits", lambda *request: asked.append(request) or suits(*request))
     parts = []

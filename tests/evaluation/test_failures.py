@@ -133,7 +133,7 @@ def test_rows_that_a_strategy_fails_at_are_done_by_the_next(
         case.model, (case.inputs, case.targets), val_data=(case.inputs, case.targets),
         strategy=strategy,
     )  # fmt: skip
-    chosen, seen = objective.engine._strategies[strategy], []
+    chosen, seen = objective.engine.strategies[strategy], []
     run = chosen.run
 
     def fail_at_a_row(request, rows, split, accumulator):
@@ -174,7 +174,7 @@ def test_losses_of_single_examples_outlive_a_strategy_that_fails(monkeypatch):
 def test_a_strategy_that_fails_in_the_race_is_out_of_it(monkeypatch, caplog):
     case = make("lstm")
     objective = Objective(case.model, (case.inputs, case.targets))
-    shared = objective.engine._strategies["shared"]
+    shared = objective.engine.strategies["shared"]
     run, runs = shared.run, []
 
     def fail_the_second_time(*arguments):

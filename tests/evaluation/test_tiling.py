@@ -35,7 +35,7 @@ def test_losses_of_several_tiles_at_once_are_those_of_each(strategy, at_once, mo
     case.targets[::7] = -100
     data = (case.inputs, case.targets)
     objective = Objective(case.model, data, metrics=["accuracy"], strategy=strategy)
-    for each in objective.engine._strategies.values():
+    for each in objective.engine.strategies.values():
         getattr(each, "inplace", each).tile = 16
     vectors, rows = directions(case, 2), np.random.default_rng(0).normal(size=(40, 2))
     if strategy == "prefix":

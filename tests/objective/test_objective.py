@@ -364,7 +364,7 @@ def test_half_and_double_models_keep_their_weights_exactly(dtype):
     x, y = digits(100)
     model = mlp().to(dtype)
     objective = Objective(model, (x, y))
-    assert objective.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert objective.anchor.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     weights = torch.cat([p.flatten() for p in model.parameters()])
     assert torch.equal(objective.anchor.to(dtype), weights)
     expected = plain_loss(model, weights.double(), (x, y))
