@@ -2,13 +2,30 @@
 
 Small state goes in synced traits, so that a page that is loaded again, and a notebook that was
 saved, show the widget as it was. What each holds is said in `wire` and in js/src/wire.ts.
+
+The table of the slices, N samples by A values of α for each quantity, grows to tens of MB, and is
+filled while it is looked at. As long as it is small (`SMALL`), and as long as no view has asked for
+rows, it is put into its trait as a whole each time. Otherwise it comes as messages::
+
+    {"type": "rows", "table": "profiles", "names": [quantities], "start": i, "count": n,
+     "of": N, "width": A, "version": v}
+
+with a buffer of float32 values for each name, row by row, of those rows that are not as they were
+sent. Another version is a table anew, with all values NaN ("not known") that do not come: other
+samples, another A, or other names. A message has 1 MB at most, and all that belongs to one state
+of the work comes behind the traits of that state.
+
+A view asks for rows, and for all of those that are there, by ``{"type": "snapshot"}``, when it
+opens; the others on the page get them, too. The trait is then emptied with each table anew, and
+holds the whole of it once the work is done, up to `LARGEST`: so do notebooks that are saved. The
+few slices that are asked for later come as rows alone.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +40,10 @@ from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.trust import Faithfulness
 from landscape_widgets.widget import wire
 from landscape_widgets.widget.film import Film
+from landscape_widgets.widget.tables import Array, Table
 
+SMALL = 1_000_000  # bytes of a table that is sent as a whole each time
+LARGEST = 8_000_000  # bytes of one that is put into its trait at all, where rows are sent
 PUBLISH_EVERY = 1.0  # s, where no browser acknowledges
 
 Put = Callable[[dict[str, Any]], None]
@@ -54,6 +74,10 @@ class Channel:
         self.lock = threading.RLock()
         self._put, self._send = put, send
         self._held: dict[str, Any] | None = None
+        self._later: list[tuple[dict[str, Any], list[bytes]]] = []  # messages, after those traits
+        self._profiles = Table("profiles")
+        self._by_rows = False  # whether a view reads them
+        self._is_whole = True  # whether the trait holds the table
         self._info: dict[str, Any] = {}
         self.progress_shown = wire.progress("idle")
         self._frame = self._drawn = 0
@@ -79,8 +103,11 @@ class Channel:
                 yield
             finally:
                 held, self._held = self._held, None
+                later, self._later = self._later, []
                 if held:
                     self._put(held)
+                for message, buffers in later:
+                    self._send(message, buffers)
 
     def _show(self, **values: Any) -> None:
         with self.lock:
@@ -172,15 +199,50 @@ class Channel:
 
     # Slices and planes
 
-    def slices(self, profiles: wire.Profiles, n_examples: int, tolerance: float | None) -> None:
-        """The slices that are known; where they are estimated, to which tolerance."""
+    def slices(
+        self,
+        profiles: wire.Profiles,
+        n_examples: int,
+        tolerance: float | None,
+        anew: bool = False,
+    ) -> None:
+        """The slices that are known; where they are estimated, to which tolerance.
+
+        `anew` where they are of other samples, or more of them.
+        """
         estimates = {} if tolerance is None else wire.estimates(profiles, n_examples, tolerance)
+        with self.together():
+            self._show(_alphas=np.asarray(profiles.alphas).tolist(), _estimates=estimates)
+            values = {"loss": profiles.losses}
+            if profiles.val_losses is not None:
+                values["val_loss"] = profiles.val_losses
+            self._profiles.take(values)
+            if not self._by_rows or self._profiles.nbytes <= SMALL:
+                return self._show_profiles(values)
+            self._is_whole = False
+            if anew:
+                self._show_profiles({})
+            self._later += self._profiles.changed()
+
+    def _show_profiles(self, values: Mapping[str, Array]) -> None:
+        self._is_whole = bool(values)
         self._show(
-            _alphas=np.asarray(profiles.alphas).tolist(),
-            _profiles=wire.floats(profiles.losses),
-            _val_profiles=wire.floats(profiles.val_losses),
-            _estimates=estimates,
+            _profiles=wire.floats(values.get("loss")),
+            _val_profiles=wire.floats(values.get("val_loss")),
         )
+
+    def snapshot(self) -> None:
+        """Send all rows of tables to a view that has none, and from now on those that change."""
+        with self.together():
+            self._by_rows = True
+            if self._profiles.nbytes > SMALL:
+                self._later += self._profiles.snapshot()
+
+    def settle(self) -> None:
+        """Leave tables in their traits, where they are not too large: the work is done."""
+        with self.lock:
+            if not self._is_whole and self._profiles.nbytes <= LARGEST:
+                self._show_profiles(self._profiles.values)
 
     def plane(self, plane: dict[str, Any]) -> None:
         """The plane beside the map."""

@@ -33,6 +33,7 @@ class Messages:
         self._always: dict[str, Callable[[Content], None]] = {
             "drawn": lambda said: session.channel.drawn(int(said["frame"])),
             "view": self._view,
+            "snapshot": lambda said: session.channel.snapshot(),
             "start": lambda said: session.start(),
             "stop": lambda said: session.stop(),
         }

@@ -203,7 +203,8 @@ class Pipeline:
         self.comparison.compare(self.land, cancelled)
         if cancelled():
             return self.publish_stopped()
-        with self._channel.lock:
+        with self._channel.together():
+            self._channel.settle()
             self._channel.progress("stopped" if self.is_unfinished else "done")
 
     # What work tells while it goes on
@@ -281,7 +282,8 @@ class Pipeline:
 
     def publish_stopped(self) -> None:
         """Say that the work was stopped."""
-        with self._channel.lock:
+        with self._channel.together():
             if not self.is_replaced:  # else other work goes on at once
                 self.is_sampling = False
+                self._channel.settle()
                 self._channel.progress("stopped", message=UNSEEN if self.is_unseen else "")

@@ -85,14 +85,14 @@ class Slices:
         self._land, self._growing, self._doubted = land, None, []
         self._all = 0.0
         self.profile = Profiles(len(land.cloud), alphas, land.val_losses is not None)
-        self._publish()
+        self._publish(anew=True)
 
     def follow(self, cloud: Cloud) -> None:
         """Make room for samples behind those that are there."""
         self.profile.grow(len(cloud))
         if self._growing is not None:
             self._growing.follow(cloud)
-        self._publish()
+        self._publish(anew=True)
 
     def fit(self, seconds: float | None) -> None:
         """Choose the values of α and the part of the data by what a loss takes.
@@ -310,11 +310,11 @@ class Slices:
                 self._publish()
         self._publish()
 
-    def _publish(self) -> None:
+    def _publish(self, anew: bool = False) -> None:
         profile, growing = self.profile, self._growing
         tolerance = None if growing is None else growing.tolerance
         n_examples = 0 if self._land is None else self._land.objective.n_examples
-        self._channel.slices(profile, n_examples, tolerance)
+        self._channel.slices(profile, n_examples, tolerance, anew)
 
 
 def _ends(land: Landscape, indices: npt.NDArray[np.int64]) -> Slice:
