@@ -9,18 +9,22 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-Kind = Literal["whole", "number", "numbers", "choice", "flag"]
+import numpy as np
+
+from landscape_widgets.errors import brief, did_you_mean
+
+Kind = Literal["whole", "number", "numbers", "range", "choice", "flag"]
 Typed = str | bool  # what a field holds
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Control:
-    """A parameter of a constructor, as a field shows it.
+    """A parameter of a constructor: what it may be, and how a field shows it.
 
     Parameters
     ----------
@@ -28,14 +32,18 @@ class Control:
         The constructor's keyword.
     label, help : str
         What the field calls it, as the literature does; and in one line what it does.
-    kind : {"number", "whole", "numbers", "choice", "flag"}
-        "numbers" are several, separated by commas.
+    kind : {"number", "whole", "numbers", "range", "choice", "flag"}
+        "numbers" are several, separated by commas; a "range" is two, the lower first.
     above, least, most : float, optional
         Where values must lie: above the first, from the second on, up to the third.
     choices : tuple of str
         Of a "choice".
     empty : str
         What a field that is left empty means, where the default is not a value of this kind.
+    none : bool
+        Whether None may be given, though it is not the default.
+    offered : bool
+        Whether there is a field for it.
     """
 
     name: str
@@ -47,6 +55,8 @@ class Control:
     most: float | None = None
     choices: tuple[str, ...] = ()
     empty: str = ""
+    none: bool = False
+    offered: bool = True
 
     @property
     def range(self) -> str:
@@ -64,30 +74,50 @@ class Control:
             return " or ".join(map(repr, self.choices))
         if self.kind == "flag":
             return "True or False"
+        if self.kind == "range":
+            return "a pair (low, high) with low < high"
         noun = {"whole": "a whole number", "number": "a number", "numbers": "numbers"}[self.kind]
         if not self.range:
             return noun
         return f"{noun} {'' if self.above is not None else 'of '}{self.range}"
 
-    def check(self, owner: str, value: Any) -> None:
-        """Raise unless a value is what is expected; for constructors.
+    def check(self, owner: str, value: Any, default: Any) -> None:
+        """Raise unless a value is what is expected, or a default that stands for one to be found.
 
         Raises
         ------
         TypeError, ValueError
         """
-        if self.kind in ("choice", "flag"):
-            right = value in self.choices if self.kind == "choice" else isinstance(value, bool)
-        else:
+        found = default is None or (isinstance(default, str) and self.kind != "choice")
+        if value is None and (default is None or self.none):
+            return
+        if found and isinstance(value, str) and value == default:
+            return
+        verb = "are" if self.kind == "numbers" else "is"
+        wrong = f"{owner}({self.name}={brief(repr(value))}): {self.expected} {verb} expected"
+        if found or self.none:
+            wrong += f", or {default!r}" if found else ", or None"
+        if self.kind in ("whole", "number"):
             type_ = numbers.Integral if self.kind == "whole" else numbers.Real
             if isinstance(value, bool) or not isinstance(value, type_):
-                raise TypeError(
-                    f"{owner}({self.name}={value!r}): {self.expected} is expected, "
-                    f"{type(value).__name__} was given."
-                )
-            right = self._holds(float(value))
-        if not right:
-            raise ValueError(f"{owner}({self.name}={value!r}): {self.expected} is expected.")
+                raise TypeError(f"{wrong}; {type(value).__name__} was given.")
+        if not self._is_right(value):
+            near = did_you_mean(brief(str(value)), self.choices) if self.kind == "choice" else ""
+            raise ValueError(f"{wrong}. {near}".rstrip())
+
+    def _is_right(self, value: Any) -> bool:
+        if self.kind == "choice":
+            return isinstance(value, str) and value in self.choices
+        if self.kind == "flag":
+            return isinstance(value, (bool, np.bool_))
+        if self.kind in ("whole", "number"):
+            return self._holds(float(value))
+        several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, str)
+        if not several or not all(isinstance(one, numbers.Real) for one in value):
+            return False
+        if not len(value) or not all(self._holds(float(one)) for one in value):
+            return False
+        return self.kind == "numbers" or (len(value) == 2 and bool(value[0] < value[1]))
 
     def _holds(self, value: float) -> bool:
         return (
@@ -107,7 +137,7 @@ class Control:
         """
         if isinstance(typed, bool) or self.kind in ("choice", "flag"):
             return typed
-        if self.kind == "numbers":
+        if self.kind in ("numbers", "range"):
             return tuple(map(self._number, typed.replace(",", " ").split()))
         return self._number(typed)
 
@@ -126,7 +156,7 @@ class Control:
             "name": self.name,
             "label": self.label,
             "help": self.help,
-            "kind": self.kind,
+            "kind": "numbers" if self.kind == "range" else self.kind,
             "choices": list(self.choices),
             "range": self.range,
             "value": self.write(value),
@@ -140,7 +170,7 @@ class Control:
             return bool(value)
         if value is None or (self.kind != "choice" and isinstance(value, str)):
             return ""
-        if self.kind == "numbers":
+        if self.kind in ("numbers", "range"):
             return ", ".join(f"{number:g}" for number in value)
         return str(value) if self.kind == "choice" else f"{value:.10g}"
 
@@ -156,8 +186,27 @@ class Refused(ValueError):
         self.errors = errors
 
 
+def check_controls(thing: Any) -> None:
+    """Raise where a parameter of a sampler or reducer is not what its control expects.
+
+    For constructors; `thing` keeps the keywords of its constructor as attributes.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    defaults = _defaults(thing)
+    for control in _all_controls(thing):
+        value = getattr(thing, control.name)
+        control.check(type(thing).__name__, value, defaults[control.name])
+
+
 def controls_of(thing: Any) -> tuple[Control, ...]:
     """The parameters of a sampler or reducer that a hand may turn."""
+    return tuple(control for control in _all_controls(thing) if control.offered)
+
+
+def _all_controls(thing: Any) -> tuple[Control, ...]:
     found: tuple[Control, ...] = getattr(thing, "controls", ())
     return found
 

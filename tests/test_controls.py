@@ -1,11 +1,20 @@
 import inspect
 
+import numpy as np
 import pytest
 
 from landscape_widgets import reducers, samplers
 from landscape_widgets.controls import Control, Refused, controls_of, fields, retyped
 from landscape_widgets.reducers import PCA, TSNE, UMAP
-from landscape_widgets.samplers import HessianSubspace, JumpAndRetrain, Minima, Subspace
+from landscape_widgets.samplers import (
+    Descent,
+    Grid,
+    HessianSubspace,
+    JumpAndRetrain,
+    Langevin,
+    Minima,
+    Subspace,
+)
 from tests.models import mlp
 
 THINGS = [
@@ -30,7 +39,7 @@ def another(control: Control, value):
         return not value
     if control.kind == "choice":
         return next(choice for choice in control.choices if choice != value)
-    if control.kind == "numbers":
+    if control.kind in ("numbers", "range"):
         return "0.25, 0.75"
     if control.kind == "whole":
         return str(7 if value is None else value + 1)
@@ -144,6 +153,18 @@ def test_a_typographic_minus_is_a_minus():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Subspace(filter_normalised="yes"), "True or False is expected"),
+        (lambda: JumpAndRetrain(sizes=()), "numbers above 0 are expected"),
+        (lambda: JumpAndRetrain(sizes=(0.5, 0)), "numbers above 0 are expected"),
+        (lambda: Grid(extent=(0.5, 0.2)), "low < high is expected"),
+        (lambda: Grid(extent=(0, float("inf"))), "low < high is expected"),
+        (lambda: Subspace(radius=np.ones(1000)), "number above 0 is expected, or None; ndarray"),
+        (lambda: Subspace(basis=np.ones(2)), "'auto' or 'dense' or 'seeded' is expected"),
+        (lambda: Grid(basis="sparse"), "'auto' or 'dense' or 'seeded' is expected"),
+        (lambda: Descent(batch_size=0), "a whole number of 1 or more is expected, or None"),
+        (lambda: Minima(batch_size=None), "a whole number of 1 or more is expected; NoneType"),
+        (lambda: Langevin(step_size="big"), "a number above 0 is expected, or None; str was"),
+        (lambda: TSNE(learning_rate="fast"), "a number above 0 is expected, or 'auto'; str was"),
         (lambda: TSNE("thirty"), r"TSNE\(perplexity='thirty'\): a number above 1 .* str was"),
         (lambda: TSNE(learning_rate=-1), "a number above 0 is expected"),
         (lambda: TSNE(initialization="spectral"), "'pca' or 'random' is expected"),

@@ -78,12 +78,6 @@ class Reducer(ABC):
         set_ = {n: v for n, v in self.parameters.items() if v != known[n].default}
         return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in set_.items())})"
 
-    def _check_controls(self, *unset: str) -> None:
-        """Raise where a parameter is not what its control expects; `unset` ones are left out."""
-        for control in self.controls:
-            if control.name not in unset:
-                control.check(type(self).__name__, getattr(self, control.name))
-
     def warm_up(self, progress: ProgressCallback = ignore) -> None:  # noqa: B027
         """Load and compile what the first fit would wait for; may run beside other work."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from landscape_widgets.controls import Control
+from landscape_widgets.controls import Control, check_controls
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer
@@ -35,7 +35,7 @@ class MDS(Reducer):
     def __init__(self, max_iterations: int = 300, tolerance: float = 1e-5) -> None:
         self.max_iterations = max_iterations
         self.tolerance = tolerance
-        self._check_controls()
+        check_controls(self)
 
     def _fit(
         self,

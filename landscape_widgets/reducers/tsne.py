@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from landscape_widgets.controls import Control
+from landscape_widgets.controls import Control, check_controls
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
@@ -91,7 +91,7 @@ class TSNE(Reducer):
         self.initialization = initialization
         self.min_improvement = min_improvement
         self.min_grad_norm = min_grad_norm
-        self._check_controls(*(["learning_rate"] if learning_rate == "auto" else []))
+        check_controls(self)
 
     @property
     def name(self) -> str:

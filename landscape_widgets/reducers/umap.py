@@ -12,7 +12,7 @@ import numpy.typing as npt
 import scipy.sparse
 from scipy.spatial.distance import cdist
 
-from landscape_widgets.controls import Control
+from landscape_widgets.controls import Control, check_controls
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback, ignore
 from landscape_widgets.reducers.base import Frame, FrameCallback, Reducer, lowered
@@ -84,7 +84,7 @@ class UMAP(Reducer):
         self.metric = metric
         self.n_epochs = n_epochs
         self.init = init
-        self._check_controls(*(["n_epochs"] if n_epochs is None else []))
+        check_controls(self)
 
     def _lower(self, n: int, n_components: int) -> tuple[str, ...]:
         self._neighbours = min(self.n_neighbors, n - 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,8 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from landscape_widgets.controls import Control
-from landscape_widgets.errors import did_you_mean, reject_unknown
+from landscape_widgets.controls import Control, check_controls
+from landscape_widgets.errors import reject_unknown
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space, combine
 from landscape_widgets.geometry.directions import Directions
@@ -38,6 +37,7 @@ EVERY = Control("every", "keep each", "how many steps from sample to sample", "w
 OPTIMISER = Control(
     "optimiser", "optimiser", "what goes downhill", "choice", choices=("adam", "sgd")
 )
+BATCH_SIZE = Control("batch_size", "batch", "examples a step", "whole", least=1, offered=False)
 FILTER_NORMALISED = Control(
     "filter_normalised", "filter-normalised", "each filter by its own norm", "flag"
 )
@@ -118,11 +118,14 @@ class Sampler(ABC):
     space : {"weights", "outputs"}
         What distances its samples are best seen in.
     controls : tuple of Control
-        Parameters that may be turned by hand.
+        What its parameters may be, and which may be turned by hand.
     """
 
     space: ClassVar[Space] = "weights"
     controls: ClassVar[tuple[Control, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_controls(self)
 
     @property
     def differentiates(self) -> bool:
@@ -291,51 +294,6 @@ def last_of_paths(paths: Sequence[int]) -> list[bool]:
     return [i + 1 == len(paths) or paths[i + 1] != paths[i] for i in range(len(paths))]
 
 
-def check_count(sampler: Sampler, *names: str, least: int = 1, optional: bool = False) -> None:
-    """Raise unless the named parameters are whole numbers of `least` or more (or None)."""
-    for name in names:
-        value = getattr(sampler, name)
-        if value is None and optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise TypeError(
-                f"{sampler.name}({name}={value!r}): a whole number of {least} or more is expected, "
-                f"{type(value).__name__} was given."
-            )
-        if value < least:
-            raise ValueError(
-                f"{sampler.name}({name}={value!r}): a whole number of {least} or more is expected."
-            )
-
-
-def check_positive(sampler: Sampler, *names: str, optional: bool = False) -> None:
-    """Raise unless the named parameters are finite numbers above 0 (or None, if `optional`)."""
-    for name in names:
-        value = getattr(sampler, name)
-        if value is None and optional:
-            continue
-        or_none = ", or None to have it found" if optional else ""
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(
-                f"{sampler.name}({name}={value!r}): a number above 0 is expected{or_none}; "
-                f"{type(value).__name__} was given."
-            )
-        if not (math.isfinite(value) and float(value) > 0):
-            raise ValueError(
-                f"{sampler.name}({name}={value!r}): a number above 0 is expected{or_none}."
-            )
-
-
-def check_range(sampler: Sampler, name: str) -> None:
-    """Raise unless the named parameter is a pair of numbers (low, high) with low < high."""
-    value = getattr(sampler, name)
-    pair = isinstance(value, Sequence) and len(value) == 2
-    if not (pair and all(isinstance(end, numbers.Real) for end in value) and value[0] < value[1]):
-        raise ValueError(
-            f"{sampler.name}({name}={value!r}): a pair (low, high) with low < high is expected."
-        )
-
-
 def check_directions(sampler: Sampler, k: int, objective: Objective, name: str = "k") -> None:
     """Raise if more directions are asked for than there are parameters.
 
@@ -346,13 +304,4 @@ def check_directions(sampler: Sampler, k: int, objective: Objective, name: str =
             f"{sampler.name}({name}={k}): the model has only {objective.size} trainable "
             f"parameter{'s' * (objective.size > 1)}, so at most {objective.size} independent "
             f"direction{'s' * (objective.size > 1)}. Give {name}={objective.size}."
-        )
-
-
-def check_choice(sampler: Sampler, name: str, known: Sequence[str]) -> None:
-    """Raise unless the named parameter is one of the known names."""
-    value = getattr(sampler, name)
-    if value not in known:
-        raise ValueError(
-            f"{sampler.name}({name}={value!r}) is not known. {did_you_mean(str(value), known)}"
         )

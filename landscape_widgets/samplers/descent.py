@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -13,15 +13,13 @@ from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     EVERY,
     OPTIMISER,
     RADIUS,
     Sampler,
     Work,
     assemble_paths,
-    check_choice,
-    check_count,
-    check_positive,
     last_of_paths,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
@@ -74,6 +72,7 @@ class Descent(Sampler):
         RADIUS,
         OPTIMISER,
         Control("learning_rate", "learning rate", "of the first step", above=0, empty="by radius"),
+        replace(BATCH_SIZE, none=True),
     )
 
     runs: int = 12
@@ -87,10 +86,7 @@ class Descent(Sampler):
     path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count(self, "runs", "steps", "every")
-        check_count(self, "batch_size", optional=True)
-        check_positive(self, "radius", "learning_rate", optional=True)
-        check_choice(self, "optimiser", ("adam", "sgd"))
+        super().__post_init__()
         check_path(self.name, self.path)
 
     @property

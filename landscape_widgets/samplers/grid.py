@@ -19,14 +19,11 @@ from landscape_widgets.samplers.base import (
     Sampler,
     Work,
     assemble,
-    check_count,
-    check_positive,
-    check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.random_directions import (
+    BASIS,
     Kind,
-    check_kind,
     check_random_basis,
     random_basis,
 )
@@ -68,6 +65,8 @@ class Grid(Sampler):
     controls: ClassVar[tuple[Control, ...]] = (
         Control("points", "points", "along each side", "whole", least=2),
         RADIUS,
+        Control("extent", "extent", "in radii", "range", offered=False),
+        BASIS,
     )
 
     points: int = 25
@@ -77,10 +76,7 @@ class Grid(Sampler):
     basis: Kind = "auto"
 
     def __post_init__(self) -> None:
-        check_count(self, "points", least=2)
-        check_positive(self, "radius", optional=True)
-        check_kind(self)
-        check_range(self, "extent")
+        super().__post_init__()
         if self.through is not None:
             if not isinstance(self.through, Sequence) or len(self.through) != 2:
                 raise ValueError(

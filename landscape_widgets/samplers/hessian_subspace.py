@@ -18,9 +18,7 @@ from landscape_widgets.samplers.base import (
     Sampler,
     Work,
     assemble,
-    check_count,
     check_directions,
-    check_positive,
 )
 from landscape_widgets.samplers.calibration import calibrate, reach
 from landscape_widgets.samplers.vector_storage import check_memory
@@ -57,6 +55,8 @@ class HessianSubspace(Sampler):
         Control("top", "sharpest", "eigenvectors from the top", "whole", least=0),
         Control("bottom", "flattest", "eigenvectors from the bottom", "whole", least=0),
         SAMPLES,
+        Control("iterations", "iterations", "of Lanczos", "whole", least=1, offered=False),
+        Control("tolerance", "tolerance", "of eigenvalues", above=0, offered=False),
     )
 
     top: int = 2
@@ -66,9 +66,7 @@ class HessianSubspace(Sampler):
     tolerance: float = 1e-3
 
     def __post_init__(self) -> None:
-        check_count(self, "top", "bottom", least=0)
-        check_count(self, "n", "iterations")
-        check_positive(self, "tolerance")
+        super().__post_init__()
         if self.top + self.bottom == 0:
             raise ValueError(
                 "HessianSubspace(top=0, bottom=0) has no directions. Ask for one or more."

@@ -18,11 +18,10 @@ from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.precision import accumulated
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     Sampler,
     Work,
     assemble,
-    check_count,
-    check_positive,
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
 from landscape_widgets.samplers.matching import Group, apply, match, symmetries
@@ -81,6 +80,9 @@ class Interpolation(Sampler):
         Control("points", "points", "on each way", "whole", least=2),
         Control("align", "aligned", "after matching hidden units", "flag"),
         Control("curve", "curve", "of low loss", "flag"),
+        Control("steps", "steps", "of the curve", "whole", least=1, offered=False),
+        BATCH_SIZE,
+        Control("learning_rate", "learning rate", "of the curve", above=0, offered=False),
     )
 
     models: Weights | Sequence[Weights]
@@ -101,9 +103,7 @@ class Interpolation(Sampler):
             )
         check_weights(several, "Interpolation")
         object.__setattr__(self, "models", tuple(several))
-        check_count(self, "points", least=2)
-        check_count(self, "steps", "batch_size")
-        check_positive(self, "learning_rate", optional=True)
+        super().__post_init__()
 
     def __repr__(self) -> str:
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from landscape_widgets.controls import Control
@@ -12,14 +12,12 @@ from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     EVERY,
     OPTIMISER,
     Sampler,
     Work,
     assemble_paths,
-    check_choice,
-    check_count,
-    check_positive,
     last_of_paths,
 )
 from landscape_widgets.samplers.descents import RATE, Optimiser, descend
@@ -72,6 +70,8 @@ class JumpAndRetrain(Sampler):
         Control("steps", "steps", "of training after a jump", "whole", least=1),
         EVERY,
         OPTIMISER,
+        Control("learning_rate", "learning rate", "of the first step", above=0, offered=False),
+        replace(BATCH_SIZE, none=True),
     )
 
     jumps: int = 4
@@ -85,17 +85,8 @@ class JumpAndRetrain(Sampler):
     path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count(self, "jumps", "steps", "every")
-        check_count(self, "batch_size", optional=True)
-        check_positive(self, "learning_rate", optional=True)
-        check_choice(self, "optimiser", ("adam", "sgd"))
+        super().__post_init__()
         check_path(self.name, self.path)
-        sizes = tuple(self.sizes)
-        if not sizes or not all(0 < size < float("inf") for size in sizes):
-            raise ValueError(
-                f"JumpAndRetrain(sizes={self.sizes!r}): numbers above 0 are expected, such as "
-                "(0.25, 0.5, 1.0)."
-            )
 
     @property
     def kept(self) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -21,11 +21,10 @@ from landscape_widgets.objective.objective import Objective
 from landscape_widgets.precision import accumulated
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     Sampler,
     Work,
     assemble_paths,
-    check_count,
-    check_positive,
 )
 from landscape_widgets.samplers.calibration import calibrate
 from landscape_widgets.samplers.chains import (
@@ -115,6 +114,10 @@ class Langevin(Sampler):
             above=0,
             empty="log(n)/n",
         ),
+        Control("burn_in", "burn-in", "steps before any draw", "whole", least=0, offered=False),
+        Control("tether", "tether", "pull towards θ*", above=0, offered=False),
+        Control("step_size", "step size", "of Langevin dynamics", above=0, offered=False),
+        replace(BATCH_SIZE, none=True),
     )
 
     chains: int = 6
@@ -129,10 +132,7 @@ class Langevin(Sampler):
     path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count(self, "chains", "draws", "every")
-        check_count(self, "burn_in", least=0)
-        check_count(self, "batch_size", optional=True)
-        check_positive(self, "temperature", "tether", "step_size", optional=True)
+        super().__post_init__()
         check_path(self.name, self.path)
 
     @property

@@ -17,15 +17,13 @@ from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import whole
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     RADIUS,
     SAMPLES,
     Sampler,
     Work,
     assemble,
-    check_count,
     check_directions,
-    check_positive,
-    check_range,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
@@ -132,7 +130,8 @@ class Minima(Sampler):
             least=0,
             empty="by size",
         ),
-        Control("extent", "extent", "0 is θ*, 1 a minimum", "numbers"),
+        Control("extent", "extent", "0 is θ*, 1 a minimum", "range"),
+        BATCH_SIZE,
     )
 
     k: int = 3
@@ -142,12 +141,6 @@ class Minima(Sampler):
     batch_size: int = 256
     finish: int | None = None
     extent: tuple[float, float] = (-0.25, 1.25)
-
-    def __post_init__(self) -> None:
-        check_count(self, "k", "n", "steps", "batch_size")
-        check_count(self, "finish", least=0, optional=True)
-        check_positive(self, "radius", optional=True)
-        check_range(self, "extent")
 
     @property
     def differentiates(self) -> bool:

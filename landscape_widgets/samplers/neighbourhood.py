@@ -13,12 +13,11 @@ from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
     RADIUS,
     Sampler,
     Work,
     assemble,
-    check_count,
-    check_positive,
     last_of_paths,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
@@ -59,6 +58,7 @@ class Neighbourhood(Sampler):
     controls: ClassVar[tuple[Control, ...]] = (
         Control("arms", "arms", "each is 8 samples", "whole", least=1),
         RADIUS,
+        BATCH_SIZE,
     )
 
     arms: int = 75
@@ -68,8 +68,7 @@ class Neighbourhood(Sampler):
     path: str | os.PathLike[str] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_count(self, "arms", "batch_size")
-        check_positive(self, "radius", optional=True)
+        super().__post_init__()
         check_path(self.name, self.path)
 
     @property

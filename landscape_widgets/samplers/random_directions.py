@@ -6,14 +6,23 @@ from typing import Literal
 
 import numpy as np
 
+from landscape_widgets.controls import Control
 from landscape_widgets.geometry.basis import Basis
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.objective.objective import Objective
-from landscape_widgets.samplers.base import Sampler, Work, check_choice, check_directions
+from landscape_widgets.samplers.base import Sampler, Work, check_directions
 from landscape_widgets.samplers.vector_storage import check_memory
 
 Kind = Literal["auto", "dense", "seeded"]
 
+BASIS = Control(
+    "basis",
+    "basis",
+    "held in memory, or drawn again",
+    "choice",
+    choices=("auto", "dense", "seeded"),
+    offered=False,
+)
 LARGE = 1 << 30  # bytes of directions from which on they are not held, where it is left to us
 
 
@@ -24,11 +33,6 @@ def check_random_basis(
     check_directions(sampler, k, objective, name)
     if not _is_seeded(k, objective, kind):
         check_memory(sampler.name, k, objective, f'directions, or basis="seeded" ({name}={k})')
-
-
-def check_kind(sampler: Sampler) -> None:
-    """Raise unless the sampler's `basis` is one that there is."""
-    check_choice(sampler, "basis", ("auto", "dense", "seeded"))
 
 
 def random_basis(k: int, work: Work, kind: str, filter_normalised: bool = True) -> Basis:

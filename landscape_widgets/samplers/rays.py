@@ -16,13 +16,11 @@ from landscape_widgets.samplers.base import (
     Sampler,
     Work,
     assemble,
-    check_count,
-    check_positive,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.random_directions import (
+    BASIS,
     Kind,
-    check_kind,
     check_random_basis,
     random_basis,
 )
@@ -57,6 +55,7 @@ class Rays(Sampler):
         Control("points", "points", "on each ray", "whole", least=1),
         RADIUS,
         FILTER_NORMALISED,
+        BASIS,
     )
 
     rays: int = 30
@@ -65,11 +64,6 @@ class Rays(Sampler):
     filter_normalised: bool = True
     # How directions are held changes none of them: a run is resumed either way.
     basis: Kind = field(default="auto", repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        check_count(self, "rays", "points")
-        check_positive(self, "radius", optional=True)
-        check_kind(self)
 
     def check(self, objective: Objective) -> None:
         check_random_basis(self, self.rays, objective, self.basis, "rays")

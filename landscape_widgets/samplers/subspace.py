@@ -18,13 +18,11 @@ from landscape_widgets.samplers.base import (
     Sampler,
     Work,
     assemble,
-    check_count,
-    check_positive,
 )
 from landscape_widgets.samplers.calibration import radius_or_calibrated
 from landscape_widgets.samplers.random_directions import (
+    BASIS,
     Kind,
-    check_kind,
     check_random_basis,
     random_basis,
 )
@@ -68,6 +66,7 @@ class Subspace(Sampler):
         SAMPLES,
         RADIUS,
         FILTER_NORMALISED,
+        BASIS,
     )
 
     k: int = 3
@@ -76,11 +75,6 @@ class Subspace(Sampler):
     filter_normalised: bool = True
     # How directions are held changes none of them: a run is resumed either way.
     basis: Kind = field(default="auto", repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        check_count(self, "k", "n")
-        check_positive(self, "radius", optional=True)
-        check_kind(self)
 
     def check(self, objective: Objective) -> None:
         check_random_basis(self, self.k, objective, self.basis)

@@ -140,7 +140,7 @@ class Controls:
         if "n_components" in changes:
             changes["n_components"] = _checked_components(changes["n_components"])
         if "standardise" in changes:
-            STANDARDISE.check("LandscapeWidget", changes["standardise"])
+            STANDARDISE.check("LandscapeWidget", changes["standardise"], False)
         new = self._map._replace(**changes)
         if new == self._map:
             return
