@@ -126,7 +126,8 @@ class Standing(lw.reducers.TSNE):
         def show(frame):
             on_frame(frame)
             while Standing.stands and frame.iteration >= 150 and not cancelled():
-                time.sleep(0.01)
+                time.sleep(0.1)
+                on_frame(frame)  # the first may have come before the page had drawn another
         return super().fit(points, cancelled=cancelled, on_frame=show, **options)
 w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer=Standing())
 w
