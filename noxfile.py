@@ -2,6 +2,7 @@
 
 nox -s lab      opens JupyterLab on the quickstart notebook
 nox -s tests    runs all checks and tests, the browser's included
+nox -s release  builds what is published, and checks it
 
 Parts of the second: lint, js, unit, browser. Besides: lowest, which runs the unit tests with the
 lowest versions that pyproject.toml declares, and bench, which measures.
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,6 +213,46 @@ def browser(session: nox.Session) -> None:
     set_up(session)
     need_browser(session)
     run_pytest(session, "tests/browser")
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Build into dist/, and check it; with a tag (-- v1.2.3), that it is the one to publish."""
+    text = (HERE / "landscape_widgets" / "_version.py").read_text(encoding="utf-8")
+    version = re.findall(r'^__version__ = "(.+)"$', text, re.M)[0]
+    check_changelog(session, version, *session.posargs)
+    session.install("-q", "-c", "constraints.txt", "build")
+    shutil.rmtree(HERE / "dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    check_wheel(session, HERE / "dist" / f"landscape_widgets-{version}-py3-none-any.whl")
+    session.log(f"dist/ holds version {version}")
+
+
+def check_changelog(session: nox.Session, version: str, *tags: str) -> None:
+    """The changelog has a heading of this version, without "unreleased" where it is tagged."""
+    text = (HERE / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(rf"^## {re.escape(version)}(?: .*)?$", text, re.M)
+    if len(headings) != 1:
+        session.error(f"CHANGELOG.md has {len(headings)} headings of {version}; one is expected.")
+    for tag in tags:
+        if tag != f"v{version}":
+            session.error(f"The tag is {tag}, and _version.py says {version}.")
+        if "unreleased" in headings[0]:
+            session.error(f"CHANGELOG.md says {headings[0]!r}; give the date of the release.")
+
+
+def check_wheel(session: nox.Session, wheel: Path) -> None:
+    """The wheel holds all modules, their types and the front end, and nothing else."""
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    package = HERE / "landscape_widgets"
+    wanted = {path.relative_to(HERE).as_posix() for path in package.rglob("*.py")}
+    others = ("py.typed", "static/widget.js", "static/widget.css")
+    wanted |= {f"landscape_widgets/{name}" for name in others}
+    if held != wanted:
+        session.error(
+            f"{wheel.name} lacks {sorted(wanted - held)[:5]} and holds {sorted(held - wanted)[:5]}."
+        )
 
 
 @nox.session(venv_backend="none")
