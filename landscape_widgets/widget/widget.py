@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,7 +29,14 @@ from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.session import Session
 from landscape_widgets.widget.traits import Name, Selection
 
-_STATIC = files("landscape_widgets") / "static"
+
+def _front_end(name: str) -> str | Path:
+    """A file of the built front end; where anywidget reloads what changes, its path.
+
+    Not always: a path has a thread that watches it, and that keeps widgets which are closed.
+    """
+    file = files("landscape_widgets") / "static" / name
+    return Path(str(file)) if os.environ.get("ANYWIDGET_HMR") == "1" else file.read_text("utf-8")
 
 
 def _count(widget: LandscapeWidget) -> int:
@@ -90,8 +99,8 @@ class LandscapeWidget(RetiringWidget):
     """
 
     elsewhere = "LandscapeWidget: it needs a running kernel. Run this cell in Jupyter to see it."
-    _esm = (_STATIC / "widget.js").read_text(encoding="utf-8")
-    _css = (_STATIC / "widget.css").read_text(encoding="utf-8")
+    _esm = _front_end("widget.js")
+    _css = _front_end("widget.css")
 
     selected: Any = Selection(_count).tag(sync=True)
     colour_by: Any = Name("loss", _columns, "There is no column {!r}.").tag(sync=True)
