@@ -11,31 +11,39 @@ import pytest
 from tests.browser.jupyter import NOTEBOOK
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_lifetime import CELL, COUNT
-from tests.browser.test_work import SLOW
+from tests.browser.test_work import QUICK, SLOW
 
 pytestmark = pytest.mark.timeout(240)
+
+SAMPLES = 2001
+MANY = CELL.replace("n=600", f"n={SAMPLES - 1}")  # as many as take longer than all questions
 
 SOON = """
 from landscape_widgets.widget import lease
 usual = lease.TICK, lease.ASK_AFTER
-lease.TICK, lease.ASK_AFTER = 0.1, 1.0
+lease.TICK, lease.ASK_AFTER = 0.2, 4.0
 """
-# Writes how many samples have losses once the work ends, or "asked" where five questions came
-# first, of which two may stay without an answer.
+# Writes how many samples have losses once the work ends.
 WATCH = """
 import pathlib
-asked, question = [], w.session.views.lease.ask
-def ask():
-    asked.append(time.monotonic())
-    question()
-w.session.views.lease.ask = ask
 def watch():
-    while w.session.worker.busy and len(asked) < 5: time.sleep(0.05)
+    while w.session.worker.busy: time.sleep(0.05)
     found = pathlib.Path({path!r})
-    said = "asked" if w.session.worker.busy else str(int(w.landscape.evaluated.sum()))
-    found.with_suffix(".part").write_text(said)
+    found.with_suffix(".part").write_text(str(int(w.landscape.evaluated.sum())))
     found.with_suffix(".part").rename(found)
 threading.Thread(target=watch, daemon=True).start()
+"""
+# Asks views whether they are there, and writes what the first to answer says.
+ASK = """
+import pathlib
+tell = w.session.views.tell
+def told(view, is_open):
+    tell(view, is_open)
+    found = pathlib.Path({path!r})
+    found.with_suffix(".part").write_text(str(is_open))
+    found.with_suffix(".part").rename(found)
+w.session.views.tell = told
+w.session.views.lease.ask()
 """
 
 
@@ -50,7 +58,7 @@ def wait_for(notebook: LandscapeNotebook, path: Path) -> None:
 
 @contextlib.contextmanager
 def asked_soon(notebook: LandscapeNotebook) -> Iterator[None]:
-    """Views are asked whether they are there after a second, not after fifteen."""
+    """Views are asked whether they are there after four seconds, not after fifteen."""
     notebook.tell(SOON)
     try:
         yield
@@ -62,7 +70,7 @@ def asked_soon(notebook: LandscapeNotebook) -> Iterator[None]:
 def test_a_notebook_whose_tab_is_closed_stops_the_work_which_goes_on_when_it_is_opened_again(
     opened: Callable[..., LandscapeNotebook], root: Path
 ) -> None:
-    notebook = opened(SLOW, COUNT, CELL)
+    notebook = opened(SLOW, COUNT, MANY)
     notebook.wait_for_state("running")
     with asked_soon(notebook):
         rested = root / "missed"
@@ -72,35 +80,35 @@ def test_a_notebook_whose_tab_is_closed_stops_the_work_which_goes_on_when_it_is_
         notebook.page.evaluate("() => {" + NOTEBOOK + "panel.dispose(); }")
         wait_for(notebook, rested)
         done = int(rested.read_text())
-        assert done < 601
+        assert done < SAMPLES
         notebook.open()
         notebook.wait_for_widget()
         notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
 
 
-def test_a_view_in_a_tab_that_is_hidden_keeps_the_work_going(
+def test_a_view_in_a_tab_that_is_hidden_answers_that_it_is_there(
     opened: Callable[..., LandscapeNotebook], root: Path
 ) -> None:
-    notebook = opened(SLOW, COUNT, CELL)
-    notebook.wait_for_state("running")
-    seen = root / "hidden"
-    with asked_soon(notebook):
-        notebook.page.evaluate(
-            "() => {"
-            + NOTEBOOK
-            + """
-              window.hidden = panel;
-              return window.jupyterapp.commands.execute('launcher:create').then(() => null);
-            }"""
-        )
+    notebook = opened(QUICK, COUNT, "w = lw.LandscapeWidget(model, data, start=False)\nw")
+    answered = root / "answered"
+    notebook.page.evaluate(
+        "() => {"
+        + NOTEBOOK
+        + """
+          window.hidden = panel;
+          return window.jupyterapp.commands.execute('launcher:create').then(() => null);
+        }"""
+    )
+    try:
         notebook.page.wait_for_function("() => !window.hidden.isVisible")
         notebook.page.evaluate(
             "(code) => {"
             "window.hidden.context.sessionContext.session.kernel.requestExecute({code}); }",
-            WATCH.format(path=str(seen)),
+            ASK.format(path=str(answered)),
         )
-        wait_for(notebook, seen)
-        assert seen.read_text() == "asked"
+        wait_for(notebook, answered)
+    finally:
         notebook.page.evaluate("() => window.jupyterapp.shell.activateById(window.hidden.id)")
         notebook.page.wait_for_function("() => window.hidden.isVisible")
-        notebook.wait_for_state("running")
+    assert answered.read_text() == "True"
+    notebook.ask("w.close()")
