@@ -240,11 +240,13 @@ class LandscapeView {
       this.acknowledge();
     });
     this.on("_profiles", () => {
-      this.slice.load();
-      // What is still to come is not asked for again: the kernel may have been told to stop.
-      for (const i of this.asked) if (this.slice.has(i)) this.asked.delete(i);
-      this.doubted = "";
-      this.drawSlice();
+      this.state.table.came(floats(this.model.get("_profiles")).length);
+      this.loadProfiles();
+    });
+    this.on("msg:custom", (content, buffers) => {
+      if (content.type !== "rows") return;
+      this.state.table.take(content, buffers);
+      this.loadProfiles();
     });
     this.on("_plane", () => this.drawPlane());
     this.on("_plane_state", () => this.drawPlane());
@@ -313,6 +315,14 @@ class LandscapeView {
     this.sliceLayer.addEventListener("pointerleave", () => this.endReading(), { signal });
   }
 
+  private loadProfiles(): void {
+    this.slice.load();
+    // What is still to come is not asked for again: the kernel may have been told to stop.
+    for (const i of this.asked) if (this.slice.has(i)) this.asked.delete(i);
+    this.doubted = "";
+    this.drawSlice();
+  }
+
   private loadFrames(): void {
     const trace = this.model.get("_trace") as Trace;
     if (trace.live) {
@@ -321,7 +331,7 @@ class LandscapeView {
     } else this.replay.load(floats(this.model.get("_frames")), trace);
   }
 
-  private on(name: string, callback: (content?: any) => void): void {
+  private on(name: string, callback: (content?: any, buffers?: any) => void): void {
     const event = name.includes(":") ? name : `change:${name}`;
     this.model.on(event, callback);
     this.signal.addEventListener("abort", () => this.model.off(event, callback));
@@ -350,6 +360,7 @@ class LandscapeView {
     });
     this.on("msg:custom", (content) => content.type === "who is there" && tell(true));
     this.back = () => tell(true);
+    this.state.send({ type: "snapshot" });
   }
 
   private kernelChanged(): void {

@@ -5,14 +5,15 @@ import type { Estimates } from "./draw/band";
 import { LOG, type LossScale } from "./draw/loss_scale";
 import type { Lasso } from "./history";
 import type { PlaneData, PlaneState } from "./sides/plane";
+import { Table } from "./tables";
 
 export interface Model {
   get(name: string): unknown;
   set(name: string, value: unknown): void;
   save_changes(): void;
   send(content: unknown): void;
-  on(event: string, callback: (content?: any) => void): void;
-  off(event: string, callback: (content?: any) => void): void;
+  on(event: string, callback: (content?: any, buffers?: any) => void): void;
+  off(event: string, callback: (content?: any, buffers?: any) => void): void;
   widget_manager: {
     get_model(id: string): Promise<BackboneModel>;
     create_view(model: BackboneModel): Promise<any>;
@@ -116,7 +117,12 @@ export function floats(value: unknown): Float32Array {
 const decoded = (columns: unknown): Record<string, Float32Array> =>
   Object.fromEntries(Object.entries(columns ?? {}).map(([name, value]) => [name, floats(value)]));
 
+const NONE = new Float32Array(0);
+
 export class State {
+  /** Profiles that came row by row, where they are too many to come as a whole. */
+  readonly table = new Table();
+
   constructor(private readonly model: Model) {}
 
   /** Whether there is a kernel; where there is none, nothing is sent. */
@@ -153,10 +159,12 @@ export class State {
     return this.model.get("_alphas") as number[];
   }
   get profiles(): Float32Array {
-    return floats(this.model.get("_profiles"));
+    const { values } = this.table;
+    return values ? (values.loss ?? NONE) : floats(this.model.get("_profiles"));
   }
   get valProfiles(): Float32Array {
-    return floats(this.model.get("_val_profiles"));
+    const { values } = this.table;
+    return values ? (values.val_loss ?? NONE) : floats(this.model.get("_val_profiles"));
   }
   /** Null where slices are from all of the data. */
   get estimates(): Estimates | null {
