@@ -17,8 +17,9 @@ of the work comes behind the traits of that state.
 
 A view asks for rows, and for all of those that are there, by ``{"type": "snapshot"}``, when it
 opens; the others on the page get them, too. The trait is then emptied with each table anew, and
-holds the whole of it once the work is done, up to `LARGEST`: so do notebooks that are saved. The
-few slices that are asked for later come as rows alone.
+holds the whole of it once the work is done, up to `LARGEST`: so do notebooks that are saved. To a
+view that has rows of a table of that size it says nothing new, and rows go on from those. The few
+slices that are asked for later come as rows alone.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ class LandscapeWidget(RetiringWidget):
     model : torch.nn.Module
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
-    loss, metrics, device, seed, client, max_examples, batchnorm, probe_examples, strategy,
-    precision, tolerance
+    loss, metrics, client, tolerance, device, seed, max_examples, batchnorm, probe_examples,
+    strategy, precision, batch_size, batch_axis
         As for `Landscape`.
     sampler, reducer, space
         What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the
@@ -171,11 +171,7 @@ class LandscapeWidget(RetiringWidget):
         session.open()
         self.session = session
         self._messages = Messages(session, lambda: self.refine(), self.retire_unless_seen)
-        super().__init__(
-            _map=map_figure(),
-            _slice=slice_figure(),
-            **session.channel.nothing_yet(),
-        )
+        super().__init__(_map=map_figure(), _slice=slice_figure(), **session.channel.nothing_yet())
         session.begin(start)
         self.on_msg(self._receive)
 
