@@ -41,8 +41,9 @@ from torch.nn.functional import cross_entropy
 slices.PROFILE_SECONDS = 0.0
 data = digits(100)
 model = train(mlp(), data, 60)
+pause = [0.002]
 def slow_loss(model, batch):
-    time.sleep(0.002)
+    time.sleep(pause[0])
     return cross_entropy(model(batch[0]), batch[1])
 """
 SLOW_WIDGET = """
@@ -51,6 +52,8 @@ w = lw.LandscapeWidget(
 )
 w
 """
+# So that each block of slices is there for longer than the page is looked at again.
+SLOWER = "pause[0] = 0.01"
 # Samples whose slices are there.
 KNOWN = "[i for i in range(len(w.landscape.cloud)) if w.session.slices.profile.has(i)]"
 
@@ -180,11 +183,13 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
     # What was stopped is not taken, until it is asked for again.
     notebook.ask("setattr(w, 'selected', ())")
     notebook.tell("slices = w.session.slices; slices.begin(w.landscape, slices.profile.alphas)")
+    notebook.tell(SLOWER)
     notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
     expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
     notebook.part("stop").click()
     notebook.wait_for_state("done")
     notebook.ask("w.wait(30)")
+    notebook.tell("pause[0] = 0.0")
     known = notebook.ask(f"len({KNOWN})")
     assert 16 <= known < 50
     expect(notebook.page.get_by_text(f"median of {known} of 50 selected")).to_be_visible()
@@ -197,11 +202,13 @@ def test_slices_of_a_selection_that_is_gone_are_not_taken_until_it_is_selected_a
 ) -> None:
     notebook = opened(SLOW, SLOW_WIDGET)
     notebook.wait_until_done()
+    notebook.tell(SLOWER)
     notebook.ask("setattr(w, 'selected', tuple(range(1, 51)))")
     expect(notebook.page.get_by_text("median of 16 of 50 selected")).to_be_visible()
     notebook.ask("setattr(w, 'selected', (1,))")
     expect(notebook.page.locator(".lw-slice-legend")).to_have_text("#1")
     notebook.wait_until_done()
+    notebook.tell("pause[0] = 0.0")
     known = notebook.ask(KNOWN)
     assert 1 in known
     assert len(known) < 50
