@@ -47,7 +47,7 @@ def slopes_apart(
     farthest = (0.0, 0.0)
     for number in range(1, DIRECTIONS + 1):
         direction = _direction(theta, layout, generator)
-        slope = float(gradient.double() @ direction.double())
+        slope = float(gradient @ direction)
         wide, near = (
             (value(theta + t * direction) - value(theta - t * direction)) / (2 * t)
             for t in (1.0, 0.5)
