@@ -115,10 +115,15 @@ def infer_loss(outputs: Tensor, targets: Any) -> MeanLoss:
         hint += "." if not targets.is_floating_point() else ".long()."
     raise ValueError(
         f"The model's outputs have shape {of_any(out, aim)}, the targets {of_any(aim, out)} "
-        f"({str(targets.dtype).removeprefix('torch.')}). Expected are integer targets (m,) for "
-        "outputs (m, classes), or floating targets of the outputs' own shape."
+        f"({_kind(targets)} numbers). Expected are integer targets (m,) for outputs (m, classes), "
+        "or floating targets of the outputs' own shape."
         f"{hint} For anything else give loss=function(outputs, targets)."
     )
+
+
+def _kind(targets: Tensor) -> str:
+    """Of what numbers: by now they have the model's own precision, not the one they came in."""
+    return "floating" if targets.is_floating_point() else "integer"
 
 
 def of_any(shape: tuple[int, ...], other: tuple[int, ...]) -> str:
@@ -159,6 +164,9 @@ def _classes(
     loss: CrossEntropy, outputs: Tensor, targets: Tensor, moved: Moved, seen: Sequence[Tensor]
 ) -> Inferred:
     said = f"The loss is {loss.name}, inferred from the targets."
+    every = torch.cat([part.reshape(-1) for part in seen])
+    if bool((every == loss.ignored).any()):
+        said += f" Targets of {loss.ignored} count for nothing in it, as in torch's own."
     if are_probabilities(outputs, loss.class_axis, moved):
         found = CrossEntropyOfProbabilities(loss.output_axes, loss.class_axis)
         return Inferred(found, assumptions=[
@@ -175,7 +183,6 @@ def _classes(
             "embeddings have and logits of classes do not: the loss cannot be inferred. "
             "Give loss=function(outputs, targets), the one that the model was trained with."
         )
-    every = torch.cat([part.reshape(-1) for part in seen])
     present = len(torch.unique(every[every != loss.ignored]))
     if present == classes or _better_than_chance(flat, targets.reshape(-1), loss.ignored):
         return Inferred(loss, assumptions=[said])

@@ -203,3 +203,18 @@ class TestOutputsOfSeveralParts:
 
         objective = Objective(WithState(), (X, CLASSES))
         assert "the first tensor is taken" in objective.assumptions[1]
+
+
+def test_targets_that_count_for_nothing_are_said_to():
+    targets = torch.where(torch.arange(300) % 3 == 0, -100, CLASSES)
+    model = fitted(net(3), F.cross_entropy, targets)
+    objective = Objective(model, (X, targets))
+    assert objective.anchor_loss == pytest.approx(plain(model, F.cross_entropy, targets), rel=1e-5)
+    assert "Targets of -100 count for nothing" in objective.assumptions[0]
+    assert not [said for said in Objective(model, (X, CLASSES)).assumptions if "-100" in said]
+
+
+def test_targets_of_another_shape_are_told_by_their_kind_whatever_precision_they_came_in():
+    for targets in (torch.randn(300, 2), torch.randn(300, 2, dtype=torch.float64)):
+        with pytest.raises(ValueError, match=r"the targets \(m, 2\) \(floating numbers\)"):
+            Objective(net(4), (X, targets))
