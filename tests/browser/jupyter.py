@@ -162,11 +162,19 @@ class Notebook:
         self.page.close()
 
     def empty_kernel(self) -> None:
-        """Let the kernel be as one that has just started, but for what it has imported."""
+        """Let the kernel be as one that has just started, but for the libraries it has imported."""
         self.ask(
             "[[w.close() for w in list(ipywidgets.widgets.widget._instances.values())], "
             "get_ipython().reset(new_session=False)] and None"
         )
+        # What tests have set in the package's modules goes with them.
+        self.tell(
+            "import sys\n"
+            "for _name in list(sys.modules):\n"
+            "    if _name.split('.')[0] in ('landscape_widgets', 'tests'): del sys.modules[_name]\n"
+            "del _name"
+        )
+        self.ask("None")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -34,7 +34,7 @@ def model() -> nn.Module:
 class Slow:
     """A loss that takes its time until it is told to hurry."""
 
-    seconds = 0.003
+    seconds = 0.03
 
     def __call__(self, model, batch):
         time.sleep(self.seconds)
