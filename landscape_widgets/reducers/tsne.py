@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import math
+
 import numpy as np
 
 from landscape_widgets.controls import Control, check_controls
@@ -155,8 +157,9 @@ class TSNE(Reducer):
                 watch.look(embedding, step, phase)
             watch.stopped = cancelled()
         self._embedding = embedding
+        divergence = embedding.kl_divergence  # None before the first iteration
         self.info = {
-            "kl_divergence": float(embedding.kl_divergence),
+            "kl_divergence": math.nan if divergence is None else float(divergence),
             "iterations": watch.iteration,
             "perplexity": self._perplexity,
         }

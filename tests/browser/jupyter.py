@@ -271,7 +271,7 @@ class Notebook:
               await future.done;
               return text;
             }""",
-            f"import ipywidgets, json as _json\nprint('ANSWER' + _json.dumps({expression}))",
+            f"import ipywidgets, json as _json\nprint('ANS' 'WER' + _json.dumps({expression}))",
         )
         if "ANSWER" not in answer:
             raise AssertionError(answer)
