@@ -40,7 +40,9 @@ def test_a_map_that_waits_for_a_compiler_says_so_once_on_a_machine(tmp_path):
     starts = [i for i, (phase, done, *_) in enumerate(cold) if (phase, done) == ("map", 0)]
     # Of either map: nothing is done when it is said first, and then iterations follow.
     compiling = [i for i, (phase, *_) in enumerate(cold) if phase == "compiling"]
-    ends = [i for i, (phase, done, total, *_) in enumerate(cold) if phase == "map" and done == total]
+    ends = [
+        i for i, (phase, done, total, *_) in enumerate(cold) if phase == "map" and done == total
+    ]
     assert any(i < ends[0] for i in compiling)
     assert any(i > ends[0] for i in compiling)
     for i in compiling:

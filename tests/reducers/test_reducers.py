@@ -329,6 +329,7 @@ def test_an_unknown_reducer_names_the_near_one():
     with pytest.raises(ValueError, match="Did you mean 'TSNE'"):
         reducers.resolve("tnse")
 
+
 def test_a_tsne_that_is_stopped_before_its_first_iteration_is_the_start_without_a_divergence():
     points = np.random.default_rng(0).normal(size=(40, 3))
     reducer = TSNE()
