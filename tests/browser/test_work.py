@@ -117,19 +117,17 @@ def test_stop_keeps_what_is_done_and_start_goes_on(
     assert notebook.ask("w.close() or int(w.session.worker.busy)") == 0
 
 
-# A layout that stands still on its way until it is stopped, or told to go on.
-STANDING_LAYOUT = """
+# A layout that takes its time at each frame, until it is told to hurry.
+SLOW_LAYOUT = """
 import time
-class Standing(lw.reducers.TSNE):
-    stands = True
-    def fit(self, points, *, cancelled, on_frame, **options):
+class Leisurely(lw.reducers.TSNE):
+    pause = 0.5
+    def fit(self, points, *, on_frame, **options):
         def show(frame):
             on_frame(frame)
-            while Standing.stands and frame.iteration >= 150 and not cancelled():
-                time.sleep(0.1)
-                on_frame(frame)  # the first may have come before the page had drawn another
-        return super().fit(points, cancelled=cancelled, on_frame=show, **options)
-w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer=Standing())
+            time.sleep(Leisurely.pause)
+        return super().fit(points, on_frame=show, **options)
+w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Minima(n=200), reducer=Leisurely())
 w
 """
 
@@ -137,7 +135,7 @@ w
 def test_going_on_after_a_stop_of_the_layout_finishes_the_map_and_judges_that(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:
-    notebook = opened(QUICK, STANDING_LAYOUT)
+    notebook = opened(QUICK, SLOW_LAYOUT)
     reading, title = notebook.part("objective"), notebook.page.locator(".lw-title").first
     expect(reading).to_contain_text("iteration", timeout=60_000)
     notebook.part("stop").click()
@@ -146,7 +144,7 @@ def test_going_on_after_a_stop_of_the_layout_finishes_the_map_and_judges_that(
     expect(notebook.part("trust")).to_contain_text("Measured once the map is there.")
     expect(notebook.part("start")).to_have_text("Go on")
     unfinished = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
-    notebook.ask("setattr(Standing, 'stands', False)")
+    notebook.ask("setattr(Leisurely, 'pause', 0.0)")
     notebook.part("start").click()
     notebook.wait_for_state("running")
     notebook.wait_until_done()
