@@ -28,7 +28,6 @@ def agree(
     strategy: Strategy,
     inplace: InPlace,
     request: Request,
-    rows: FloatArray,
     split: TiledExamples,
     loss: Loss,
     *,
@@ -40,15 +39,16 @@ def agree(
     ----------
     strategy, inplace
         The one to be tried, and the one that runs the model as it is.
-    request, rows
-        Some of the rows (r, k) are taken, one that moves along all that the request does, and
+    request
+        Some of its first rows are taken, one that moves along all that the request does, and
         one of them twice: nothing may be left of it.
     split
     loss
     again : bool
         They were found to agree on another basis.
     """
-    everywhere = _everywhere(request, rows)
+    rows = request.first
+    everywhere = _everywhere(request)
     moved = np.flatnonzero(rows.any(axis=1))
     picked = rows[moved[:1] if again else moved[[0, -1, 0]]]
     rows = np.concatenate([everywhere[None], picked])
@@ -80,8 +80,9 @@ def _losses_of(outputs: Tensor, few: TiledExamples, loss: Loss) -> Tensor | None
     return accumulator.finish()[0]
 
 
-def _everywhere(request: Request, rows: FloatArray) -> FloatArray:
-    """A row that moves whatever some row of the request moves, about as far as these rows do."""
+def _everywhere(request: Request) -> FloatArray:
+    """A row that moves whatever some row of the request moves, about as far as its first do."""
+    rows = request.first
     used = np.array(request.used)
     generator = np.random.default_rng(0)
     if len(used) > MOST_DIRECTIONS:

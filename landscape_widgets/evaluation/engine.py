@@ -162,7 +162,7 @@ class Engine:
         accumulators.
         """
         while True:
-            name = self._choose(request, rows, splits)
+            name = self._choose(request, splits)
             try:
                 found = []
                 for split in splits:
@@ -212,19 +212,18 @@ class Engine:
         with reduced(self.precision if rows.any() else None, device):  # θ* itself exactly
             strategy.run(request, rows, split, accumulator)
             if self.precision is not None and self.error == 0.0 and rows.any():
-                self._measure_error(strategy, request, rows[:MEASURED], split)
+                self._measure_error(strategy, request, split)
 
-    def _measure_error(
-        self, strategy: Strategy, request: Request, rows: FloatArray, split: TiledExamples
-    ) -> None:
+    def _measure_error(self, strategy: Strategy, request: Request, split: TiledExamples) -> None:
+        rows = request.first[:MEASURED]
         found = losses_at(strategy, request, rows, split, self.loss)
         with exact(self.inplace.anchor.device):
             expected = losses_at(strategy, request, rows, split, self.loss)
         differences = ((found - expected) / expected).abs().nan_to_num(0.0, 0.0)
         self.error = float(differences.max())
 
-    def _choose(self, request: Request, rows: FloatArray, splits: Sequence[TiledExamples]) -> str:
-        """Name of the strategy for these rows of a request, on all of these splits."""
+    def _choose(self, request: Request, splits: Sequence[TiledExamples]) -> str:
+        """Name of the strategy for the rows of a request, on all of these splits."""
         # The other strategies take the buffers to be those of θ*.
         if not splits or len(self.strategies) == 1 or request.basis.buffers is not None:
             return "inplace"
@@ -233,8 +232,8 @@ class Engine:
         key = tuple(map(id, splits))
         known = request.chosen.get(key)
         if known not in self.strategies:
-            known = self._choose_anew(request, rows, splits)
-            if rows.any():  # where nothing moves, it could not be compared with the model
+            known = self._choose_anew(request, splits)
+            if request.first.any():  # where nothing moves, it could not be compared with the model
                 request.chosen[key] = known
         return known
 
@@ -249,24 +248,22 @@ class Engine:
             return False
         return n * splits[0].size < WORTH_COMPARING * min(splits[0].size, EXAMPLES)
 
-    def _choose_anew(
-        self, request: Request, rows: FloatArray, splits: Sequence[TiledExamples]
-    ) -> str:
+    def _choose_anew(self, request: Request, splits: Sequence[TiledExamples]) -> str:
         possible = [
             name
             for name in list(self.strategies)
             # Where nothing moves, those that have not been compared cannot be.
-            if (name in self._trusted or rows.any()) and self._suits(name, request, splits)
+            if (name in self._trusted or request.first.any()) and self._suits(name, request, splits)
         ]
         if self.named == "auto":
-            name = self._fastest(possible, request, rows, splits[0])
+            name = self._fastest(possible, request, splits[0])
         elif self.named in possible:
             name = self.named
         else:  # where there is too little to share
             name = next(other for other in ("stacked", "fused", "inplace") if other in possible)
-        if self._trust(name, request, rows, splits[0]):
+        if self._trust(name, request, splits[0]):
             return name
-        return self._choose_anew(request, rows, splits)
+        return self._choose_anew(request, splits)
 
     def waits_for_compiler(self, n: int) -> bool:
         """Whether n rows wait for a kernel to be compiled, because it was named."""
@@ -287,9 +284,7 @@ class Engine:
             self._drop(name, f"fails ({said(error)})")
             return False
 
-    def _fastest(
-        self, possible: list[str], request: Request, rows: FloatArray, split: TiledExamples
-    ) -> str:
+    def _fastest(self, possible: list[str], request: Request, split: TiledExamples) -> str:
         usual = "fused" if "fused" in possible else "inplace"
         if len(possible) == 1 or request.n < WORTH_A_TRIAL:
             return usual
@@ -299,13 +294,13 @@ class Engine:
         entrants = {name: self.strategies[name] for name in possible}
         try:
             with reduced(self.precision, self.inplace.anchor.device):
-                seconds = race(entrants, request, rows, split, self.loss)
+                seconds = race(entrants, request, split, self.loss)
         except Failed as failed:
             if failed.name == "inplace":
                 raise failed.error from None
             self._drop(failed.name, f"fails ({said(failed.error)})")
             rest = [name for name in possible if name != failed.name]
-            return self._fastest(rest, request, rows, split)
+            return self._fastest(rest, request, split)
         chains = [name for name in ("compiled", "shared", "stacked") if "stacked" in possible]
         chosen = next((name for name in chains if name in possible), usual)
         best = min(seconds, key=lambda name: seconds[name])
@@ -315,7 +310,7 @@ class Engine:
         _choices[kind] = chosen
         return chosen
 
-    def _trust(self, name: str, request: Request, rows: FloatArray, split: TiledExamples) -> bool:
+    def _trust(self, name: str, request: Request, split: TiledExamples) -> bool:
         """Compare a strategy with the exact one, the first time that it could be used on a basis.
 
         What it was found to fit by the model's structure is then known by its numbers. Another
@@ -327,12 +322,12 @@ class Engine:
             return True
         if again and request.n * split.size < WORTH_COMPARING * min(split.size, AGAIN):
             return True
-        if not rows.any():
+        if not request.first.any():
             return again  # where nothing moves, a strategy cannot show what it does when it does
         why_not = None
         try:
             why_not = agree(
-                self.strategies[name], self.inplace, request, rows, split, self.loss, again=again
+                self.strategies[name], self.inplace, request, split, self.loss, again=again
             )
         except Exception as error:
             why_not = f"fails ({said(error)})"

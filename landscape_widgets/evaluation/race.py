@@ -35,7 +35,6 @@ class Failed(Exception):
 def race(
     entrants: Mapping[str, Strategy],
     request: Request,
-    rows: FloatArray,
     split: TiledExamples,
     loss: Loss,
 ) -> dict[str, float]:
@@ -46,6 +45,7 @@ def race(
     Failed
         If one of them does.
     """
+    rows = request.first
     least = _fewest(entrants["inplace"], split)
     few = split.part(least)
     clock = _clock(split)

@@ -12,9 +12,8 @@ from landscape_widgets.task.parameters import ParameterLayout
 
 # Beyond so many directions the products that samples could share cost more than they save.
 MOST_SHARED = 32
-
-
 SEVERAL = 4  # points that make a curve
+FIRST = 64  # rows that strategies are tried on: as many as any of them takes for that
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,9 @@ class Request:
         The directions that some row moves along.
     n : int
         How many rows share them.
+    first : array (r, k)
+        The first that move along any, for trials: what these find does not hang on how many rows
+        come at a time. The first of all where none moves.
     farthest : array (k,)
         The longest of them, as far as they are finite.
     curves : bool
@@ -41,6 +43,7 @@ class Request:
     basis: Basis
     used: tuple[int, ...]
     n: int
+    first: FloatArray = field(compare=False)
     farthest: FloatArray = field(compare=False)
     curves: bool = True
     spread: dict[Any, float] = field(default_factory=dict, compare=False)
@@ -53,7 +56,9 @@ class Request:
         lengths = np.linalg.norm(coefficients, axis=1)
         lengths[~np.isfinite(lengths)] = -1.0
         farthest = coefficients[np.argmax(lengths)].copy() if len(lengths) else np.zeros(basis.k)
-        return cls(basis, tuple(used.tolist()), len(coefficients), farthest, curves)
+        moving = np.flatnonzero(coefficients.any(axis=1))[:FIRST]
+        first = coefficients[moving] if len(moving) else coefficients[:FIRST]
+        return cls(basis, tuple(used.tolist()), len(coefficients), first, farthest, curves)
 
     @property
     def columns(self) -> tuple[int, ...] | None:

@@ -83,9 +83,6 @@ class ManyVectors:
             strategy=options.strategy,
             precision=options.precision,
         )
-        if options.precision is not None:
-            # The error of reduced precision is measured on the first rows: let them be many.
-            self.chunk_size = ChunkSize()
         for name, value in self.at_anchor.items():
             if not np.isfinite(value):
                 raise ValueError(why_not_finite(working, loss, name, value, splits[name].examples))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from landscape_widgets import Landscape
-from landscape_widgets.evaluation import engine
+from landscape_widgets.evaluation import chunk_size, engine
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective.objective import Objective
 from tests.evaluation.networks import make
@@ -17,7 +17,7 @@ class Stopwatch:
     def __init__(self, **seconds):
         self.seconds, self.runs = seconds, 0
 
-    def __call__(self, entrants, request, rows, split, loss):
+    def __call__(self, entrants, request, split, loss):
         self.runs += 1
         return {name: self.seconds.get(name, 1.0) for name in entrants}
 
@@ -59,6 +59,26 @@ def test_a_choice_is_made_once_for_all_calls_of_its_kind(monkeypatch):
     assert watch.runs == 1
     objective.evaluate(DenseBasis(directions(case, 3)), np.ones((60, 3)))
     assert watch.runs == 2
+
+
+def test_strategies_are_tried_on_many_rows_that_move_though_few_come_at_a_time(monkeypatch):
+    case = make("mlp")
+    tried: list[np.ndarray] = []
+    watch = Stopwatch(stacked=0.1)
+    see = lambda entrants, request, *rest: (  # noqa: E731
+        tried.append(request.first) or watch(entrants, request, *rest)
+    )
+    monkeypatch.setattr(engine, "race", see)
+    monkeypatch.setattr(chunk_size, "SECONDS", 0.0)
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    rows[0] = 0.0
+    told: list[int] = []
+    objective = Objective(case.model, (case.inputs, case.targets))
+    objective.evaluate(
+        DenseBasis(directions(case, 2)), rows, on_chunk=lambda start, part: told.append(len(part))
+    )
+    assert max(told) < 39
+    np.testing.assert_array_equal(tried[0], rows[1:])
 
 
 def test_few_rows_are_not_worth_a_race(monkeypatch):
