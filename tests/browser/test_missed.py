@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +17,9 @@ pytestmark = pytest.mark.timeout(240)
 SAMPLES = 2001
 MANY = CELL.replace("n=600", f"n={SAMPLES - 1}")  # as many as take longer than all questions
 
+# Views are asked whether they are there after four seconds, not after fifteen.
 SOON = """
 from landscape_widgets.widget import lease
-usual = lease.TICK, lease.ASK_AFTER
 lease.TICK, lease.ASK_AFTER = 0.2, 4.0
 """
 # Writes how many samples have losses once the work ends.
@@ -56,34 +55,22 @@ def wait_for(notebook: LandscapeNotebook, path: Path) -> None:
     raise AssertionError(f"there is no {path}")
 
 
-@contextlib.contextmanager
-def asked_soon(notebook: LandscapeNotebook) -> Iterator[None]:
-    """Views are asked whether they are there after four seconds, not after fifteen."""
-    notebook.tell(SOON)
-    try:
-        yield
-    finally:
-        notebook.tell("lease.TICK, lease.ASK_AFTER = usual")
-        notebook.ask("w.close()")
-
-
 def test_a_notebook_whose_tab_is_closed_stops_the_work_which_goes_on_when_it_is_opened_again(
     opened: Callable[..., LandscapeNotebook], root: Path
 ) -> None:
     notebook = opened(SLOW, COUNT, MANY)
     notebook.wait_for_state("running")
-    with asked_soon(notebook):
-        rested = root / "missed"
-        notebook.tell(WATCH.format(path=str(rested)))
-        notebook.ask("None")
-        notebook.save()
-        notebook.page.evaluate("() => {" + NOTEBOOK + "panel.dispose(); }")
-        wait_for(notebook, rested)
-        done = int(rested.read_text())
-        assert done < SAMPLES
-        notebook.open()
-        notebook.wait_for_widget()
-        notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
+    rested = root / "missed"
+    notebook.tell(SOON + WATCH.format(path=str(rested)))
+    notebook.ask("None")
+    notebook.save()
+    notebook.page.evaluate("() => {" + NOTEBOOK + "panel.dispose(); }")
+    wait_for(notebook, rested)
+    done = int(rested.read_text())
+    assert done < SAMPLES
+    notebook.open()
+    notebook.wait_for_widget()
+    notebook.wait_for_answer(f"int(w.landscape.evaluated.sum()) > {done}", True)
 
 
 def test_a_view_in_a_tab_that_is_hidden_answers_that_it_is_there(

@@ -17,7 +17,6 @@ ROWS = """
 import numpy as np, landscape_widgets as lw
 from landscape_widgets.widget import channel, slices
 from tests.models import digits, mlp, train
-usual = channel.SMALL, slices.PROFILE_SECONDS, slices.AT_ONCE
 channel.SMALL, slices.PROFILE_SECONDS, slices.AT_ONCE = 1000, {seconds}, 1e9
 data = digits(60)
 model = train(mlp(8), data, 60)
@@ -31,7 +30,6 @@ w = lw.LandscapeWidget(
 )
 w
 """
-AS_USUAL = "channel.SMALL, slices.PROFILE_SECONDS, slices.AT_ONCE = usual"
 
 
 def test_slices_that_are_asked_for_come_as_rows_also_to_a_page_that_is_loaded_again(
@@ -55,7 +53,6 @@ def test_slices_that_are_asked_for_come_as_rows_also_to_a_page_that_is_loaded_ag
     assert notebook.ask(
         "np.isnan(np.frombuffer(profiles(), np.float32).reshape(41, -1)[5]).all().item()"
     )
-    notebook.tell(AS_USUAL)
 
 
 def test_the_map_of_other_samples_has_their_slices(
@@ -70,4 +67,3 @@ def test_the_map_of_other_samples_has_their_slices(
     notebook.ask("setattr(w, 'selected', tuple(range(31)))")
     expect(notebook.page.locator(".lw-slice-legend")).to_contain_text("median of 31")
     notebook.wait_for_drawn(selected=list(range(31)), missing=0)
-    notebook.tell(AS_USUAL)
