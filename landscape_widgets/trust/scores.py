@@ -26,6 +26,13 @@ FEWEST = 10  # samples below which no score means anything: NaN
 EXACT = 1e-4  # relative error of a map's distances that nobody can see
 
 
+def _part(n: int, seed: int) -> npt.NDArray[np.intp]:
+    """Which of n samples a score is taken on: all, or a random part of very many."""
+    if n <= MOST_POINTS:
+        return np.arange(n)
+    return np.random.default_rng(seed).choice(n, MOST_POINTS, replace=False)
+
+
 def trustworthiness(
     points: FloatArray, coordinates: FloatArray, k: int = 15, seed: int = 0
 ) -> float:
@@ -36,9 +43,8 @@ def trustworthiness(
     """
     if len(points) < FEWEST:
         return float("nan")
-    if len(points) > MOST_POINTS:
-        part = np.random.default_rng(seed).choice(len(points), MOST_POINTS, replace=False)
-        points, coordinates = points[part], coordinates[part]
+    part = _part(len(points), seed)
+    points, coordinates = points[part], coordinates[part]
     k = min(k, (len(points) - 1) // 2)
     return float(manifold.trustworthiness(points, coordinates, n_neighbors=k))
 
@@ -87,9 +93,7 @@ def contrast(points: FloatArray, seed: int = 0) -> float:
     """
     if len(points) < FEWEST or not np.ptp(points, axis=0).any():
         return float("nan")
-    if len(points) > MOST_POINTS:
-        points = points[np.random.default_rng(seed).choice(len(points), MOST_POINTS, False)]
-    distances = pdist(points)
+    distances = pdist(points[_part(len(points), seed)])
     return float(distances.std() / distances.mean())
 
 
@@ -98,9 +102,8 @@ def stretch(points: FloatArray, coordinates: FloatArray, seed: int = 0) -> float
 
     Kruskal's stress-1 without scaling; 0 where the map is exact. NaN where all points are the same.
     """
-    if len(points) > MOST_POINTS:
-        part = np.random.default_rng(seed).choice(len(points), MOST_POINTS, replace=False)
-        points, coordinates = points[part], coordinates[part]
+    part = _part(len(points), seed)
+    points, coordinates = points[part], coordinates[part]
     true = pdist(points)
     total = (true**2).sum()
     if not total > 0:
@@ -125,9 +128,7 @@ def gain(
     finite = np.isfinite(losses) & np.isfinite(coordinates).all(axis=1)
     finite &= np.isfinite(known).all(axis=1)
     usable = np.flatnonzero(finite)
-    if len(usable) > MOST_POINTS:
-        part = np.random.default_rng(seed).choice(len(usable), MOST_POINTS, replace=False)
-        usable = usable[np.sort(part)]
+    usable = usable[np.sort(_part(len(usable), seed))]
     target, groups = heights(losses[usable]), paths[usable]
     if len(target) < 2 * FOLDS or np.ptp(target) == 0:
         return float("nan")
@@ -172,8 +173,7 @@ def intrinsic_dimension(points: FloatArray, seed: int = 0) -> float:
     unique = np.unique(points, axis=0)
     if len(unique) < 10:
         return float("nan")
-    if len(unique) > MOST_POINTS:
-        unique = unique[np.random.default_rng(seed).choice(len(unique), MOST_POINTS, False)]
+    unique = unique[_part(len(unique), seed)]
     distances, _ = NearestNeighbors(n_neighbors=3).fit(unique).kneighbors(unique)
     ratios = np.sort(distances[:, 2] / distances[:, 1])
     kept = ratios[: int(0.9 * len(ratios))]
