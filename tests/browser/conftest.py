@@ -60,32 +60,19 @@ def notebook(quickstart: LandscapeNotebook) -> Iterator[LandscapeNotebook]:
     assert quickstart.take_errors() == []
 
 
-@pytest.fixture(scope="package")
-def sessions(url: str) -> jupyter.Sessions:
-    return jupyter.Sessions(url)
-
-
 @pytest.fixture
 def opened(
-    browser: Browser,
-    url: str,
-    kind: str,
-    root: Path,
-    sessions: jupyter.Sessions,
-    request: pytest.FixtureRequest,
+    browser: Browser, url: str, kind: str, root: Path, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., LandscapeNotebook]]:
     """Opens a new notebook of these cells, runs it, and waits for its widget.
 
-    Like the other one, it must leave no error on the console. Its kernel is that of the test
-    before, emptied, if there is one: starting it and importing torch would take longer than most
-    tests.
+    Like the other one, it must leave no error on the console.
     """
     notebooks: list[LandscapeNotebook] = []
 
     def open_notebook(*cells: str, width: int = 1400) -> LandscapeNotebook:
         name = f"{request.function.__name__}.ipynb"
         jupyter.write_notebook(root / name, *cells)
-        sessions.give(name)
         notebook = LandscapeNotebook(browser, url, kind, name, width=width)
         notebooks.append(notebook)
         notebook.run_all()
@@ -95,8 +82,5 @@ def opened(
     yield open_notebook
     for notebook in notebooks:
         errors = notebook.take_errors()
-        if sessions.has(notebook.name):
-            notebook.empty_kernel()
-            sessions.take(notebook.name)
-        notebook.page.close()
+        notebook.close()
         assert errors == []

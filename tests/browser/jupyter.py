@@ -49,7 +49,6 @@ def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
         sys.executable, "-m", "jupyter", kind, "--no-browser", "--allow-root",
         "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={root}", "--IdentityProvider.token=",
-        "--ServerApp.disable_check_xsrf=True",  # for what tests ask of it, beside the browser
         "--LabApp.expose_app_in_browser=True",
         "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
@@ -77,41 +76,6 @@ def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
             process.wait()
 
 
-class Sessions:
-    """Which kernel runs which notebook, as the server has it."""
-
-    def __init__(self, url: str) -> None:
-        self._url = f"{url}/api/sessions"
-        self._spare: str | None = None  # the session of a kernel that no notebook uses
-
-    def _call(self, method: str, part: str = "", **content: str) -> Any:
-        request = urllib.request.Request(
-            self._url + part,
-            method=method,
-            data=json.dumps(content).encode() if content else None,
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request) as answer:
-            return json.load(answer)
-
-    def _find(self, path: str) -> str | None:
-        return next((one["id"] for one in self._call("GET") if one["path"] == path), None)
-
-    def has(self, path: str) -> bool:
-        """Whether a notebook has a kernel."""
-        return self._find(path) is not None
-
-    def give(self, path: str) -> None:
-        """Let a notebook that is yet to be opened have the spare kernel, if there is one."""
-        if self._spare is not None:
-            self._call("PATCH", f"/{self._spare}", path=path)
-        self._spare = None
-
-    def take(self, path: str) -> None:
-        """Keep the kernel of a notebook that is about to be closed."""
-        self._spare = self._find(path)
-
-
 def write_notebook(path: Path, *cells: str) -> None:
     """Write a notebook with these code cells."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
@@ -136,7 +100,6 @@ class Notebook:
         self.errors: list[str] = []
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
-        self.name = name
         folder = "lab/tree" if kind == "lab" else "notebooks"
         self.address = f"{url}/{folder}/{name}" + "?reset" * (kind == "lab")
         self.open()
@@ -160,21 +123,6 @@ class Notebook:
         """Close the page, and end the kernel."""
         self.page.evaluate(NOTEBOOK + "panel.context.sessionContext.shutdown()")
         self.page.close()
-
-    def empty_kernel(self) -> None:
-        """Let the kernel be as one that has just started, but for the libraries it has imported."""
-        self.ask(
-            "[[w.close() for w in list(ipywidgets.widgets.widget._instances.values())], "
-            "get_ipython().reset(new_session=False)] and None"
-        )
-        # What tests have set in the package's modules goes with them.
-        self.tell(
-            "import sys\n"
-            "for _name in list(sys.modules):\n"
-            "    if _name.split('.')[0] in ('landscape_widgets', 'tests'): del sys.modules[_name]\n"
-            "del _name"
-        )
-        self.ask("None")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -271,7 +219,7 @@ class Notebook:
               await future.done;
               return text;
             }""",
-            f"import ipywidgets, json as _json\nprint('ANS' 'WER' + _json.dumps({expression}))",
+            f"import json as _json\nprint('ANS' 'WER' + _json.dumps({expression}))",
         )
         if "ANSWER" not in answer:
             raise AssertionError(answer)
