@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from landscape_widgets.geometry.basis import Basis, ConcatenatedBasis, FloatArray
+from landscape_widgets.geometry.basis import Basis, ConcatenatedBasis, DenseBasis, FloatArray
 
 Space = Literal["weights", "outputs"]
 
@@ -82,6 +82,26 @@ class Cloud:
     def vector(self, index: int) -> Tensor:
         """θ_i, shape (P,)."""
         return self.anchor + self.displacement(index)
+
+    def towards(self, a: int, b: int) -> DenseBasis:
+        """The directions θ_a − θ* and θ_b − θ* as a basis of their own.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        ValueError
+            If it is twice the same.
+        """
+        for index in (a, b):
+            if not 0 <= index < len(self):
+                raise IndexError(f"Sample {index} was asked for; there are 0 to {len(self) - 1}.")
+        if a == b:
+            raise ValueError(f"A plane needs two samples; sample {a} was given twice.")
+        basis = DenseBasis(torch.stack([self.displacement(a), self.displacement(b)]))
+        if self.basis.buffers is not None:
+            basis.buffers = self.basis.buffers.taken(self.coefficients[[a, b]])
+        return basis
 
     def buffers(self, index: int) -> dict[str, Tensor]:
         """The model's buffers at sample i that are not as at θ*, by name."""
