@@ -11,7 +11,7 @@
 import { WIDTH } from "./draw/band";
 import { Figure } from "./draw/bqplot";
 import { short } from "./draw/colours";
-import { type Point, pointsInside } from "./draw/geometry";
+import type { Point } from "./draw/geometry";
 import type { Rotation } from "./draw/rotation";
 import { combine, History, type Lasso, type Mode, type Step } from "./history";
 import { Kernel } from "./kernel";
@@ -180,7 +180,7 @@ class LandscapeView {
     this.kernel = new Kernel(model, () => this.kernelChanged(), signal);
     this.drawn = new Drawn(
       this.root,
-      () => this.map.figure.still && this.slice.figure.still,
+      () => this.map.still && this.slice.figure.still,
       () => this.shown,
       signal,
     );
@@ -417,7 +417,7 @@ class LandscapeView {
     this.dragged = { polygon: [], removes: false };
     this.lassoView = this.map.rotation;
     const { selected, lassos } = this.state;
-    const inside = pointsInside(this.map.points, polygon);
+    const inside = this.map.inside(polygon);
     // What is drawn on a frame of the replay selects there, but means nothing on the map.
     const drawn = this.replay.away ? [] : [{ polygon, removes: mode === "remove" }];
     this.select(
@@ -487,8 +487,7 @@ class LandscapeView {
   }
 
   private relayout(): void {
-    this.map.fit();
-    this.map.locate();
+    this.map.relayout();
     this.drawMapLayer();
   }
 

@@ -1,7 +1,7 @@
 // How sure slices are that are from a part of the examples: bands of two standard errors.
 
-import type { Rect } from "./bqplot";
 import { count, log } from "./colours";
+import type { Rect } from "./scales";
 
 /** What the kernel knows of slices from a part of the examples. */
 export interface Estimates {

@@ -1,16 +1,11 @@
 // Every touch of bqplot's internals (0.13) is in this file, and under the browser tests.
 
 import type { BackboneModel, Model } from "../state";
-
-export interface Rect {
-  left: number;
-  top: number;
-  width: number;
-  height: number;
-}
+import type { Point } from "./geometry";
+import { type Rect, type Scales, toData, toPixel } from "./scales";
 
 /** A bqplot figure shown inside an element of ours. */
-export class Figure {
+export class Figure implements Scales {
   private constructor(
     /** Python's model of the figure, of which `model` is a copy. */
     readonly original: BackboneModel,
@@ -99,19 +94,13 @@ export class Figure {
   }
 
   /** From data to pixels of the figure's element. */
-  toPixel(x: number, y: number): [number, number] {
-    const { left, top, width, height } = this.plot;
-    const [x0, x1] = this.domain("x");
-    const [y0, y1] = this.domain("y");
-    return [left + ((x - x0) / (x1 - x0)) * width, top + (1 - (y - y0) / (y1 - y0)) * height];
+  toPixel(x: number, y: number): Point {
+    return toPixel(this, x, y);
   }
 
   /** From pixels of the figure's element to data. */
-  toData(px: number, py: number): [number, number] {
-    const { left, top, width, height } = this.plot;
-    const [x0, x1] = this.domain("x");
-    const [y0, y1] = this.domain("y");
-    return [x0 + ((px - left) / width) * (x1 - x0), y0 + (1 - (py - top) / height) * (y1 - y0)];
+  toData(px: number, py: number): Point {
+    return toData(this, px, py);
   }
 }
 

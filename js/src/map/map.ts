@@ -1,25 +1,15 @@
-// The map: samples as bqplot marks, coloured by a column.
+// The map: samples in the plane of the screen, coloured by a column.
 
 import type { Figure } from "../draw/bqplot";
-import { linearTicks, short, VIRIDIS } from "../draw/colours";
-import { fitDomain, type Point, quantile } from "../draw/geometry";
+import { BqplotScatter } from "../draw/bqplot_scatter";
+import { linearTicks, short } from "../draw/colours";
+import { fitDomain, type Point, pointsInside, quantile } from "../draw/geometry";
 import { heights, lossTicks } from "../draw/loss_scale";
 import { type Ball, ballOf, project, type Rotation, START, turned } from "../draw/rotation";
+import { toPixels } from "../draw/scales";
+import { LOOK, type Scatter } from "../draw/scatter";
 import { names } from "../panels/bar";
-import type { State } from "../state";
-
-// The order in which Python lists the marks of the figure.
-const PATHS = 0;
-const WAITING = 1;
-const POINTS = 2;
-const HOLLOW = 3;
-const MINIMA = 4;
-const STAR = 5;
-
-/** Of what is not selected while something is. */
-const FAINT = 0.28;
-/** Grey is seen on black as on white, whatever colour is inside; beside a selection all of it is needed. */
-const OUTLINE = { plain: "rgba(150, 150, 150, 0.6)", faint: "rgb(150, 150, 150)" };
+import type { Samples, State } from "../state";
 
 export interface ColourScale {
   label: string;
@@ -31,6 +21,15 @@ export interface ColourScale {
 
 const LOGARITHMIC = new Set(["loss", "val_loss"]);
 
+/** What is known of samples before they are evaluated, as it is drawn. */
+interface Known {
+  samples: Samples;
+  /** Of `LOOK`, for those that are drawn otherwise than the others. */
+  looks: Uint8Array;
+  names: Map<number, string>;
+  paths: number[][];
+}
+
 export class MapView {
   /** Pixels (x, y) of every sample in the figure's element; NaN for those without a place. */
   pixels: Float32Array = new Float32Array(0);
@@ -41,76 +40,56 @@ export class MapView {
   rotation: Rotation = START;
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
+  private readonly scatter: Scatter;
 
   constructor(
     readonly figure: Figure,
     readonly state: State,
-  ) {}
+  ) {
+    this.scatter = new BqplotScatter(figure);
+  }
+
+  /** Whether all of the map is on the screen and in its place. */
+  get still(): boolean {
+    return this.figure.still && this.scatter.still;
+  }
 
   /** Draw everything anew; points move to their places within `glide` ms. */
   draw(glide = 0): void {
-    const { state, figure } = this;
     this.place();
-    figure.glide = glide;
     this.fit();
-    const kinds = state.samples.kind;
-    const marked = names(kinds);
-    const evaluated = state.evaluated;
-    const colours = this.colours();
-    const groups: Record<number, number[]> = {
-      [WAITING]: [],
-      [POINTS]: [],
-      [HOLLOW]: [],
-      [MINIMA]: [],
-      [STAR]: [],
-    };
-    for (let i = 0; i < kinds.length; i++) {
-      if (!Number.isFinite(this.points[2 * i]!)) continue;
-      const group =
-        kinds[i] === "trained"
-          ? STAR
-          : marked[i]
-            ? MINIMA
-            : !evaluated[i]
-              ? WAITING
-              : Number.isFinite(colours[i]!)
-                ? POINTS
-                : HOLLOW;
-      groups[group]!.push(i);
-    }
-    const { depth } = this;
-    // What is nearer is drawn later, over what is behind it.
-    if (depth)
-      for (const mark of [WAITING, POINTS, HOLLOW])
-        groups[mark]!.sort((a, b) => depth[a]! - depth[b]!);
-    for (const [mark, indices] of Object.entries(groups)) {
-      const values: Record<string, unknown> = {
-        x: Float32Array.from(indices, (i) => this.points[2 * i]!),
-        y: Float32Array.from(indices, (i) => this.points[2 * i + 1]!),
-      };
-      if ([WAITING, POINTS, HOLLOW].includes(Number(mark))) {
-        values.size = Float32Array.from(depth ? indices : [], (i) => 0.9 + 0.5 * depth![i]!);
-      }
-      if (Number(mark) === POINTS || Number(mark) === MINIMA) {
-        const missing = this.scale ? this.scale.low : 0;
-        values.color = Float32Array.from(indices, (i) =>
-          Number.isFinite(colours[i]!) ? colours[i]! : missing,
-        );
-      }
-      if (Number(mark) === MINIMA) values.names = indices.map((i) => marked[i]!);
-      figure.marks[Number(mark)]!.set(values);
-    }
-    if (this.scale) this.rescale(this.scale);
-    this.members = groups;
-    this.counts = {
-      hollow: groups[HOLLOW]!.length,
-      waiting: groups[WAITING]!.length,
-      minima: groups[MINIMA]!.length,
-      placed: Object.values(groups).reduce((sum, group) => sum + group.length, 0),
-    };
-    this.drawPaths();
+    const { points, depth } = this;
+    const { looks, names, paths } = this.looks(this.colours());
+    this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, glide);
     this.locate();
-    this.emphasise(state.selected);
+    this.emphasise(this.state.selected);
+  }
+
+  private known: Known | null = null;
+  private shares: Float32Array = new Float32Array(0);
+
+  /** How each sample is drawn that has a place. */
+  private looks(values: Float32Array): Known {
+    const { samples, evaluated } = this.state;
+    if (this.known?.samples !== samples) this.known = knownOf(samples);
+    const looks = this.known.looks.slice();
+    this.counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
+    for (let i = 0; i < looks.length; i++) {
+      if (!Number.isFinite(this.points[2 * i]!)) {
+        looks[i] = LOOK.none;
+        continue;
+      }
+      looks[i] ||= !evaluated[i]
+        ? LOOK.waiting
+        : Number.isFinite(values[i]!)
+          ? LOOK.point
+          : LOOK.hollow;
+      this.counts.placed++;
+      if (looks[i] === LOOK.hollow) this.counts.hollow++;
+      if (looks[i] === LOOK.waiting) this.counts.waiting++;
+      if (looks[i] === LOOK.diamond) this.counts.minima++;
+    }
+    return { ...this.known, looks };
   }
 
   private ball: Ball = ballOf(new Float32Array(0));
@@ -140,24 +119,9 @@ export class MapView {
     ({ points: this.points, depth: this.depth } = project(raw, this.rotation, this.ball));
   }
 
-  private members: Record<number, number[]> = {};
-
   /** Dim what is not selected. */
   emphasise(selected: readonly number[]): void {
-    const chosen = new Set(selected);
-    for (const mark of [POINTS, HOLLOW, MINIMA]) {
-      const indices = this.members[mark] ?? [];
-      const { depth } = this;
-      const plain = mark === POINTS ? 0.9 : 1;
-      const opacities =
-        chosen.size > 0
-          ? indices.map((i) => (chosen.has(i) ? 1 : mark === MINIMA ? 0.5 : FAINT))
-          : depth
-            ? indices.map((i) => plain * (0.7 + 0.3 * depth[i]!))
-            : [plain];
-      this.figure.marks[mark]!.set({ opacities: opacities.length ? opacities : [1] });
-    }
-    this.figure.marks[POINTS]!.set({ stroke: chosen.size > 0 ? OUTLINE.faint : OUTLINE.plain });
+    this.scatter.emphasise(selected);
   }
 
   /** Show all samples, with one unit as long on both axes. */
@@ -173,12 +137,14 @@ export class MapView {
 
   /** Find the pixels of every sample, for the gestures. */
   locate(): void {
-    this.pixels = new Float32Array(this.points.length);
-    for (let i = 0; i < this.points.length; i += 2) {
-      const [x, y] = this.figure.toPixel(this.points[i]!, this.points[i + 1]!);
-      this.pixels[i] = x;
-      this.pixels[i + 1] = y;
-    }
+    this.pixels = toPixels(this.figure, this.points);
+  }
+
+  /** The figure has another size. */
+  relayout(): void {
+    this.fit();
+    this.locate();
+    this.scatter.relayout();
   }
 
   /** The value that each sample's colour stands for, and the scale of colours. */
@@ -193,16 +159,8 @@ export class MapView {
       ? lossTicks(this.state.lossScale, low, high, 6)
       : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
     this.scale = { label: by, low, high, ticks, logarithmic };
+    this.shares = sharesOf(values, low, high);
     return values;
-  }
-
-  /** Take up the scale of colours: after the values, as bqplot colours what it has when a scale changes. */
-  private rescale({ low, high }: ColourScale): void {
-    for (const mark of [POINTS, MINIMA]) {
-      const scale = this.figure.marks[mark]!.get("scales").color;
-      if (scale.get("min") !== low || scale.get("max") !== high)
-        scale.set({ min: low, max: high, colors: VIRIDIS });
-    }
   }
 
   /** The range of heights of the training loss that colours stand for, whatever they show now. */
@@ -210,29 +168,41 @@ export class MapView {
     return clipped(heights(this.state.lossScale, this.state.columns.loss ?? new Float32Array(0)));
   }
 
-  private drawPaths(): void {
-    const { path, step } = this.state.samples;
-    const runs = new Map<number, number[]>();
-    for (let i = 0; i < path.length; i++) {
-      if (path[i]! < 0 || !Number.isFinite(this.points[2 * i]!)) continue;
-      const run = runs.get(path[i]!) ?? [];
-      run.push(i);
-      runs.set(path[i]!, run);
-    }
-    const x: number[][] = [];
-    const y: number[][] = [];
-    for (const run of runs.values()) {
-      run.sort((a, b) => step[a]! - step[b]!);
-      x.push(run.map((i) => this.points[2 * i]!));
-      y.push(run.map((i) => this.points[2 * i + 1]!));
-    }
-    this.figure.marks[PATHS]!.set({ x, y });
+  /** Samples whose dots are inside a polygon that is drawn on the map, in data. */
+  inside(polygon: readonly Point[]): number[] {
+    return pointsInside(this.points, polygon);
   }
 
   polygonPixels(polygon: readonly Point[]): Point[] {
     return polygon.map(([x, y]) => this.figure.toPixel(x, y));
   }
 }
+
+function knownOf(samples: Samples): Known {
+  const { kind: kinds, path, step } = samples;
+  const looks = new Uint8Array(kinds.length);
+  const named = new Map<number, string>();
+  names(kinds).forEach((name, i) => {
+    if (name) named.set(i, name);
+    looks[i] = kinds[i] === "trained" ? LOOK.star : name ? LOOK.diamond : LOOK.none;
+  });
+  const runs = new Map<number, number[]>();
+  path.forEach((number, i) => {
+    if (number < 0) return;
+    const run = runs.get(number);
+    if (run) run.push(i);
+    else runs.set(number, [i]);
+  });
+  const paths = [...runs.values()];
+  for (const run of paths) run.sort((a, b) => step[a]! - step[b]!);
+  return { samples, looks, names: named, paths };
+}
+
+/** How far up the scale of colours values are; those that are not finite at its foot. */
+export const sharesOf = (values: Float32Array, low: number, high: number): Float32Array =>
+  values.map((value) =>
+    Number.isFinite(value) ? Math.min(1, Math.max(0, (value - low) / (high - low))) : 0,
+  );
 
 /** From the first to the 99th percentile. */
 function clipped(values: Float32Array): [number, number] {
