@@ -2,7 +2,7 @@
 
     python -m benchmarks.counts
 
-The thresholds of `faithfulness.words` are lifted to what nulls reach with as few samples as there
+The thresholds of `trust.thresholds` are lifted to what nulls reach with as few samples as there
 are. The first table has the 95th percentile of each score over networks, draws of the samples,
 and maps by t-SNE and by principal components, of three nulls: isotropic noise (at one distance from
 θ*, and at those of real samples), one random walk, and the real map with shuffled losses. Beside
@@ -39,7 +39,8 @@ from landscape_widgets.reducers import PCA, TSNE, Reducer
 from landscape_widgets.samplers import Minima
 from landscape_widgets.trust import scores
 from landscape_widgets.trust.nulls import Isotropic, Walk, like, shuffled
-from landscape_widgets.trust.words import COUNTS, WALKED, WALKS, Scores, by_count, judge
+from landscape_widgets.trust.thresholds import COUNTS, WALKED, WALKS, Scores, by_count
+from landscape_widgets.trust.words import judge
 
 # What each null must not reach, and what of it the thresholds are set by.
 ASKED = {

@@ -1,4 +1,4 @@
-"""What clouds without structure score, beside real ones and the thresholds in words.py.
+"""What clouds without structure score, beside real ones and the thresholds of `trust.thresholds`.
 
     nox -s bench -- nulls
 
@@ -32,7 +32,7 @@ from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.reducers import resolve
 from landscape_widgets.samplers import Minima, Neighbourhood, Rays, Trajectory
 from landscape_widgets.samplers.base import Sampler
-from landscape_widgets.trust import words
+from landscape_widgets.trust import thresholds
 from landscape_widgets.trust.nulls import Isotropic, like
 from landscape_widgets.trust.scores import directedness
 
@@ -78,33 +78,33 @@ RAYS = ("rays, losses permuted", "rays, one loss each")
 # Random walks have too few paths for what their maps add to be known; directedness tells them.
 EVERY = ("distance alone", "shuffled losses", *NOISE, *RAYS)
 QUESTIONS = (
-    Question("trust", "trustworthiness", words.TRUST, NOISE, "Minima"),
+    Question("trust", "trustworthiness", thresholds.TRUST, NOISE, "Minima"),
     Question(
-        "honest", "loss readable", words.READABLE, ("one radius", "shuffled losses"), "Minima"
+        "honest", "loss readable", thresholds.READABLE, ("one radius", "shuffled losses"), "Minima"
     ),
     # Of rays with the losses of others the distance can be read, and the loss hangs on it; what
     # they must not seem to do is to tell more than that, which is asked next.
     Question(
         "honest",
         "the same, paths held out",
-        words.READABLE_OF_PATHS,
+        thresholds.READABLE_OF_PATHS,
         ("rays, one loss each",),
         "Neighbourhood",
         ("pca", "mds"),
     ),
-    Question("beyond_radius", "map adds to distance", words.GAIN, EVERY, "Minima"),
-    Question("beyond_both", "map adds to both", words.GAIN, EVERY, "Minima"),
-    Question("contrast", "contrast", (words.CONTRAST,), ("one radius",), "Minima"),
+    Question("beyond_radius", "map adds to distance", thresholds.GAIN, EVERY, "Minima"),
+    Question("beyond_both", "map adds to both", thresholds.GAIN, EVERY, "Minima"),
+    Question("contrast", "contrast", (thresholds.CONTRAST,), ("one radius",), "Minima"),
     Question(
         "directedness",
         "directedness",
-        (words.by_count(words.WALKS, 40),),
+        (thresholds.by_count(thresholds.WALKS, 40),),
         ("random walks",),
         "training",
     ),
     # At many radii there is something to agree on: the radius.
-    Question("shared", "neighbours on other maps", words.SHARED, ("one radius",), "Minima"),
-    Question("aligned", "layout of other maps", words.ALIGNED, ("one radius",), "Minima"),
+    Question("shared", "neighbours on other maps", thresholds.SHARED, ("one radius",), "Minima"),
+    Question("aligned", "layout of other maps", thresholds.ALIGNED, ("one radius",), "Minima"),
 )
 
 

@@ -93,3 +93,24 @@ def test_the_floors_are_those_that_contributing_names():
     lines = guide.read_text(encoding="utf-8").splitlines()
     named = [line.split()[1].rstrip("/") for line in lines if line.startswith("├── ")]
     assert [name for name in named if name in FLOORS] == [name for name in FLOORS if name]
+
+
+def test_no_file_is_longer_than_400_lines_nor_a_class_than_300():
+    long: list[str] = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        lines = len(text.splitlines())
+        if lines > 400:
+            long.append(f"{module_of(path)}: {lines}")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                assert node.end_lineno is not None
+                lines = node.end_lineno - node.lineno + 1
+                if lines > 300:
+                    long.append(f"{module_of(path)}.{node.name}: {lines}")
+    assert long == []
+
+
+def test_at_most_twenty_rooms_lie_at_the_top():
+    rooms = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")} - {"__init__.py"}
+    assert len(rooms) <= 20, sorted(rooms)

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.reducers.distinct import Distinct
 from landscape_widgets.trust import scores
-from landscape_widgets.trust.words import Faithfulness, Readout, Scores, judge
+from landscape_widgets.trust.readouts import Readout
+from landscape_widgets.trust.thresholds import Scores
+from landscape_widgets.trust.words import Faithfulness, judge
 
 __all__ = ["Faithfulness", "Readout", "Scores", "assess", "judge", "scores"]
 

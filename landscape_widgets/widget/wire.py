@@ -18,7 +18,7 @@ from landscape_widgets.progress import Progress
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.trust import Faithfulness
 from landscape_widgets.trust.loss_scale import FLOOR, LossScale
-from landscape_widgets.trust.words import AGREEMENT
+from landscape_widgets.trust.readouts import AGREEMENT
 
 PHASES = {
     "reading": "reading the data",

@@ -40,7 +40,8 @@ w
 """
 # Readouts of which each has the longest word that it may have.
 LONGEST = """
-from landscape_widgets.trust.words import Scores, judge
+from landscape_widgets.trust.thresholds import Scores
+from landscape_widgets.trust.words import judge
 from landscape_widgets.widget import wire
 kept, w._trust = w._trust, wire.trust(judge(Scores(
     trust=0.6, honest=1.0, by_radius=1.0, by_change=1.0, beyond_radius=0.25, beyond_both=0.25,

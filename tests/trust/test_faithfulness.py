@@ -8,7 +8,9 @@ import landscape_widgets as lw
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.reducers import PCA, TSNE
 from landscape_widgets.trust import assess, scores
-from landscape_widgets.trust.words import AGREEMENT, Scores, judge
+from landscape_widgets.trust.readouts import AGREEMENT
+from landscape_widgets.trust.thresholds import Scores
+from landscape_widgets.trust.words import judge
 from tests.models import digits, mlp, train
 
 N = 400

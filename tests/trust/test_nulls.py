@@ -7,7 +7,7 @@ from torch import nn
 
 import landscape_widgets as lw
 from landscape_widgets.progress import Cancelled
-from landscape_widgets.trust import nulls, words
+from landscape_widgets.trust import nulls, thresholds
 from tests.models import digits, mlp, train
 
 DATA = digits(200)
@@ -110,8 +110,8 @@ def test_noise_has_other_neighbours_on_each_map_and_real_samples_mostly_the_same
         one.agreement() for one in (land, land.null("isotropic"))
     )
     assert strangers < 0.5 * neighbours
-    assert words.SHARED[1] < neighbours
-    assert of_noise < words.ALIGNED[0] < layout
+    assert thresholds.SHARED[1] < neighbours
+    assert of_noise < thresholds.ALIGNED[0] < layout
 
 
 def test_a_null_is_mapped_as_the_real_samples_were(model):

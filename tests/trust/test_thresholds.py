@@ -5,7 +5,7 @@ import pytest
 
 from landscape_widgets.reducers import PCA, TSNE
 from landscape_widgets.trust import assess
-from landscape_widgets.trust.words import COUNTS
+from landscape_widgets.trust.thresholds import COUNTS
 
 SIZE = 1_000  # dimensions of noise
 MAPS = {"t-SNE": TSNE(early_iterations=50, iterations=150), "PCA": PCA()}
