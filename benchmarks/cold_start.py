@@ -78,7 +78,7 @@ def look(change):
     began = time.monotonic() if said["done"] == 0 and said["total"] > 1 else None
 
 def drawn(change):
-    if phases == ["map"] and np.isfinite(np.frombuffer(change["new"], np.float32)).all():
+    if phases == ["map"] and np.isfinite(np.frombuffer(change["new"]["loss"], np.float32)).all():
         phases.append("slices")
         stage("slices")
 

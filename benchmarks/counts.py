@@ -72,7 +72,7 @@ def part(land: Landscape, n: int, seed: int) -> Landscape:
     others = np.random.default_rng(seed).choice(len(land.losses) - 1, n - 1, replace=False) + 1
     rows = np.concatenate([[0], np.sort(others)])
     few = copy.copy(land)
-    few.cloud, few.losses = land.cloud.subset(rows), land.losses[rows]
+    few.cloud, few.values = land.cloud.subset(rows), {"loss": land.losses[rows]}
     few.evaluated, few.outputs = land.evaluated[rows], None
     return few
 
@@ -142,7 +142,7 @@ def scored(names: Sequence[str]) -> Found:
                     take(found, cloud, n, land)
                 mixed = clouds[REAL]
                 assert mixed.cloud is not None
-                mixed.losses = mixed.losses[shuffled(mixed.cloud, again)]
+                mixed.values = {"loss": mixed.losses[shuffled(mixed.cloud, again)]}
                 take(found, "shuffled losses", n, mixed)
             print(name, n, file=sys.stderr, flush=True)
     return found

@@ -181,7 +181,7 @@ def judged(
     for name, relabel in {cloud: None, **others}.items():
         shown = copy.copy(land)
         if relabel is not None:
-            shown.losses = relabel(land, rng)
+            shown.values = {"loss": relabel(land, rng)}
         scores = shown.faithfulness(seeds=1).agreeing(*agreement).scores
         yield Row(name, reducer, {score: getattr(scores, score) for score in SCORES})
 

@@ -67,7 +67,7 @@ def measured(land: Landscape, basis: DenseBasis, extent: tuple[float, float]) ->
         f"{np.median(errors):.3%}",
         f"{np.quantile(errors, 0.95):.2%}",
         f"{errors.max():.2%}",
-        f"{plane.error.p95:.2%}",
+        f"{plane.errors['loss'].p95:.2%}",
         f"{ours:.2f}",
         f"{theirs:.2f}",
     )

@@ -1,7 +1,7 @@
 // The front end of LandscapeWidget, as an anywidget module.
 //
 // For tests, parts carry data-testid: sampler, space, reducer, dimensions, colour-by, start, stop,
-// progress, status (with data-state), map, turn, slice, estimate, plane-toggle, plane, plane-error,
+// progress, status (with data-state), map, turn, slice, quantity, estimate, plane-toggle, plane, plane-error,
 // plane-status, plane-stop, trust, selection, refine, sampler-settings, reducer-settings, settings,
 // apply, defaults, notice, compare-with, compared, null, film, play, step-back, step-on, frames,
 // objective, caption-more, error. The root has data-ready once both figures are drawn, and then tells by data-drawn
@@ -28,7 +28,7 @@ import { NullView } from "./sides/comparison";
 import { PlaneView } from "./sides/plane";
 import { SliceView, toAsk } from "./sides/slice";
 import { floats, type Model, State } from "./state";
-import { h, keepKeys, s } from "./ui/dom";
+import { capitalised, h, keepKeys, s } from "./ui/dom";
 import { Drawn, type Shown } from "./ui/drawn";
 import { Tooltip } from "./ui/tooltip";
 
@@ -57,6 +57,14 @@ class LandscapeView {
   private readonly bar: Bar;
   private readonly settings: Settings;
   private readonly mapHost = h("div", { class: "lw-figure", "data-testid": "map" });
+  /** What slice and plane show. */
+  private readonly quantity = h("select", {
+    class: "lw-select",
+    "data-testid": "quantity",
+    "aria-label": "What slice and plane show",
+    hidden: true,
+  });
+  private offered = "";
   private readonly sliceHost = h("div", { class: "lw-figure", "data-testid": "slice" });
   private readonly mapLayer = s("svg", {
     class: "lw-layer",
@@ -137,6 +145,9 @@ class LandscapeView {
       () => this.map.lossRange(),
       signal,
     );
+    this.quantity.addEventListener("change", () =>
+      this.state.set({ quantity: this.quantity.value }),
+    );
     this.caption = new Caption(signal);
     this.mapHost.append(this.mapLayer, this.turnButton.element, this.mapTip.element);
     this.sliceHost.append(this.sliceLayer, this.sliceTip.element, this.plane.element);
@@ -165,7 +176,7 @@ class LandscapeView {
           h(
             "div",
             { class: "lw-column" },
-            h("div", { class: "lw-title-row" }, this.sliceTitle, this.plane.button),
+            h("div", { class: "lw-title-row" }, this.sliceTitle, this.quantity, this.plane.button),
             this.sliceHost,
             this.sliceLegend,
           ),
@@ -240,7 +251,8 @@ class LandscapeView {
       this.acknowledge();
     });
     this.on("_profiles", () => {
-      this.state.table.came(floats(this.model.get("_profiles")).length);
+      const [first] = Object.values(this.model.get("_profiles") as Record<string, DataView>);
+      this.state.table.came(floats(first).length);
       this.loadProfiles();
     });
     this.on("msg:custom", (content, buffers) => {
@@ -250,6 +262,11 @@ class LandscapeView {
     });
     this.on("_plane", () => this.drawPlane());
     this.on("_plane_state", () => this.drawPlane());
+    this.on("quantity", () => {
+      this.asked.clear(); // slices of something else
+      this.drawPlane();
+      this.drawPanels();
+    });
     this.on("selected", () => this.draw());
     this.on("_lassos", () => this.drawMapLayer()); // forgotten in the kernel
     this.on("colour_by", () => {
@@ -504,6 +521,14 @@ class LandscapeView {
     const { message, state: work } = state.progress;
     this.error.hidden = work !== "error";
     this.error.textContent = work === "error" ? message : "";
+    const quantities = info.quantities ?? [];
+    const options = quantities.map(({ name, label }) => h("option", { value: name }, label));
+    if (String(quantities.map(({ name }) => name)) !== this.offered) {
+      this.offered = String(quantities.map(({ name }) => name));
+      this.quantity.replaceChildren(...options);
+    }
+    this.quantity.hidden = quantities.length < 2;
+    this.quantity.value = state.quantity.name;
     if (!this.map) return;
     drawColourBar(this.colourBar, this.map.scale, this.map.counts, this.state.samples.kind);
     this.drawn.changed();
@@ -563,12 +588,13 @@ class LandscapeView {
       this.sliceLegend.replaceChildren(...this.plane.legend());
       return;
     }
+    const what = capitalised(this.state.quantityName);
     this.sliceTitle.textContent =
       this.hovered >= 0
-        ? `Loss on the way to ${label(this.hovered, this.state.samples.kind)}`
+        ? `${what} on the way to ${label(this.hovered, this.state.samples.kind)}`
         : this.state.selected.length
-          ? "Loss on the way to the selection"
-          : "Loss on the way from θ* to a sample";
+          ? `${what} on the way to the selection`
+          : `${what} on the way from θ* to a sample`;
     this.sliceLegend.replaceChildren(
       ...this.slice.legend.slice(0, MOST_NAMED).map((line) => {
         const icon = s("svg", { class: "lw-dash", viewBox: "0 0 22 8", "aria-hidden": "true" });

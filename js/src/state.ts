@@ -96,6 +96,14 @@ export interface Field {
   empty: string;
 }
 
+/** What slices and planes can show. */
+export interface Quantity {
+  name: string;
+  label: string;
+  /** How it is drawn. */
+  scale: LossScale;
+}
+
 export interface MapInfo {
   title: string;
   axes: string[];
@@ -104,7 +112,12 @@ export interface MapInfo {
   scale?: LossScale;
   /** What had to be assumed, in sentences. */
   assumptions: string[];
+  quantities: Quantity[];
 }
+
+/** The name of a quantity of the validation data; that of one which is already, as it is. */
+export const onValidation = (quantity: string): string =>
+  quantity.startsWith("val_") ? quantity : `val_${quantity}`;
 
 /** Reads float32 values that the kernel sent as bytes. */
 export function floats(value: unknown): Float32Array {
@@ -116,8 +129,6 @@ export function floats(value: unknown): Float32Array {
 
 const decoded = (columns: unknown): Record<string, Float32Array> =>
   Object.fromEntries(Object.entries(columns ?? {}).map(([name, value]) => [name, floats(value)]));
-
-const NONE = new Float32Array(0);
 
 export class State {
   /** Profiles that came row by row, where they are too many to come as a whole. */
@@ -138,6 +149,7 @@ export class State {
     _lassos?: readonly Lasso[];
     colour_by?: string;
     compare_with?: string;
+    quantity?: string;
   }): void {
     for (const [name, value] of Object.entries(values)) this.model.set(name, value);
     if (this.alive) this.model.save_changes();
@@ -158,21 +170,16 @@ export class State {
   get alphas(): number[] {
     return this.model.get("_alphas") as number[];
   }
-  get profiles(): Float32Array {
-    const { values } = this.table;
-    return values ? (values.loss ?? NONE) : floats(this.model.get("_profiles"));
-  }
-  get valProfiles(): Float32Array {
-    const { values } = this.table;
-    return values ? (values.val_loss ?? NONE) : floats(this.model.get("_val_profiles"));
+  /** Slices of all samples by quantity. */
+  get profiles(): Readonly<Record<string, Float32Array>> {
+    return this.table.values ?? decoded(this.model.get("_profiles"));
   }
   /** Null where slices are from all of the data. */
   get estimates(): Estimates | null {
     const raw = (this.model.get("_estimates") ?? {}) as Record<string, unknown>;
     if (!raw.errors) return null;
     return {
-      errors: floats(raw.errors),
-      valErrors: floats(raw.val_errors),
+      errors: decoded(raw.errors),
       examples: floats(raw.examples),
       of: raw.of as number,
       tolerance: raw.tolerance as number,
@@ -181,7 +188,7 @@ export class State {
   get plane(): PlaneData | null {
     const raw = (this.model.get("_plane") ?? {}) as Record<string, unknown>;
     if (!raw.pair) return null;
-    return { ...raw, losses: floats(raw.losses), valLosses: floats(raw.val_losses) } as PlaneData;
+    return { ...raw, values: decoded(raw.values) } as PlaneData;
   }
   get planeState(): PlaneState | null {
     const raw = (this.model.get("_plane_state") ?? {}) as Partial<PlaneState>;
@@ -205,6 +212,16 @@ export class State {
   /** How high losses are drawn. */
   get lossScale(): LossScale {
     return this.info.scale ?? LOG;
+  }
+  /** What slices and planes show. */
+  get quantity(): Quantity {
+    const name = this.model.get("quantity") as string;
+    const known = this.info.quantities?.find((quantity) => quantity.name === name);
+    return known ?? { name, label: "training loss", scale: this.lossScale };
+  }
+  /** What that is called where it is shown with what it is on the validation data. */
+  get quantityName(): string {
+    return this.quantity.label.replace(/^training /, "");
   }
   get info(): MapInfo {
     return this.model.get("_info") as MapInfo;

@@ -17,6 +17,16 @@ test("losses below zero are drawn by how far they are above the lowest", () => {
     expect(lossAt(BELOW, height(BELOW, loss))).toBeCloseTo(loss, 6);
 });
 
+test("metrics are drawn as they are", () => {
+  const linear: LossScale = { kind: "linear", unit: 1, lowest: 0 };
+  expect(height(linear, 0.25)).toBe(0.25);
+  expect(lossAt(linear, 0.25)).toBe(0.25);
+  expect(lossTicks(linear, 0.4, 1, 7).map(({ at, text }) => [at, text])).toContainEqual([
+    0.6,
+    "0.6",
+  ]);
+});
+
 test("what is not finite has no height", () => {
   expect([...heights(BELOW, new Float32Array([Infinity, NaN, -5]))]).toEqual([NaN, NaN, 0]);
 });

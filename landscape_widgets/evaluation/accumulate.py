@@ -62,13 +62,13 @@ class Accumulator:
         self._totals[row] += float(value.detach()) * count
         self._counts[row] += count
 
-    def finish(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Losses (n,) and metrics {name: (n,)}, float64."""
-        named = self.metrics.finish() if self.metrics is not None else {}
+    def finish(self) -> dict[str, Tensor]:
+        """ "loss" and the metrics by name, float64, (n,) each."""
         counts = self._counts
         if isinstance(self.loss, MeanLoss):
             counts = self.loss.denominator(counts)
-        return self._totals / counts, named
+        named = self.metrics.finish() if self.metrics is not None else {}
+        return {"loss": self._totals / counts, **named}
 
 
 class EachExample(Accumulator):

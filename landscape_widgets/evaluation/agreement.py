@@ -77,7 +77,7 @@ def _losses_of(outputs: Tensor, few: TiledExamples, loss: Loss) -> Tensor | None
     accumulator = Accumulator(loss, {}, None, len(outputs))
     (batch,) = few.tiles(few.size)
     accumulator.add(0, outputs, batch)
-    return accumulator.finish()[0]
+    return accumulator.finish()["loss"]
 
 
 def _everywhere(request: Request) -> FloatArray:

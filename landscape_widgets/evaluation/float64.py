@@ -110,7 +110,7 @@ class Double:
         for model in self._inplace.at(request.basis, row[None]):
             tiles = (as_double(tile) for tile in split.tiles(self._inplace.tile))
             add_losses(model, tiles, accumulator, 0)
-        return float(accumulator.finish()[0][0])
+        return float(accumulator.finish()["loss"][0])
 
     def _begin(self, split: TiledExamples) -> bool:
         """Make the copy in float64, and see on a few examples whether it runs and agrees."""
@@ -148,7 +148,7 @@ class Double:
     def _try(self, model: Any, loss: Loss, batch: Batch) -> float:
         accumulator = Accumulator(loss, {}, None, 1)
         add_losses(model, [batch], accumulator, 0)
-        return float(accumulator.finish()[0][0])
+        return float(accumulator.finish()["loss"][0])
 
 
 def as_double(batch: Batch) -> Batch:

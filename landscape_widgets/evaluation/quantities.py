@@ -1,15 +1,39 @@
-"""What is found at parameter vectors, by name."""
+"""Quantities: what is found at parameter vectors, by name.
+
+"loss" and the metrics are of the training data; the same on the validation data are called
+"val_loss", "val_accuracy" and so on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.progress import Progress, ProgressCallback
+
+Names = tuple[str, ...]
+Split = Literal["train", "val"]
+SPLITS: tuple[Split, ...] = ("train", "val")
+VALIDATION = "val_"
+LOSSES = ("loss", "val_loss")
+
+
+def on_split(quantity: str, split: str) -> str:
+    """The name of a loss or metric on one split.
+
+    >>> on_split("loss", "train"), on_split("loss", "val")
+    ('loss', 'val_loss')
+    """
+    return VALIDATION + quantity if split == "val" else quantity
+
+
+def split_of(quantity: str) -> Split:
+    """The split that a quantity is of."""
+    return "val" if quantity.startswith(VALIDATION) else "train"
 
 
 @dataclass
@@ -18,47 +42,51 @@ class Evaluation:
 
     Attributes
     ----------
-    losses : array (n,), float64
-        Mean loss on the training data.
-    val_losses : array (n,) or None
-    metrics : dict of arrays (n,)
-        On the validation data where there are any, else on the training data.
+    n : int
+    values : dict of arrays (n,), float64
+        By quantity, of those that were asked for.
+    errors : dict of arrays (n,)
+        Standard errors of those that are estimated.
     outputs : array (n, m, ...) float32, or None
         Predictions on the probe batch.
     """
 
-    losses: FloatArray
-    val_losses: FloatArray | None = None
-    metrics: dict[str, FloatArray] = field(default_factory=dict)
+    n: int
+    values: dict[str, FloatArray]
+    errors: dict[str, FloatArray] = field(default_factory=dict)
     outputs: np.ndarray[Any, np.dtype[np.float32]] | None = None
 
     def __len__(self) -> int:
-        return len(self.losses)
+        return self.n
+
+    @property
+    def losses(self) -> FloatArray:
+        """Mean loss on the training data, (n,)."""
+        return self.values["loss"]
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Evaluation]) -> Evaluation:
-        """Evaluations of consecutive parameter vectors in one."""
-        if not parts:
-            return cls(np.empty(0))
-        first = parts[0]
+    def concatenate(cls, parts: Sequence[Evaluation], quantities: Iterable[str]) -> Evaluation:
+        """Evaluations of consecutive parameter vectors in one; of none, if there are no parts."""
+        outputs = [part.outputs for part in parts if part.outputs is not None]
         return cls(
-            np.concatenate([part.losses for part in parts]),
-            None
-            if first.val_losses is None
-            else np.concatenate([part.val_losses for part in parts if part.val_losses is not None]),
+            sum(map(len, parts)),
+            {name: _joined([part.values[name] for part in parts]) for name in quantities},
             {
-                name: np.concatenate([part.metrics[name] for part in parts])
-                for name in first.metrics
+                name: _joined([part.errors[name] for part in parts])
+                for name in (parts[0].errors if parts else ())
             },
-            None
-            if first.outputs is None
-            else np.concatenate([part.outputs for part in parts if part.outputs is not None]),
+            np.concatenate(outputs) if outputs else None,
         )
+
+
+def _joined(arrays: Sequence[FloatArray]) -> FloatArray:
+    return np.concatenate(arrays) if arrays else np.empty(0)
 
 
 def collected(
     chunks: Iterable[tuple[int, Evaluation]],
     n: int,
+    quantities: Sequence[str],
     progress: ProgressCallback,
     on_chunk: Callable[[int, Evaluation], None] | None,
 ) -> Evaluation:
@@ -79,4 +107,4 @@ def collected(
     while position in parts:  # there may be gaps, where several work at it
         leading.append(parts[position])
         position += len(parts[position])
-    return Evaluation.concatenate(leading)
+    return Evaluation.concatenate(leading, quantities)

@@ -109,4 +109,4 @@ def losses_at(
     """Losses at each of `rows`, (r,)."""
     accumulator = Accumulator(loss, {}, None, len(rows))
     strategy.run(request, rows, split, accumulator)
-    return accumulator.finish()[0]
+    return accumulator.finish()["loss"]

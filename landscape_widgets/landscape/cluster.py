@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from landscape_widgets.evaluation.quantities import Evaluation, collected
+from landscape_widgets.evaluation.quantities import SPLITS, Evaluation, Names, Split, collected
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
@@ -52,21 +52,20 @@ class Cluster:
         self._here = True  # whether the latest vectors were evaluated by the objective itself
 
     @property
-    def n_val_examples(self) -> int:
-        """Validation examples, 0 where none were given."""
-        return self.objective.n_val_examples
-
-    @property
     def strategy(self) -> str:
         """How the latest parameter vectors were evaluated, in words."""
         return self.objective.strategy if self._here else "by the workers of a cluster"
+
+    def quantities(self, splits: Sequence[Split] = SPLITS, *, metrics: bool = True) -> Names:
+        """Names of what `evaluate` finds, losses first."""
+        return self.objective.quantities(splits, metrics=metrics)
 
     def evaluate(
         self,
         basis: Basis,
         coefficients: FloatArray,
         *,
-        splits: Sequence[Literal["train", "val"]] = ("train", "val"),
+        splits: Sequence[Split] = SPLITS,
         metrics: bool = True,
         outputs: bool = False,
         progress: ProgressCallback = ignore,
@@ -84,9 +83,9 @@ class Cluster:
             return self.objective.evaluate(
                 basis, rows, progress=progress, cancelled=cancelled, on_chunk=on_chunk, **options
             )
-        return collected(
-            self._chunks(basis, rows, options, cancelled), len(rows), progress, on_chunk
-        )
+        chunks = self._chunks(basis, rows, options, cancelled)
+        names = self.quantities(splits, metrics=metrics)
+        return collected(chunks, len(rows), names, progress, on_chunk)
 
     def _send(self, thing: object) -> Any:
         """A future of `thing`, on every worker, sent once as long as it lives here."""

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from landscape_widgets.evaluation.quantities import Evaluation
-from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.evaluation.quantities import LOSSES, SPLITS, Evaluation
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.objective.objective import Objective
@@ -27,11 +26,12 @@ def check_tolerance(tolerance: float, objective: Objective) -> None:
         raise ValueError(
             f"tolerance={tolerance!r} asks for losses from a part of the data. {why_not}"
         )
-    if objective.metric_names and not objective.n_val_examples:
+    metrics = [name for name in objective.quantities(("train",)) if name not in LOSSES]
+    if metrics and not objective.n_val_examples:
         raise ValueError(
             f"tolerance={tolerance!r} asks for losses from a part of the training data, but the "
-            f"metrics ({', '.join(objective.metric_names)}) are taken on all of it. Give val_data, "
-            "on which they are taken then, or metrics=[]."
+            f"metrics ({', '.join(metrics)}) are taken on all of it. Give val_data, on which they "
+            "are taken then, or metrics=[]."
         )
 
 
@@ -40,7 +40,7 @@ def evaluate(
     objective: Objective,
     cloud: Cloud,
     rows: Rows,
-    put: Callable[[Rows, Evaluation, FloatArray | None], None],
+    put: Callable[[Rows, Evaluation], None],
     *,
     tolerance: float | None = None,
     together: Rows | None = None,
@@ -59,7 +59,7 @@ def evaluate(
     rows : array of int
         Which of its samples.
     put : callable
-        Gets the numbers of samples, what was found of them, and the standard errors of their
+        Gets the numbers of samples, and what was found of them, with standard errors of their
         training losses where these are estimated.
     tolerance : float, optional
         What those errors may be at most, as a share of the losses; all of the data by default.
@@ -86,17 +86,17 @@ def evaluate(
             return
 
     def take(start: int, part: Evaluation) -> None:
-        here, errors = rows[start : start + len(part)], None
+        here = rows[start : start + len(part)]
         if estimates is not None:
             places = np.searchsorted(estimated, here)
-            part.losses[:] = estimates.losses[places]
-            errors = estimates.errors[places]
-        put(here, part, errors)
+            part.values["loss"] = estimates.losses[places]
+            part.errors["loss"] = estimates.errors[places]
+        put(here, part)
 
     evaluator.evaluate(
         cloud.basis,
         cloud.coefficients[rows],
-        splits=("train", "val") if estimates is None else ("val",),
+        splits=SPLITS if estimates is None else ("val",),
         outputs=outputs,
         progress=progress,
         cancelled=cancelled,

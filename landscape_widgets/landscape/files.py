@@ -1,14 +1,16 @@
 """Landscapes on disk: one safetensors file, with JSON for the rest, and no pickle.
 
 Arrays have their full size from the start and results are written into them in place, so that a
-run that is killed has lost nothing but the rows it was at.
+run that is killed has lost nothing but the rows it was at. There is one of each quantity of the
+samples, ``quantity:loss``, and of its standard errors, ``error:loss``. The first format called them
+otherwise; its files are read and gone on with as they are.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 import landscape_widgets
+from landscape_widgets.evaluation.quantities import on_split
 from landscape_widgets.geometry import tensor_file
 from landscape_widgets.geometry.basis import Basis, ConcatenatedBasis, DenseBasis
 from landscape_widgets.geometry.cloud import Cloud
@@ -28,15 +31,48 @@ from landscape_widgets.resources import free_memory
 from landscape_widgets.task.buffers import Buffers
 from landscape_widgets.task.parameters import ParameterLayout
 
-FORMAT = "landscape-widgets 1"
+FORMAT, FORMER = "landscape-widgets 2", "landscape-widgets 1"
 
 
 class File:
-    """What `write` has written: tensors by name, which stay in the file, and a JSON document."""
+    """What `write` has written: tensors by name, which stay in the file, and a JSON document.
 
-    def __init__(self, tensors: dict[str, Tensor], document: dict[str, Any]) -> None:
-        self.tensors = tensors
-        self.document = document
+    Parameters
+    ----------
+    tensors, document
+    former : bool
+        Whether it is of the first format.
+    """
+
+    def __init__(
+        self, tensors: dict[str, Tensor], document: dict[str, Any], former: bool = False
+    ) -> None:
+        names = _names_in_former(tensors) if former else {}
+        self.tensors = {names.get(name, name): tensor for name, tensor in tensors.items()}
+        self.document, self.former = document, former
+
+    def may_lack(self, name: str) -> bool:
+        """Whether a quantity was not to be had yet when the file was written.
+
+        The first format knew metrics on the validation data alone where there were any.
+        """
+        kind, _, quantity = name.partition(":")
+        return self.former and f"{kind}:{on_split(quantity, 'val')}" in self.tensors
+
+
+def _names_in_former(names: Iterable[str]) -> dict[str, str]:
+    """What arrays of the first format are called now, by what they were called."""
+    names = list(names)
+    measured = "val" if "val_losses" in names else "train"
+    found = {
+        "losses": "quantity:loss",
+        "loss_errors": "error:loss",
+        "val_losses": "quantity:val_loss",
+    }
+    for name in names:
+        if name.startswith("metric:"):
+            found[name] = f"quantity:{on_split(name.removeprefix('metric:'), measured)}"
+    return found
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], document: Any) -> None:
@@ -68,7 +104,7 @@ def read(path: str | os.PathLike[str]) -> File:
     try:
         with safe_open(path, framework="np") as checked:
             metadata = checked.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            if metadata.get("format") not in (FORMAT, FORMER):
                 raise ValueError(
                     f"{os.fspath(path)!r} is of format {metadata.get('format')!r}; expected is "
                     f"{FORMAT!r}, as Landscape.save writes it."
@@ -78,31 +114,40 @@ def read(path: str | os.PathLike[str]) -> File:
             f"{os.fspath(path)!r} is no safetensors file ({error}); a file that Landscape.save "
             "has written is expected."
         ) from error
-    return File(tensor_file.map_all(path), json.loads(metadata["document"]))
+    former = metadata["format"] == FORMER
+    return File(tensor_file.map_all(path), json.loads(metadata["document"]), former)
 
 
 class Rows:
-    """Arrays inside a file of `write`, to be written into row by row, in place."""
+    """Arrays inside a file of `write`, to be written into row by row, in place.
+
+    Parameters
+    ----------
+    path
+    names : list of str
+        Which arrays; those that an older file has no room for are left out.
+    """
 
     def __init__(self, path: str | os.PathLike[str], names: list[str]) -> None:
         with open(path, "rb") as file:
             header, start = tensor_file.read_header(file)
+        found = {_names_in_former(header).get(name, name): entry for name, entry in header.items()}
         self._arrays = {
             name: np.memmap(
                 path,
-                dtype=_DTYPES[header[name]["dtype"]],
+                dtype=_DTYPES[found[name]["dtype"]],
                 mode="r+",
-                offset=start + header[name]["data_offsets"][0],
-                shape=tuple(header[name]["shape"]),
+                offset=start + found[name]["data_offsets"][0],
+                shape=tuple(found[name]["shape"]),
             )
             for name in names
+            if name in found
         }
 
     def put(self, rows: npt.NDArray[np.int64], values: Mapping[str, npt.ArrayLike]) -> None:
         """Write rows of several arrays; the last of them is written once the others are."""
-        for name, value in values.items():
-            array = self._arrays[name]
-            array[rows] = value
+        for name, array in self._arrays.items():
+            array[rows] = values[name]
             array.flush()
 
 

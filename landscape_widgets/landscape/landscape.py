@@ -35,9 +35,8 @@ class Landscape(Sampled):
     >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=1000)).embed(TSNE())  # doctest: +SKIP
     >>> land.to_frame().head()  # doctest: +SKIP
 
-    What takes long takes `progress`, which is told how far it is, and `cancelled`, which is asked
-    whether to stop: what is done by then is kept, and what is worth nothing by halves raises
-    `Cancelled`.
+    What takes long takes `progress`, told how far it is, and `cancelled`, asked whether to stop:
+    what is done by then is kept, and what is worth nothing by halves raises `Cancelled`.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ class Landscape(Sampled):
 
     Attributes
     ----------
-    objective, evaluator, cloud, losses, metrics, outputs, evaluated, ...
+    objective, evaluator, cloud, values, losses, outputs, evaluated, ...
         As of `Sampled`.
     map : Map or None
         Where the samples lie: its coordinates, reducer and space are at hand here, too.
@@ -237,9 +236,7 @@ class Landscape(Sampled):
         null.seed = self.seed if seed is None else seed
         if kind == "shuffled":
             order = nulls.shuffled(cloud, null.seed)
-            null.losses = self.losses[order]
-            null.val_losses = None if self.val_losses is None else self.val_losses[order]
-            null.metrics = {name: values[order] for name, values in self.metrics.items()}
+            null.values = {name: found[order] for name, found in self.values.items()}
             return null
         null.sample(nulls.like(cloud, kind, null.seed), progress=progress, cancelled=cancelled)
         if not cancelled():
@@ -250,9 +247,11 @@ class Landscape(Sampled):
 
     # Questions
 
-    def slice(self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None) -> Slice:
+    def slice(
+        self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None, *, metrics: bool = False
+    ) -> Slice:
         """The loss along the lines from θ* to some samples; see `line.slice_along`."""
-        return slice_along(self.evaluator, self._sampled(), indices, alphas)
+        return slice_along(self.evaluator, self._sampled(), indices, alphas, metrics=metrics)
 
     def estimated_slice(
         self,
@@ -276,6 +275,7 @@ class Landscape(Sampled):
         resolution: int = 51,
         tolerance: float = 0.005,
         max_evaluations: int | None = None,
+        metrics: bool = False,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
         on_plane: Callable[[Plane], None] | None = None,
@@ -292,6 +292,7 @@ class Landscape(Sampled):
             resolution=resolution,
             tolerance=tolerance,
             max_evaluations=max_evaluations,
+            metrics=metrics,
             progress=progress,
             cancelled=cancelled,
             on_plane=on_plane,
@@ -303,10 +304,10 @@ class Landscape(Sampled):
         """One row for each evaluated sample, under its number.
 
         Columns: loss, loss_error (where losses are estimated), val_loss, radius, x, y (and z),
-        sampler, kind, path, step, each metric, and what else the sampler tells.
+        sampler, kind, path, step, each metric ("val_accuracy"), and what else the sampler tells.
         """
-        losses = {"loss": self.losses, "loss_error": self.loss_errors, "val_loss": self.val_losses}
-        return table(self._sampled(), self.evaluated, self.coordinates, losses, self.metrics)
+        of = self._sampled(), self.evaluated, self.coordinates
+        return table(*of, self.values, self.errors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything but the model and the data to one file (safetensors with JSON)."""

@@ -41,11 +41,11 @@ class Sampled:
         What takes losses at many parameter vectors: the objective, or a cluster.
     cloud : Cloud or None
         What was sampled, by `sampler`.
-    losses, val_losses : array (N,)
-        NaN where not evaluated yet (see `evaluated`), or where the loss is not a number.
-    loss_errors : array (N,) or None
-        Standard errors of the losses, where they are estimated (`tolerance`).
-    metrics : dict of arrays (N,)
+    values : dict of arrays (N,)
+        By quantity: "loss", "val_loss" where there is validation data, and the metrics. NaN where
+        not evaluated yet (see `evaluated`), or where it is not a number.
+    errors : dict of arrays (N,)
+        Standard errors, by quantity: of the losses, where they are estimated (`tolerance`).
     outputs : array (N, m, ...) or None
         Predictions on the probe batch, where they fit in memory.
     evaluated : array (N,) of bool
@@ -94,15 +94,27 @@ class Sampled:
         done = f"{int(self.evaluated.sum())} samples" if len(self.evaluated) else "not sampled"
         return f"<{type(self).__name__} of {self.objective.size:,} parameters, {done}>"
 
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of what is known of each sample: "loss", "val_loss", and the metrics."""
+        if self.tolerance is None:
+            return self.objective.quantities()
+        return "loss", *self.objective.quantities(("val",))
+
+    @property
+    def losses(self) -> FloatArray:
+        """Training losses of the samples, (N,)."""
+        return self.values["loss"]
+
+    @property
+    def val_losses(self) -> FloatArray | None:
+        """Validation losses of the samples, (N,); None without validation data."""
+        return self.values.get("val_loss")
+
     def _reset(self, n: int) -> None:
-        self.losses: FloatArray = np.full(n, np.nan)
-        self.loss_errors: FloatArray | None = None if self.tolerance is None else np.full(n, np.nan)
-        self.val_losses: FloatArray | None = (
-            np.full(n, np.nan) if self.objective.n_val_examples else None
-        )
-        self.metrics: dict[str, FloatArray] = {
-            name: np.full(n, np.nan) for name in self.objective.metric_names
-        }
+        self.values: dict[str, FloatArray] = {name: np.full(n, np.nan) for name in self.quantities}
+        estimated = [] if self.tolerance is None else ["loss"]
+        self.errors: dict[str, FloatArray] = {name: np.full(n, np.nan) for name in estimated}
         size = self.objective.outputs_shape
         self.outputs: npt.NDArray[np.float32] | None = None
         if size is not None and outputs_fit(self.objective, n):
@@ -111,23 +123,20 @@ class Sampled:
         self.strategy = ""
 
     def _store(self, rows: npt.NDArray[np.int64], part: Evaluation) -> None:
-        self.losses[rows] = part.losses
-        if self.val_losses is not None and part.val_losses is not None:
-            self.val_losses[rows] = part.val_losses
-        for name, values in part.metrics.items():
-            self.metrics[name][rows] = values
+        for name, values in part.values.items():
+            self.values[name][rows] = values
+        for name, errors in part.errors.items():
+            self.errors[name][rows] = errors
         if self.outputs is not None and part.outputs is not None:
             self.outputs[rows] = part.outputs
         self.evaluated[rows] = True
 
     def _results(self) -> dict[str, npt.NDArray[Any]]:
         """All that has one row a sample, by name; `evaluated` comes last."""
-        found: dict[str, npt.NDArray[Any]] = {"losses": self.losses}
-        if self.loss_errors is not None:
-            found["loss_errors"] = self.loss_errors
-        if self.val_losses is not None:
-            found["val_losses"] = self.val_losses
-        found.update({f"metric:{name}": values for name, values in self.metrics.items()})
+        found: dict[str, npt.NDArray[Any]] = {
+            f"quantity:{name}": values for name, values in self.values.items()
+        }
+        found.update({f"error:{name}": errors for name, errors in self.errors.items()})
         if self.outputs is not None:
             found["outputs"] = self.outputs
         found["evaluated"] = self.evaluated
@@ -216,9 +225,7 @@ class Sampled:
         cloud = self._sampled()
         on_disk = None if path is None else files.Rows(path, list(self._results()))
 
-        def put(rows: npt.NDArray[np.int64], part: Evaluation, errors: FloatArray | None) -> None:
-            if errors is not None and self.loss_errors is not None:
-                self.loss_errors[rows] = errors
+        def put(rows: npt.NDArray[np.int64], part: Evaluation) -> None:
             self._store(rows, part)
             self.strategy = self.evaluator.strategy
             if on_disk is not None:

@@ -141,12 +141,14 @@ def read_results(file: files.File, results: Mapping[str, npt.NDArray[Any]]) -> N
     Raises
     ------
     ValueError
-        If it holds no such array.
+        If it holds no such array, and not since its format knew none.
     """
     for name, values in results.items():
+        if name not in file.tensors and file.may_lack(name):
+            continue
         if name not in file.tensors:
             raise ValueError(
-                f"The file holds no {name.removeprefix('metric:')!r}. "
+                f"The file holds no {name.partition(':')[2]!r}. "
                 "Give the metrics that it was saved with."
             )
         values[...] = file.tensors[name].numpy()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from landscape_widgets.evaluation.quantities import Evaluation
+from landscape_widgets.evaluation.quantities import SPLITS, Evaluation, Names, Split
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 
@@ -14,19 +14,18 @@ class Evaluator(Protocol):
     """Evaluates rows of coefficients, here or elsewhere; the same numbers but for rounding."""
 
     @property
-    def n_val_examples(self) -> int:
-        """Validation examples, 0 where none were given."""
-
-    @property
     def strategy(self) -> str:
         """How the latest parameter vectors were evaluated, in words."""
+
+    def quantities(self, splits: Sequence[Split] = SPLITS, *, metrics: bool = True) -> Names:
+        """Names of what `evaluate` finds, losses first."""
 
     def evaluate(
         self,
         basis: Basis,
         coefficients: FloatArray,
         *,
-        splits: Sequence[Literal["train", "val"]] = ("train", "val"),
+        splits: Sequence[Split] = SPLITS,
         metrics: bool = True,
         outputs: bool = False,
         progress: ProgressCallback = ignore,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from landscape_widgets.evaluation.accumulate import Accumulator, EachExample
 from landscape_widgets.evaluation.chunk_size import ChunkSize
 from landscape_widgets.evaluation.engine import Engine
 from landscape_widgets.evaluation.in_place import Prepare, add_losses
-from landscape_widgets.evaluation.quantities import Evaluation, collected
+from landscape_widgets.evaluation.quantities import Evaluation, Split, collected, on_split
 from landscape_widgets.evaluation.request import Request
 from landscape_widgets.evaluation.tiled_examples import TiledExamples
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
@@ -43,14 +42,14 @@ class ManyVectors:
         How outputs are read as predictions; None if they are not.
     splits : dict
         Examples by the name of their split: "train", perhaps "val", "probe".
-    metrics
-        As from `metrics.resolve_metrics`.
+    metrics : dict
+        As from `metrics.resolve_metrics`, of those that are taken on each split.
     options
 
     Attributes
     ----------
     at_anchor : dict of float
-        Loss at θ*, by split.
+        Quantities at θ*, by name.
     engine : Engine
     chunk_size : ChunkSize
 
@@ -66,12 +65,11 @@ class ManyVectors:
         loss: Loss,
         predictions: MeanLoss | None,
         splits: Mapping[str, TiledExamples],
-        metrics: Mapping[str, str | Metric],
+        metrics: Mapping[str, Mapping[str, str | Metric]],
         options: Options,
     ) -> None:
         self._working, self._loss, self._predictions = working, loss, predictions
         self._splits, self._metrics = splits, metrics
-        self._measured = "val" if "val" in splits else "train"
         self.chunk_size = ChunkSize()
         self.at_anchor = self._measure_anchor()
         inplace = working.inplace
@@ -83,12 +81,15 @@ class ManyVectors:
             strategy=options.strategy,
             precision=options.precision,
         )
-        for name, value in self.at_anchor.items():
+        for split in metrics:
+            value = self.at_anchor[on_split("loss", split)]
             if not np.isfinite(value):
-                raise ValueError(why_not_finite(working, loss, name, value, splits[name].examples))
+                raise ValueError(
+                    why_not_finite(working, loss, split, value, splits[split].examples)
+                )
 
     def _measure_anchor(self) -> dict[str, float]:
-        """Losses at θ* on all of the data, by the plain loop, with metrics to see that they work.
+        """Quantities at θ*, of all of the data, by the plain loop: metrics to see that they work.
 
         Model and loss get copies of all they are called with, and keep getting them if they have
         written over any.
@@ -100,13 +101,11 @@ class ManyVectors:
             working.alone(), torch.no_grad(), inputs_untouched(working.copy),
             self.chunk_size.timed(1),
         ):  # fmt: skip
-            for name, split in self._splits.items():
-                if name == "probe":
-                    continue
-                metrics = self._metrics if name == self._measured else {}
+            for split, metrics in self._metrics.items():
                 accumulator = Accumulator(self._loss, metrics, self._predictions, 1)
-                working.inplace.run(request, rows, split, accumulator)
-                found[name] = float(accumulator.finish()[0][0])
+                working.inplace.run(request, rows, self._splits[split], accumulator)
+                for name, values in accumulator.finish().items():
+                    found[on_split(name, split)] = float(values[0])
         if isinstance(self._loss, OwnLoss):
             self._loss.settle()
         return found
@@ -129,7 +128,7 @@ class ManyVectors:
         with working.alone(), torch.no_grad():
             tiles = self.split(split).tiles(working.inplace.tile)
             add_losses(working.load(theta), tiles, accumulator, 0)
-            return float(accumulator.finish()[0][0])
+            return float(accumulator.finish()["loss"][0])
 
     def loss_with(self, prepare: Prepare | None, basis: Basis, row: FloatArray) -> float:
         """Training loss at θ* + Σ_j c_j b_j, `row` (k,), where weights are prepared so."""
@@ -138,7 +137,7 @@ class ManyVectors:
             for model in working.inplace.at(basis, row[None]):
                 tiles = self._splits["train"].tiles(working.inplace.tile)
                 add_losses(model, tiles, accumulator, 0)
-            return float(accumulator.finish()[0][0])
+            return float(accumulator.finish()["loss"][0])
 
     def outputs(self, theta: Tensor) -> Tensor:
         """Predictions at θ (P,) on the probe, (m, ...)."""
@@ -148,11 +147,19 @@ class ManyVectors:
             tiles = self._splits["probe"].tiles(working.inplace.tile)
             return torch.cat([main_output(call_model(model, tile.inputs)) for tile in tiles])
 
+    def quantities(self, splits: Sequence[Split], metrics: bool) -> tuple[str, ...]:
+        """See `Objective.quantities`."""
+        present = [split for split in self._metrics if split in splits]
+        names = [on_split("loss", split) for split in present]
+        for split in present if metrics else ():
+            names += [on_split(name, split) for name in self._metrics[split]]
+        return tuple(names)
+
     def evaluate(
         self,
         basis: Basis,
         coefficients: FloatArray,
-        splits: Sequence[str],
+        splits: Sequence[Split],
         metrics: bool,
         outputs: bool,
         progress: ProgressCallback,
@@ -161,30 +168,31 @@ class ManyVectors:
     ) -> Evaluation:
         """See `Objective.evaluate`."""
         rows = np.atleast_2d(np.asarray(coefficients, dtype=np.float64))
-        names = [name for name in splits if name in self._splits]
+        present = [split for split in splits if split in self._splits]
         watched = progress is not ignore or cancelled is not never or on_chunk is not None
-        chunks = self._chunks(basis, rows, names, metrics, outputs, cancelled, watched)
+        chunks = self._chunks(basis, rows, present, metrics, outputs, cancelled, watched)
         if self.engine.waits_for_compiler(len(rows)):
             progress(Progress("compiling", 0, 1))
-        return collected(chunks, len(rows), progress, on_chunk)
+        names = self.quantities(splits, metrics)
+        return collected(chunks, len(rows), names, progress, on_chunk)
 
     def _chunks(
         self,
         basis: Basis,
         coefficients: FloatArray,
-        names: Sequence[str],
+        splits: Sequence[Split],
         metrics: bool,
         outputs: bool,
         cancelled: CancelCallback,
         watched: bool,
     ) -> Iterator[tuple[int, Evaluation]]:
         request, start = Request.of(basis, coefficients), 0
-        group = self.engine.group(len(coefficients), [self._splits[name] for name in names])
+        group = self.engine.group(len(coefficients), [self._splits[split] for split in splits])
         while start < len(coefficients) and not cancelled():
             count = self.chunk_size.rows(len(coefficients), group, watched=watched)
             rows = coefficients[start : start + count]
             with self._working.alone(), torch.no_grad(), self.chunk_size.timed(len(rows)):
-                part = self._chunk(request, rows, names, metrics, outputs)
+                part = self._chunk(request, rows, splits, metrics, outputs)
             self._pin_anchor(rows, part)
             yield start, part
             start += len(rows)
@@ -193,40 +201,35 @@ class ManyVectors:
         self,
         request: Request,
         rows: FloatArray,
-        names: Sequence[str],
+        splits: Sequence[Split],
         metrics: bool,
         outputs: bool,
     ) -> Evaluation:
-        chosen = [self._splits[name] for name in names]
-        measured = self._splits[self._measured]
-        found: dict[str, FloatArray] = {}
-        named: dict[str, FloatArray] = {}
+        chosen = [self._splits[name] for name in splits]
+        values: dict[str, FloatArray] = {}
 
         def accumulator_for(split: TiledExamples) -> Accumulator:
-            wanted = self._metrics if metrics and split is measured else {}
+            wanted = self._metrics[splits[chosen.index(split)]] if metrics else {}
             return Accumulator(self._loss, wanted, self._predictions, len(rows))
 
         accumulators = self.engine.evaluate(request, rows, chosen, accumulator_for)
-        for name, split, accumulator in zip(names, chosen, accumulators, strict=True):
-            losses, values = accumulator.finish()
-            found[name] = losses.numpy()
-            if name in self.at_anchor:
-                self.engine.sharpen(request, rows, split, found[name], self.at_anchor[name])
-            named.update({metric: value.numpy() for metric, value in values.items()})
+        for name, split, accumulator in zip(splits, chosen, accumulators, strict=True):
+            found = {on_split(k, name): v.numpy() for k, v in accumulator.finish().items()}
+            loss = on_split("loss", name)
+            self.engine.sharpen(request, rows, split, found[loss], self.at_anchor[loss])
+            values.update(found)
         predictions = None
         if outputs:
             # Maps of outputs space are made of these: always by the same strategy.
             found_outputs = self._working.inplace.outputs(request, rows, self._splits["probe"])
             predictions = found_outputs.float().cpu().numpy()
-        nothing: FloatArray = np.full(len(rows), np.nan)
-        return Evaluation(found.get("train", nothing), found.get("val"), named, predictions)
+        return Evaluation(len(rows), values, outputs=predictions)
 
     def _pin_anchor(self, rows: FloatArray, part: Evaluation) -> None:
         """θ* has one loss, to the bit, however its neighbours in the chunk were evaluated."""
         at_anchor = ~rows.any(axis=1)
-        part.losses[at_anchor & np.isfinite(part.losses)] = self.at_anchor["train"]
-        if part.val_losses is not None:
-            part.val_losses[at_anchor] = self.at_anchor["val"]
+        for name, values in part.values.items():
+            values[at_anchor] = self.at_anchor[name]
 
     # Single examples
 
@@ -235,7 +238,7 @@ class ManyVectors:
         basis: Basis,
         coefficients: FloatArray,
         examples: npt.NDArray[np.int64] | None,
-        split: Literal["train", "val"],
+        split: Split,
         cancelled: CancelCallback,
     ) -> Iterator[tuple[int, FloatArray]]:
         """See `Objective.example_losses`."""

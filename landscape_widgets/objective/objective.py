@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.evaluation.quantities import Evaluation
+from landscape_widgets.evaluation.quantities import SPLITS, Evaluation, Names, Split
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.objective.hessian_product import HessianProduct
 from landscape_widgets.objective.options import Options, with_options
@@ -45,7 +45,8 @@ class Objective:
         a batch is a mapping; a ValueError where that is in doubt.
     metrics : list of names or functions, optional
         "accuracy", "precision", "recall", "f1" (macro averages), "r2", "mae", or functions
-        ``metric(outputs, targets) -> float``.
+        ``metric(outputs, targets) -> float``, taken on training and validation data. By default
+        accuracy or R², on the validation data alone where there are any.
     progress, cancelled
         Told how far reading the data is; raises `Cancelled` after `cancelled` says yes.
     options
@@ -59,8 +60,8 @@ class Objective:
         The trained weights θ*.
     size : int
         P, the length of a parameter vector.
-    anchor_loss, anchor_val_loss : float
-        Loss at θ*; the second is None without validation data.
+    at_anchor : dict of float
+        Quantities at θ*, by name: "loss" (`anchor_loss`, too), "val_loss", and the metrics.
     task : {"classification", "binary", "regression", "custom"}
     outputs_shape : tuple (m, ...) or None
         Of the predictions on the probe batch; None where the model gives none by itself.
@@ -93,23 +94,19 @@ class Objective:
         made = SetUp(model, data, val_data, loss, metrics, self.options, progress, cancelled)
         self._working, self._many = made.working, made.many
         self._statistics, self._derivatives = made.statistics, made.derivatives
-        self.layout, self.anchor = made.working.layout, made.working.anchor
-        self.size, self.device, self.dtype = (
-            self.layout.size,
-            made.working.device,
-            self.anchor.dtype,
-        )
-        found = made.found
+        self.layout, self.device = made.working.layout, made.working.device
+        self.size, self.anchor = self.layout.size, made.working.anchor
+        found, self.dtype = made.found, self.anchor.dtype
         self.train, self.val = found.train, found.val
         self.loss_function, self.predictions = found.loss, found.predictions
         self.task, self.stochastic = found.task, found.stochastic
         self.batchnorm, self.has_batchnorm = self.options.batchnorm, made.has_batchnorm
         self.assumptions = made.assumptions
-        self.metric_names, self.outputs_shape = tuple(made.metrics), made.outputs_shape
-        self.engine, at_anchor = made.many.engine, made.many.at_anchor
-        self.anchor_loss, self.anchor_val_loss = at_anchor["train"], at_anchor.get("val")
+        self.outputs_shape = made.outputs_shape
+        self.engine, self.at_anchor = made.many.engine, made.many.at_anchor
+        self.anchor_loss = self.at_anchor["loss"]
 
-    # What is known of the model and the data
+    # What is known of model and data
 
     @property
     def buffers(self) -> dict[str, Tensor]:
@@ -161,15 +158,15 @@ class Objective:
 
     # One parameter vector
 
-    def loss(self, theta: Tensor, split: Literal["train", "val"] = "train") -> float:
+    def loss(self, theta: Tensor, split: Split = "train") -> float:
         """Mean loss at θ (P,) on one split."""
         return self._many.loss(theta, split)
 
     def check_gradient(self) -> None:
         """Raise a ValueError, which says what to do, where the loss has no gradient at all."""
         self._derivatives.gradient.check()
-        if self._derivatives.gradient.doubts is not None:
-            self.assume(self._derivatives.gradient.doubts)
+        if (doubts := self._derivatives.gradient.doubts) is not None:
+            self.assume(doubts)
 
     def gradient(self, theta: Tensor) -> Tensor:
         """Gradient of the mean training loss at θ, shape (P,)."""
@@ -242,19 +239,23 @@ class Objective:
 
     # Many parameter vectors
 
+    def quantities(self, splits: Sequence[Split] = SPLITS, *, metrics: bool = True) -> Names:
+        """Names of what `evaluate` finds, losses first: "loss", "val_loss", and the metrics."""
+        return self._many.quantities(splits, metrics)
+
     def evaluate(
         self,
         basis: Basis,
         coefficients: FloatArray,
         *,
-        splits: Sequence[Literal["train", "val"]] = ("train", "val"),
+        splits: Sequence[Split] = SPLITS,
         metrics: bool = True,
         outputs: bool = False,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
         on_chunk: Callable[[int, Evaluation], None] | None = None,
     ) -> Evaluation:
-        """Losses at θ* + Σ_j c_j b_j for each row of `coefficients` (n, k).
+        """Quantities at θ* + Σ_j c_j b_j for each row of `coefficients` (n, k).
 
         Parameters
         ----------
@@ -278,7 +279,7 @@ class Objective:
         coefficients: FloatArray,
         examples: npt.NDArray[np.int64] | None = None,
         *,
-        split: Literal["train", "val"] = "train",
+        split: Split = "train",
         cancelled: CancelCallback = never,
     ) -> Iterator[tuple[int, FloatArray]]:
         """Loss of each example by itself, at θ* + Σ_j c_j b_j, some rows at a time.

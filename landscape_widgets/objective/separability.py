@@ -73,7 +73,7 @@ def _loss_at(inplace: InPlace, loss: Loss, vector: Tensor, tiles: Sequence[Batch
     accumulator = Accumulator(loss, {}, None, 1)
     with inplace.alone(watched=True):
         add_losses(inplace.load(vector), tiles, accumulator, 0)
-    return float(accumulator.finish()[0][0])
+    return float(accumulator.finish()["loss"][0])
 
 
 @torch.no_grad()

@@ -35,7 +35,8 @@ class SetUp:
     has_batchnorm : bool
     assumptions : tuple of str
     metrics : dict
-        As from `metrics.resolve_metrics`.
+        By split, as from `metrics.resolve_metrics`: what was asked for on each, what was not where
+        there are none but training data, or on the validation data alone.
     splits : dict of TiledExamples
     outputs_shape : tuple of int or None
     many : ManyVectors
@@ -69,11 +70,14 @@ class SetUp:
             *about_state(working),
             *about_statistics(working, options.batchnorm, norms, self.statistics.size),
         )
+        measured = {"train": found.train} | ({} if found.val is None else {"val": found.val})
         if metrics:
-            measured = found.train if found.val is None else found.val
-            check_metrics(measured.batches[0], found.has_outputs)
+            for examples in measured.values():
+                check_metrics(examples.batches[0], found.has_outputs)
         read_as = "custom" if found.predictions is None else found.predictions.task
-        self.metrics = resolve_metrics(metrics, read_as, sure=found.sure)
+        resolved = resolve_metrics(metrics, read_as, sure=found.sure)
+        taken_on = measured if metrics is not None else list(measured)[-1:]
+        self.metrics = {split: resolved if split in taken_on else {} for split in measured}
         self.splits = self._splits(found, options)
         self.many = ManyVectors(
             working, found.loss, found.predictions, self.splits, self.metrics, options

@@ -112,7 +112,7 @@ class Trial:
                 lambda: _value(self.inplace, loss, self._whole(self.first))
             )
             return found
-        return float(accumulator.finish()[0][0])
+        return float(accumulator.finish()["loss"][0])
 
     def _whole(self, batch: Batch) -> TiledExamples:
         return TiledExamples(Examples([batch], capped=True), self.device, separable=False)
@@ -341,4 +341,4 @@ def _spread(batch: Batch, count: int) -> Batch:
 def _value(inplace: InPlace, loss: Loss, few: TiledExamples) -> float:
     accumulator = Accumulator(loss, {}, None, 1)
     add_losses(inplace.model, few.tiles(None), accumulator, 0)
-    return float(accumulator.finish()[0][0].detach())
+    return float(accumulator.finish()["loss"][0].detach())

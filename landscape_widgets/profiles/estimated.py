@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from landscape_widgets.evaluation.quantities import Split
 from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
@@ -40,33 +41,29 @@ NEARLY_ALL = 0.8  # beyond this share all are taken
 IntArray = npt.NDArray[np.int64]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class EstimatedSlice(Slice):
-    """A slice from a part of the training examples.
+    """A slice from a part of the examples.
+
+    The standard error of a loss is 0 at θ*, where it is known, and where all of the data was taken.
+    About 95% of the losses on all of the data lie within two of these.
 
     Attributes
     ----------
-    errors : array (n, A)
-        Standard error of each loss; 0 at θ*, whose loss is known, and where all of the data was
-        taken. About 95% of the losses on all of the data lie within two of these.
     examples, n_examples : int
         How many training examples were looked at, and of how many.
     tolerance : float
         What was asked of errors / losses.
-    val_errors : array (n, A), optional
-        Standard error of each validation loss, where that is estimated too.
     """
 
-    errors: FloatArray
     examples: int
     n_examples: int
     tolerance: float
-    val_errors: FloatArray | None = None
 
     @property
     def converged(self) -> bool:
         """Whether the error of each finite loss is within the tolerance."""
-        return bool(worst_error(self.losses, self.errors) <= self.tolerance)
+        return bool(worst_error(self.losses, self.errors["loss"]) <= self.tolerance)
 
 
 class Strata:
@@ -112,7 +109,7 @@ class Strata:
         return np.concatenate([members[start:stop] for members, start, stop in chosen])
 
 
-def strata_at_anchor(objective: Objective, split: Literal["train", "val"] = "train") -> Strata:
+def strata_at_anchor(objective: Objective, split: Split = "train") -> Strata:
     """Strata by class, and by the loss of each example at θ*, which is then their known value.
 
     Within a class examples are sorted by their loss and cut where half the share of examples plus
@@ -154,7 +151,7 @@ def moves(
     strata: Strata,
     examples: IntArray,
     *,
-    split: Literal["train", "val"] = "train",
+    split: Split = "train",
     cancelled: CancelCallback = never,
 ) -> Iterator[tuple[int, FloatArray]]:
     """How far the loss of each of some examples is from what is known of it."""
@@ -273,12 +270,11 @@ def estimated_slice(
     return EstimatedSlice(
         chosen,
         values,
-        found.losses.reshape(shape),
-        None,
-        found.errors.reshape(shape),
-        found.examples,
-        objective.n_examples,
-        tolerance,
+        {"loss": found.losses.reshape(shape)},
+        {"loss": found.errors.reshape(shape)},
+        examples=found.examples,
+        n_examples=objective.n_examples,
+        tolerance=tolerance,
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 
+from landscape_widgets.evaluation.quantities import SPLITS, Split, on_split
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
@@ -26,8 +26,6 @@ SHARES = (0.02, 0.05, 0.1, 0.2, 0.4, 1.0)  # of the examples, in one part after 
 FIRST = 2  # the part that a slice begins with, where there is time for it
 TOLERANCE = 0.01  # at which the band is no wider than the line that is drawn in it
 SECONDS = 0.25  # of work between two looks at whether to go on
-
-Name = Literal["train", "val"]
 
 
 class GrowingSlices:
@@ -73,9 +71,9 @@ class GrowingSlices:
         self.first, self.tolerance = first, tolerance
         self.parts: IntArray = np.full(len(cloud), -1, dtype=np.int64)
         self._worst: FloatArray = np.full(len(cloud), np.inf)
-        splits: tuple[Name, ...] = ("train", "val") if objective.n_val_examples else ("train",)
-        self._strata = {split: strata_at_anchor(objective, split) for split in splits}
-        self._means: dict[int, dict[Name, StratifiedMeans]] = {}
+        there = SPLITS if objective.n_val_examples else SPLITS[:1]
+        self._strata = {split: strata_at_anchor(objective, split) for split in there}
+        self._means: dict[int, dict[Split, StratifiedMeans]] = {}
         self._examples = 1024  # that are looked at between two looks at whether to go on
 
     def follow(self, cloud: Cloud) -> None:
@@ -133,7 +131,7 @@ class GrowingSlices:
         self,
         means: StratifiedMeans,
         rows: FloatArray,
-        split: Name,
+        split: Split,
         part: int,
         interrupted: CancelCallback,
     ) -> bool:
@@ -154,27 +152,24 @@ class GrowingSlices:
         return True
 
     def _finish(
-        self, index: int, rows: FloatArray, means: dict[Name, StratifiedMeans]
+        self, index: int, rows: FloatArray, means: dict[Split, StratifiedMeans]
     ) -> EstimatedSlice:
-        at_anchor = {"train": self.objective.anchor_loss, "val": self.objective.anchor_val_loss}
         still = ~rows.any(axis=1)
-        losses: dict[Name, FloatArray] = {}
-        errors: dict[Name, FloatArray] = {}
+        values: dict[str, FloatArray] = {}
+        errors: dict[str, FloatArray] = {}
         for split, found in means.items():
-            known = at_anchor[split]
-            assert known is not None
+            name = on_split("loss", split)
+            known = self.objective.at_anchor[name]
             moved, error = found.finish()
-            losses[split] = np.where(still, known, known + moved)[None]
-            errors[split] = np.where(still, 0.0, error)[None]
-        self._worst[index] = max(worst_error(losses[split], errors[split]) for split in means)
+            values[name] = np.where(still, known, known + moved)[None]
+            errors[name] = np.where(still, 0.0, error)[None]
+        self._worst[index] = max(worst_error(values[name], errors[name]) for name in values)
         return EstimatedSlice(
             np.array([index]),
             self.alphas,
-            losses["train"],
-            losses.get("val"),
-            errors["train"],
-            int(means["train"].counts.sum()),
-            self.objective.n_examples,
-            self.tolerance,
-            errors.get("val"),
+            values,
+            errors,
+            examples=int(means["train"].counts.sum()),
+            n_examples=self.objective.n_examples,
+            tolerance=self.tolerance,
         )

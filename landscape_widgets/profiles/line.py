@@ -1,15 +1,15 @@
-"""The loss along straight lines from the trained weights."""
+"""The loss, and what else is asked for, along straight lines from the trained weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from landscape_widgets.evaluation.quantities import Evaluation
+from landscape_widgets.evaluation.quantities import SPLITS, Evaluation, Split
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.evaluator import Evaluator
@@ -23,7 +23,7 @@ BLOCK_ELEMENTS = 1 << 22  # coefficients that are laid out at a time: 32 MiB
 
 @dataclass
 class Slice:
-    """Loss at θ* + α (θ_i − θ*) for n samples and A values of α.
+    """Quantities at θ* + α (θ_i − θ*) for n samples and A values of α.
 
     Attributes
     ----------
@@ -31,27 +31,34 @@ class Slice:
         Which samples of the cloud.
     alphas : array (A,)
         0 is the trained weights, 1 the sample.
-    losses, val_losses : array (n, A)
-        On the training and the validation data (None where there are none).
+    values : dict of arrays (n, A)
+        By quantity: "loss", "val_loss" where there is validation data, metrics.
+    errors : dict of arrays (n, A)
+        Standard errors of those that are estimated.
     """
 
     indices: npt.NDArray[np.int64]
     alphas: FloatArray
-    losses: FloatArray
-    val_losses: FloatArray | None
+    values: dict[str, FloatArray]
+    errors: dict[str, FloatArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @property
+    def losses(self) -> FloatArray:
+        """Training losses, (n, A)."""
+        return self.values["loss"]
 
     def joined(self, other: Slice) -> Slice:
         """These slices with the points of others, of the same samples at other values of α."""
         alphas = np.concatenate([self.alphas, other.alphas])
         order = np.argsort(alphas, kind="stable")
-        val = None
-        if self.val_losses is not None and other.val_losses is not None:
-            val = np.hstack([self.val_losses, other.val_losses])[:, order]
-        losses = np.hstack([self.losses, other.losses])[:, order]
-        return Slice(self.indices, alphas[order], losses, val)
+        values = {
+            name: np.hstack([found, other.values[name]])[:, order]
+            for name, found in self.values.items()
+        }
+        return Slice(self.indices, alphas[order], values)
 
     def median(self) -> FloatArray:
         """Median training loss over the samples at each α, shape (A,)."""
@@ -106,9 +113,10 @@ def slice_along(
     indices: npt.ArrayLike,
     alphas: npt.ArrayLike | None = None,
     *,
+    splits: Sequence[Split] = SPLITS,
+    metrics: bool = False,
     progress: ProgressCallback = ignore,
     cancelled: CancelCallback = never,
-    on_sample: Callable[[int, FloatArray, FloatArray | None], None] | None = None,
 ) -> Slice:
     """Take the loss along θ* + α (θ_i − θ*) for each sample in `indices`.
 
@@ -119,10 +127,13 @@ def slice_along(
     indices : array (n,)
     alphas : array (A,), optional
         `ALPHAS` by default.
+    splits
+        "val" is left out where there is no validation data.
+    metrics : bool
+        Whether to take the metrics, too. On training data they may take several times as long as
+        the loss.
     progress, cancelled
         After `cancelled` says yes, the samples that are finished are returned.
-    on_sample : callable, optional
-        Gets the index, losses (A,) and validation losses of each sample as it is finished.
 
     Raises
     ------
@@ -131,7 +142,7 @@ def slice_along(
     """
     rows = check_samples(cloud, indices)
     values = ALPHAS if alphas is None else np.atleast_1d(np.asarray(alphas, dtype=np.float64))
-    lines = _Lines(evaluator, rows, values, progress, on_sample)
+    lines = _Lines(evaluator.quantities(splits, metrics=metrics), rows, values, progress)
     # Rows of a wandering cloud are as wide as it has samples: a few samples at a time.
     step = max(1, BLOCK_ELEMENTS // (len(values) * cloud.basis.k))
     for first in range(0, len(rows), step):
@@ -139,7 +150,8 @@ def slice_along(
         evaluator.evaluate(
             cloud.basis,
             block.reshape(-1, cloud.basis.k),
-            metrics=False,
+            splits=splits,
+            metrics=metrics,
             cancelled=cancelled,
             on_chunk=partial(lines.take, first * len(values)),
         )
@@ -149,39 +161,29 @@ def slice_along(
 
 
 class _Lines:
-    """Gathers losses that come row by row, and tells which samples are complete."""
+    """Gathers what comes row by row, and tells which samples are complete."""
 
     def __init__(
         self,
-        evaluator: Evaluator,
+        quantities: Sequence[str],
         rows: npt.NDArray[np.int64],
         alphas: FloatArray,
         progress: ProgressCallback,
-        on_sample: Callable[[int, FloatArray, FloatArray | None], None] | None,
     ) -> None:
         shape = (len(rows), len(alphas))
-        self.rows, self.alphas = rows, alphas
-        self.progress, self.on_sample = progress, on_sample
-        self.losses: FloatArray = np.full(shape, np.nan)
-        self.val_losses: FloatArray | None = (
-            np.full(shape, np.nan) if evaluator.n_val_examples else None
-        )
+        self.rows, self.alphas, self.progress = rows, alphas, progress
+        self.values: dict[str, FloatArray] = {name: np.full(shape, np.nan) for name in quantities}
         self.waiting = np.full(len(rows), len(alphas))
 
     def take(self, first: int, start: int, part: Evaluation) -> None:
         places = np.arange(first + start, first + start + len(part))
-        self.losses.flat[places] = part.losses
-        if self.val_losses is not None:
-            self.val_losses.flat[places] = part.val_losses
+        for name, values in self.values.items():
+            values.flat[places] = part.values[name]
         numbers, counts = np.unique(places // len(self.alphas), return_counts=True)
         self.waiting[numbers] -= counts
-        for number in numbers[self.waiting[numbers] == 0]:
-            if self.on_sample is not None:
-                val = None if self.val_losses is None else self.val_losses[number]
-                self.on_sample(int(self.rows[number]), self.losses[number], val)
         self.progress(Progress("slices", int((self.waiting == 0).sum()), len(self.rows)))
 
     def finish(self) -> Slice:
         done = self.waiting == 0
-        val = None if self.val_losses is None else self.val_losses[done]
-        return Slice(self.rows[done], self.alphas, self.losses[done], val)
+        found = {name: values[done] for name, values in self.values.items()}
+        return Slice(self.rows[done], self.alphas, found)

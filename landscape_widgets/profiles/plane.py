@@ -1,5 +1,7 @@
 """The loss on a plane through the trained weights, from as few points as its shape allows.
 
+Metrics may come along, at the points that the loss is evaluated at.
+
 A smooth plane needs no dense grid: what is interpolated between scattered points, in log-loss or in
 the loss's fourth root, is as good from few of them that lie closer where they are needed. How good
 is measured on points that it had not seen.
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
+from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.profiles.interpolant import GROWTH, BoolArray, Interpolated, PlaneError
@@ -40,44 +43,46 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """Losses at θ* + a d₁ + b d₂ over a fine grid, and what they were interpolated from.
+    """Quantities at θ* + a d₁ + b d₂ over a fine grid, and what they were interpolated from.
 
     Attributes
     ----------
     axes : two arrays (F,)
         Values of a and of b.
-    losses, val_losses : array (F, F)
-        ``losses[i, j]`` is at ``axes[0][i]``, ``axes[1][j]``; the second is None without
-        validation data.
+    values : dict of arrays (F, F)
+        By quantity: "loss", "val_loss" where there is validation data, metrics.
+        ``values["loss"][i, j]`` is at ``axes[0][i]``, ``axes[1][j]``.
     direct : array (F, F) of bool
         Where the loss itself was evaluated, as near losses that are not finite; elsewhere it is
         interpolated.
-    error, val_error : PlaneError
-        Of the interpolated losses, at points spread evenly over the plane, while these were not
+    errors : dict of PlaneError
+        Of each interpolated quantity, at points spread evenly over the plane, while these were not
         fitted; 0 where all is direct.
     points : array (E, 2)
         Each (a, b) at which the loss was evaluated.
-    point_losses, point_val_losses : array (E,)
+    point_values : dict of arrays (E,)
     gram : array (2, 2)
         Inner products of d₁ and d₂: with them a plane can be drawn with true angles and lengths.
     tolerance : float
-        What was asked of the error.
+        What was asked of the error of losses.
     held_out : int
         How many points the error was measured at.
     """
 
     axes: tuple[FloatArray, FloatArray]
-    losses: FloatArray
-    val_losses: FloatArray | None
+    values: dict[str, FloatArray]
     direct: BoolArray
-    error: PlaneError
-    val_error: PlaneError | None
+    errors: dict[str, PlaneError]
     points: FloatArray
-    point_losses: FloatArray
-    point_val_losses: FloatArray | None
+    point_values: dict[str, FloatArray]
     gram: FloatArray
     tolerance: float
     held_out: int
+
+    @property
+    def losses(self) -> FloatArray:
+        """Training losses, (F, F)."""
+        return self.values["loss"]
 
     @property
     def evaluations(self) -> int:
@@ -87,13 +92,14 @@ class Plane:
     @property
     def converged(self) -> bool:
         """Whether 95% of the held-out points are within the tolerance, on each split."""
-        errors = [self.error] if self.val_error is None else [self.error, self.val_error]
+        errors = [error for name, error in self.errors.items() if name in LOSSES]
         return all(error.p95 <= self.tolerance for error in errors)
 
     def __str__(self) -> str:
+        error = self.errors["loss"]
         text = (
             f"{self.losses.size:,} points from {self.evaluations:,} evaluations; error "
-            f"{self.error.median:.2%} (median), {self.error.p95:.2%} (95th percentile)"
+            f"{error.median:.2%} (median), {error.p95:.2%} (95th percentile)"
         )
         if not self.converged:
             text += f", more than the {self.tolerance:.2%} that was asked for"
@@ -111,6 +117,7 @@ def plane_along(
     resolution: int = 51,
     tolerance: float = 0.005,
     max_evaluations: int | None = None,
+    metrics: bool = False,
     progress: ProgressCallback = ignore,
     cancelled: CancelCallback = never,
     on_plane: Callable[[Plane], None] | None = None,
@@ -137,6 +144,9 @@ def plane_along(
     max_evaluations : int, optional
         No more are made, 1,000 by default, or all of a fine grid that has fewer points. Losses that
         are not finite cost more: all of the fine grid around them is evaluated.
+    metrics : bool
+        Whether to take the metrics at each point, too. On training data they may take several times
+        as long as the loss.
     progress, cancelled
         After `cancelled` says yes, the last refinement that was finished is interpolated; points
         of `direct` that were not reached are then not-a-number.
@@ -156,7 +166,7 @@ def plane_along(
     axis = np.linspace(low, high, resolution)
     everything = resolution**2 + len(LANDMARKS)
     most = min(MOST, everything) if max_evaluations is None else max_evaluations
-    known = _Points(evaluator, directions, progress, cancelled)
+    known = _Points(evaluator, directions, metrics, progress, cancelled)
     if resolution**2 <= FEWEST:
         if not known.need(_product(axis, axis)):
             raise Cancelled
@@ -164,12 +174,12 @@ def plane_along(
     design = _Design(axis)
     points, fit = design.first(), None
     while len(points) and known.need(points):
-        fit = Interpolated(design.nodes, design.held_out, known.at)
+        fit = Interpolated(design.nodes, design.held_out, known.at, known.losses)
         if fit.within(tolerance):
             break
         if on_plane is not None and fit.measured:
             on_plane(_assemble(known, axis, fit, gram, tolerance))
-        points = design.further(fit, most - len(known.losses))
+        points = design.further(fit, most - len(known.values))
     if fit is None:
         raise Cancelled
     nothing_between = design.complete and not fit.within(tolerance)
@@ -223,26 +233,34 @@ def _product(xs: FloatArray, ys: FloatArray) -> FloatArray:
 
 
 class _Points:
-    """Losses by their place in the plane, each evaluated once."""
+    """Quantities by their place in the plane, each evaluated once.
+
+    Attributes
+    ----------
+    losses : int
+        How many of the quantities are losses: the first ones.
+    """
 
     def __init__(
         self,
         evaluator: Evaluator,
         directions: Basis,
+        metrics: bool,
         progress: ProgressCallback,
         cancelled: CancelCallback,
     ) -> None:
         self.evaluator, self.directions = evaluator, directions
         self.progress, self.cancelled = progress, cancelled
-        self.splits = 2 if evaluator.n_val_examples else 1
-        self.losses: dict[tuple[float, float], tuple[float, ...]] = {}
+        self.metrics, self.quantities = metrics, evaluator.quantities(metrics=metrics)
+        self.losses = sum(name in LOSSES for name in self.quantities)
+        self.values: dict[tuple[float, float], tuple[float, ...]] = {}
 
     def need(self, points: FloatArray) -> bool:
         """Evaluate those of (n, 2) points that are not known yet; False if cancelled before."""
-        missing = [(a, b) for a, b in points.tolist() if (a, b) not in self.losses]
+        missing = [(a, b) for a, b in points.tolist() if (a, b) not in self.values]
         if not missing:
             return True
-        before = len(self.losses)
+        before = len(self.values)
 
         def tell(part: Progress) -> None:
             self.progress(Progress("plane", before + part.done, before + part.total))
@@ -250,20 +268,20 @@ class _Points:
         found = self.evaluator.evaluate(
             self.directions,
             np.array(missing),
-            metrics=False,
+            metrics=self.metrics,
             progress=tell,
             cancelled=self.cancelled,
         )
-        columns = [found.losses] if found.val_losses is None else [found.losses, found.val_losses]
+        columns = [found.values[name] for name in self.quantities]
         values = np.stack(columns, axis=-1).tolist()
-        self.losses.update(zip(missing, map(tuple, values), strict=False))
+        self.values.update(zip(missing, map(tuple, values), strict=False))
         return len(found) == len(missing)
 
     def at(self, points: FloatArray) -> FloatArray:
-        """Losses (splits, n); not-a-number where unknown."""
-        unknown = (np.nan,) * self.splits
-        found = [self.losses.get((a, b), unknown) for a, b in points.tolist()]
-        return np.array(found).reshape(-1, self.splits).T
+        """Quantities (q, n); not-a-number where unknown."""
+        unknown = (np.nan,) * len(self.quantities)
+        found = [self.values.get((a, b), unknown) for a, b in points.tolist()]
+        return np.array(found).reshape(-1, len(self.quantities)).T
 
 
 class _Design:
@@ -357,25 +375,21 @@ def _assemble(
     """Interpolate over axis × axis where that can be done, and put all that is known together."""
     points, shape = _product(axis, axis), (len(axis), len(axis))
     direct: BoolArray = np.ones(shape, dtype=bool)
-    losses: FloatArray = np.full((known.splits, *shape), np.nan)
-    errors = [PlaneError(0.0, 0.0)] * known.splits
+    names = known.quantities
+    values: FloatArray = np.full((len(names), *shape), np.nan)
+    errors = [PlaneError(0.0, 0.0)] * len(names)
     if fit is not None and fit.measured:
-        losses, errors = fit.at(points).reshape(-1, *shape), fit.errors
-        direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(losses).all(axis=0)
-    losses[:, direct] = known.at(points[direct.ravel()])
-    evaluated = np.array(list(known.losses)).reshape(-1, 2)
-    values = known.at(evaluated)
-    both = known.splits == 2
+        values, errors = fit.at(points).reshape(-1, *shape), fit.errors
+        direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(values).all(axis=0)
+    values[:, direct] = known.at(points[direct.ravel()])
+    evaluated = np.array(list(known.values)).reshape(-1, 2)
     return Plane(
         (axis, axis),
-        losses[0],
-        losses[1] if both else None,
+        dict(zip(names, values, strict=True)),
         direct,
-        errors[0],
-        errors[1] if both else None,
+        dict(zip(names, errors, strict=True)),
         evaluated,
-        values[0],
-        values[1] if both else None,
+        dict(zip(names, known.at(evaluated), strict=True)),
         gram,
         tolerance,
         fit.held_out if fit is not None and fit.measured else 0,

@@ -24,6 +24,11 @@ Metric = Callable[[Tensor, Tensor], float]
 
 OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 OF_NUMBERS = ("r2", "mae")
+# Columns of the table of samples that a metric of the same name would be taken for.
+TAKEN = (
+    *("loss", "loss_error", "gap", "radius", "l1", "l2", "distortion", "x", "y", "z"),
+    *("sample", "sampler", "kind", "path", "step"),
+)
 DEFAULT = {"classification": ("accuracy",), "binary": ("accuracy",), "regression": ("r2",)}
 
 
@@ -62,14 +67,26 @@ def resolve_metrics(
     Raises
     ------
     ValueError
-        If a name is unknown, or is of another task.
+        If a name is unknown, is of another task, or means something else already.
     """
     if metrics is None:
         return {name: name for name in DEFAULT.get(task, ())} if sure else {}
     if isinstance(metrics, str):
         metrics = [metrics]
-    if isinstance(metrics, Mapping):
-        return dict(metrics)
+    found: dict[str, str | Metric] = (
+        {**metrics} if isinstance(metrics, Mapping) else _by_name(metrics, task)
+    )
+    for name in found:
+        if name in TAKEN or name.startswith("val_"):
+            raise ValueError(
+                f"A metric is called {name!r}, which is the name of something else: "
+                + ("a quantity on validation data" if name not in TAKEN else "a column of samples")
+                + '. Give metrics={"another name": function}.'
+            )
+    return found
+
+
+def _by_name(metrics: Sequence[str | Metric], task: str) -> dict[str, str | Metric]:
     resolved: dict[str, str | Metric] = {}
     for metric in metrics:
         if callable(metric):

@@ -132,9 +132,9 @@ class Channel:
     ) -> None:
         """Where samples lie, (N, 2 or 3), and what is known of them; `glide` moves them there."""
         with self.together():
-            scale = wire.loss_scale(land)
-            if self._info.get("scale") != scale:
-                self._tell({**self._info, "scale": scale})
+            scales = wire.scales(land)
+            if self._info.get("quantities") != scales["quantities"]:
+                self._tell({**self._info, **scales})
             self._published = time.monotonic()
             self._frame += 1
             self._show(
@@ -214,9 +214,7 @@ class Channel:
         estimates = {} if tolerance is None else wire.estimates(profiles, n_examples, tolerance)
         with self.together():
             self._show(_alphas=np.asarray(profiles.alphas).tolist(), _estimates=estimates)
-            values = {"loss": profiles.losses}
-            if profiles.val_losses is not None:
-                values["val_loss"] = profiles.val_losses
+            values = profiles.values
             self._profiles.take(values)
             if not self._by_rows or self._profiles.nbytes <= SMALL:
                 return self._show_profiles(values)
@@ -227,10 +225,7 @@ class Channel:
 
     def _show_profiles(self, values: Mapping[str, Array]) -> None:
         self._is_whole = bool(values)
-        self._show(
-            _profiles=wire.floats(values.get("loss")),
-            _val_profiles=wire.floats(values.get("val_loss")),
-        )
+        self._show(_profiles={name: wire.floats(array) for name, array in values.items()})
 
     def snapshot(self) -> None:
         """Send all rows of tables to a view that has none, and from now on those that change."""

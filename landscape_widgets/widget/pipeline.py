@@ -207,6 +207,11 @@ class Pipeline:
             self._channel.settle()
             self._channel.progress("stopped" if self.is_unfinished else "done")
 
+    def take_slices(self, cancelled: CancelCallback) -> None:
+        """Take slices of what is shown now, beside a map that rests."""
+        self.slices.compute(cancelled)
+        self._channel.settle()
+
     # What work tells while it goes on
 
     def _new_cloud(self, sampler: Sampler) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback
 from landscape_widgets.tracebacks import place, shortened
@@ -212,6 +213,13 @@ class Session:
         """Want the plane through θ* and two samples."""
         self.planes.ask(a, b)
         self.worker.submit(partial(self.planes.draw, self.land), Urgency.PLANES)
+
+    def show(self, quantity: str) -> None:
+        """Show another quantity along slices and on planes."""
+        self.slices.quantity = quantity
+        self.planes.with_metrics = quantity not in LOSSES
+        if not self.pipeline.is_unfinished:
+            self.worker.submit(self._resting(self.pipeline.take_slices))
 
     def compare_with(self, kind: str) -> None:
         """Want another null beside the map, or none."""

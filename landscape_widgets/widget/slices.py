@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from landscape_widgets.evaluation.quantities import LOSSES, SPLITS, on_split, split_of
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.landscape import Landscape
@@ -48,6 +49,12 @@ class Slices:
         Told of those that are asked for, and that take a while.
     give_way : callable
         Does what waits and is at least so urgent, between two blocks of slices.
+
+    Attributes
+    ----------
+    quantity : str
+        What slices are to show from now on. A metric is of all of the data, and takes longer than a
+        loss: it is taken along no slice before it is chosen.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Slices:
         self._pace = 0.0  # s that a slice took, last time
         self._all = 0.0  # s that all slices are expected to take
         self._lock = threading.Lock()
+        self.quantity = "loss"
         self.end()
 
     def end(self) -> None:
@@ -71,7 +79,7 @@ class Slices:
         self._growing: GrowingSlices | None = None
         self._wanted: list[int] = []
         self._doubted: list[int] = []
-        self.profile = Profiles(0, ALPHAS, False)
+        self.profile = Profiles(0, ALPHAS, ["loss"])
 
     @property
     def land(self) -> Landscape:
@@ -84,7 +92,8 @@ class Slices:
         assert land.cloud is not None
         self._land, self._growing, self._doubted = land, None, []
         self._all = 0.0
-        self.profile = Profiles(len(land.cloud), alphas, land.val_losses is not None)
+        losses = land.objective.quantities(metrics=False)
+        self.profile = Profiles(len(land.cloud), alphas, losses)
         self._publish(anew=True)
 
     def follow(self, cloud: Cloud) -> None:
@@ -184,7 +193,7 @@ class Slices:
             rough = self._growing.doubtful(known)
             if rough:
                 self._tell("estimates", 0, len(rough))
-                self._take(rough, lambda: self.is_asked or cancelled())
+                self._take_losses(rough, lambda: self.is_asked or cancelled())
                 self._publish()
             self._give_way(Urgency.PLANES)
 
@@ -199,15 +208,29 @@ class Slices:
         return bool(self._wanted or self._doubted)
 
     def _is_missing(self, index: int) -> bool:
-        return index < self.profile.n and not self.profile.has(index)
+        return index < self.profile.n and not self.profile.has(
+            index, _shown(self.land, self.quantity)
+        )
 
     def _take(self, indices: list[int], interrupted: CancelCallback) -> int:
+        """Take slices of what is shown; how many were done."""
+        if self.quantity in LOSSES:
+            return self._take_losses(indices, interrupted)
+        begun = time.perf_counter()
+        found = _metrics_along(self.land, indices, self.profile.alphas, self.quantity)
+        if self._growing is not None:  # their losses are compared with those of the same examples
+            found = Slice(found.indices, found.alphas, _without_losses(found.values))
+        self.profile.put(found)
+        self._pace = (time.perf_counter() - begun) / len(indices)
+        return len(indices)
+
+    def _take_losses(self, indices: list[int], interrupted: CancelCallback) -> int:
         """Take slices, from the next part where they are estimated; how many were done."""
         land, growing = self.land, self._growing
         assert land.cloud is not None
         begun, done = time.perf_counter(), 0
         if growing is None:
-            for part, alphas in self._missing_points(indices):
+            for part, alphas in _missing_points(self.profile, indices):
                 self.profile.put(slice_along(land.objective, land.cloud, part, alphas))
             done = len(indices)
         else:
@@ -221,14 +244,6 @@ class Slices:
             self._pace = (time.perf_counter() - begun) / done
         return done
 
-    def _missing_points(self, indices: list[int]) -> list[tuple[list[int], FloatArray]]:
-        """Samples, and the values of α at which they are not evaluated yet."""
-        profile = self.profile
-        halves = [i for i in indices if profile.interpolated[i]]
-        others = [i for i in indices if not profile.interpolated[i]]
-        parts = [(others, profile.alphas), (halves, profile.alphas[1::2])]
-        return [(part, alphas) for part, alphas in parts if part]
-
     # In the background
 
     def compute_first(self, cancelled: CancelCallback) -> None:
@@ -239,7 +254,7 @@ class Slices:
         if self._growing is not None:
             return
         self._until = time.monotonic() + min(FIRST_SECONDS, PROFILE_SECONDS)
-        half = HALF_ABOVE < self._all <= PROFILE_SECONDS
+        half = HALF_ABOVE < self._all <= PROFILE_SECONDS and self.quantity in LOSSES
         self._work_through("ahead", self._is_missing, cancelled, self._take_half if half else None)
 
     def _take_half(self, indices: list[int], interrupted: CancelCallback) -> int:
@@ -261,12 +276,14 @@ class Slices:
         Those that are not there in time come when they are asked for.
         """
         self._until = time.monotonic() + PROFILE_SECONDS
-        self._work_through("ahead", self._is_missing, cancelled)
-        self._work_through("between", self._is_interpolated, cancelled)
+        if self._growing is None or self.quantity in LOSSES:
+            self._work_through("ahead", self._is_missing, cancelled)
+        self._work_through("between", self._is_interpolated, cancelled, self._take_losses)
         if self.profile.forget_interpolated():
             self._publish()
         for part in range(len(SHARES) if self._growing is not None else 0):
-            self._work_through("refined ahead", partial(self._is_rough, part), cancelled)
+            rough = partial(self._is_rough, part)
+            self._work_through("refined ahead", rough, cancelled, self._take_losses)
 
     @property
     def seconds_left(self) -> float:
@@ -317,16 +334,39 @@ class Slices:
         self._channel.slices(profile, n_examples, tolerance, anew)
 
 
+def _shown(land: Landscape, quantity: str) -> tuple[str, ...]:
+    """What is shown: both losses, or a metric, with that on validation data beside it."""
+    both = ("loss",) if quantity in LOSSES else (quantity, on_split(quantity, "val"))
+    return tuple(name for name in both if name in land.quantities)
+
+
+def _missing_points(profile: Profiles, indices: list[int]) -> list[tuple[list[int], FloatArray]]:
+    """Samples, and the values of α at which their losses are not evaluated yet."""
+    halves = [i for i in indices if profile.interpolated[i]]
+    others = [i for i in indices if not profile.interpolated[i]]
+    parts = [(others, profile.alphas), (halves, profile.alphas[1::2])]
+    return [(part, alphas) for part, alphas in parts if part]
+
+
+def _metrics_along(land: Landscape, indices: list[int], alphas: FloatArray, quantity: str) -> Slice:
+    """Slices with all metrics on those splits that are shown with a quantity."""
+    assert land.cloud is not None
+    splits = [split for split in SPLITS if split in map(split_of, _shown(land, quantity))]
+    return slice_along(land.objective, land.cloud, indices, alphas, splits=splits, metrics=True)
+
+
+def _without_losses(values: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    return {name: found for name, found in values.items() if name not in LOSSES}
+
+
 def _ends(land: Landscape, indices: npt.NDArray[np.int64]) -> Slice:
     """What is known of slices from the losses of θ* and of the samples."""
-    objective, val = land.objective, None
-
-    def ends(anchor: float, losses: FloatArray) -> FloatArray:
-        return np.column_stack([np.full(len(indices), anchor), losses[indices]])
-
-    if land.val_losses is not None and objective.anchor_val_loss is not None:
-        val = ends(objective.anchor_val_loss, land.val_losses)
-    return Slice(indices, np.array([0.0, 1.0]), ends(objective.anchor_loss, land.losses), val)
+    at_anchor = land.objective.at_anchor
+    values = {
+        name: np.column_stack([np.full(len(indices), at_anchor[name]), land.values[name][indices]])
+        for name in land.objective.quantities(metrics=False)
+    }
+    return Slice(indices, np.array([0.0, 1.0]), values)
 
 
 def _may_estimate(land: Landscape) -> bool:

@@ -47,6 +47,11 @@ def _columns(widget: LandscapeWidget) -> list[str]:
     return ["loss", *widget._columns]
 
 
+def _quantities(widget: LandscapeWidget) -> list[str]:
+    shown = widget._info.get("quantities", [])
+    return ["loss", *(known["name"] for known in shown if known["name"] != "loss")]
+
+
 def _nulls(widget: LandscapeWidget) -> tuple[str, ...]:
     return KINDS
 
@@ -83,6 +88,9 @@ class LandscapeWidget(RetiringWidget):
         Numbers of the selected samples. Set it, and the view follows; observe it.
     colour_by : str
         The column that colours stand for.
+    quantity : str
+        What slice and plane show: "loss", "val_loss", or a metric. Metrics are taken along slices
+        once one is chosen.
     sampler, reducer, space, standardise, n_components
         Set one, and what follows is done again: samples for a new sampler, else only the map.
     compare_with : {"nothing", "shuffled", "isotropic", "walk"}
@@ -104,6 +112,7 @@ class LandscapeWidget(RetiringWidget):
 
     selected: Any = Selection(_count).tag(sync=True)
     colour_by: Any = Name("loss", _columns, "There is no column {!r}.").tag(sync=True)
+    quantity: Any = Name("loss", _quantities, "There is no quantity {!r}.").tag(sync=True)
     compare_with: Any = Name(NOTHING, _nulls, "There is no null {!r}.").tag(sync=True)
 
     # What the browser draws from: `channel` sets it, js/src reads it.
@@ -116,8 +125,7 @@ class LandscapeWidget(RetiringWidget):
     _frame: Any = traitlets.Int(0).tag(sync=True)
     _glide: Any = traitlets.Bool(False).tag(sync=True)
     _alphas: Any = traitlets.List().tag(sync=True)
-    _profiles: Any = traitlets.Bytes().tag(sync=True)
-    _val_profiles: Any = traitlets.Bytes().tag(sync=True)
+    _profiles: Any = traitlets.Dict().tag(sync=True)
     _estimates: Any = traitlets.Dict().tag(sync=True)
     _plane: Any = traitlets.Dict().tag(sync=True)
     _plane_state: Any = traitlets.Dict().tag(sync=True)
@@ -269,6 +277,10 @@ class LandscapeWidget(RetiringWidget):
     def _close_models(self) -> None:
         with self.session.channel.lock:
             super()._close_models()
+
+    @traitlets.observe("quantity")
+    def _quantity_changed(self, change: Any) -> None:
+        self.session.show(change["new"])
 
     @traitlets.observe("compare_with")
     def _comparison_changed(self, change: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
+from landscape_widgets.evaluation.quantities import LOSSES, VALIDATION
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.landscape.table import with_errors
 from landscape_widgets.profiles.estimated import EstimatedSlice
 from landscape_widgets.profiles.line import Slice
 from landscape_widgets.progress import Progress
@@ -19,6 +22,8 @@ from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.trust import Faithfulness
 from landscape_widgets.trust.loss_scale import FLOOR, LossScale
 from landscape_widgets.trust.readouts import AGREEMENT
+
+FloatArray32 = npt.NDArray[np.float32]
 
 PHASES = {
     "reading": "reading the data",
@@ -71,73 +76,96 @@ def floats(values: npt.ArrayLike | None) -> bytes:
 
 
 class Profiles:
-    """Slices of all samples over the same values of α, as far as they are known."""
+    """Slices of all samples over the same values of α, as far as they are known.
 
-    def __init__(self, n: int, alphas: FloatArray, with_val: bool) -> None:
-        self.n = n
-        self.alphas = alphas
-        self.losses = np.full((n, len(alphas)), np.nan, dtype=np.float32)
-        self.val_losses = np.full_like(self.losses, np.nan) if with_val else None
-        self.errors = np.zeros_like(self.losses)
-        self.val_errors = np.zeros_like(self.losses) if with_val else None
+    Parameters
+    ----------
+    n : int
+    alphas : array (A,)
+    losses : sequence of str
+        "loss", and "val_loss" where there is validation data.
+
+    Attributes
+    ----------
+    values : dict of arrays (n, A), float32
+        By quantity: the losses, and metrics as soon as one of them is known.
+    errors : dict of arrays (n, A), float32
+        Standard errors of the losses.
+    examples : array (n,)
+        How many a slice is from, where not all.
+    interpolated : array (n,) of bool
+        Whether losses are, at every second value of α.
+    """
+
+    def __init__(self, n: int, alphas: FloatArray, losses: Sequence[str]) -> None:
+        self.n, self.alphas = n, alphas
+        self.values: dict[str, FloatArray32] = {}
+        self._known: dict[str, npt.NDArray[np.bool_]] = {}
+        for name in losses:
+            self._make_room(name)
+        self.errors = {name: np.zeros_like(values) for name, values in self.values.items()}
         self.examples = np.zeros(n, dtype=np.float32)
-        self._known = np.zeros(n, dtype=bool)
-        self.interpolated = np.zeros(n, dtype=bool)  # at every second value of α
+        self.interpolated = np.zeros(n, dtype=bool)
+
+    def _make_room(self, name: str) -> None:
+        shape = (self.n, len(self.alphas))
+        self.values[name] = np.full(shape, np.nan, dtype=np.float32)
+        self._known[name] = np.zeros(self.n, dtype=bool)
 
     def grow(self, n: int) -> None:
         """Make room for samples behind those that are there."""
         more = ((0, n - self.n), (0, 0))
-        self.losses = np.pad(self.losses, more, constant_values=np.nan)
-        self.errors = np.pad(self.errors, more)
-        if self.val_losses is not None and self.val_errors is not None:
-            self.val_losses = np.pad(self.val_losses, more, constant_values=np.nan)
-            self.val_errors = np.pad(self.val_errors, more)
+        for name in self.values:
+            self.values[name] = np.pad(self.values[name], more, constant_values=np.nan)
+            self._known[name] = np.pad(self._known[name], more[0])
+        for name in self.errors:
+            self.errors[name] = np.pad(self.errors[name], more)
         self.examples = np.pad(self.examples, more[0])
-        self._known = np.pad(self._known, more[0])
         self.interpolated = np.pad(self.interpolated, more[0])
         self.n = n
 
-    def has(self, index: int) -> bool:
-        """Whether a sample's slice is there."""
-        return bool(self._known[index])
+    def has(self, index: int, quantities: Iterable[str] = ("loss",)) -> bool:
+        """Whether a sample's slice of each of some quantities is there."""
+        return all(name in self._known and self._known[name][index] for name in quantities)
 
     def put(self, found: Slice) -> None:
         """Take in slices over these values of α, or over those that were interpolated."""
         places = np.ix_(found.indices, np.searchsorted(self.alphas, found.alphas))
-        # A first value that is not a number means "not known" to the browser.
-        self.losses[places] = np.nan_to_num(found.losses, nan=np.inf, posinf=np.inf)
-        if self.val_losses is not None and found.val_losses is not None:
-            self.val_losses[places] = np.nan_to_num(found.val_losses, nan=np.inf, posinf=np.inf)
+        for name, values in found.values.items():
+            if name not in self.values:
+                self._make_room(name)
+            # A first value that is not a number means "not known" to the browser.
+            self.values[name][places] = np.nan_to_num(values, nan=np.inf, posinf=np.inf)
+            self._known[name][found.indices] = True
+        for name, errors in found.errors.items():
+            self.errors[name][found.indices] = np.nan_to_num(errors, nan=0.0)
         if isinstance(found, EstimatedSlice):
-            self.errors[found.indices] = np.nan_to_num(found.errors, nan=0.0)
-            if self.val_errors is not None and found.val_errors is not None:
-                self.val_errors[found.indices] = np.nan_to_num(found.val_errors, nan=0.0)
             self.examples[found.indices] = found.examples
-        self._known[found.indices] = True
-        self.interpolated[found.indices] = False
+        if "loss" in found.values:
+            self.interpolated[found.indices] = False
 
     def put_half(self, found: Slice) -> None:
         """Take in slices over every second value of α, and interpolate them at the others.
 
         Slices with a loss that is not finite are left out.
         """
-        both = [found.losses] if found.val_losses is None else [found.losses, found.val_losses]
-        whole = np.isfinite(both).all(axis=(0, 2))
-        filled = [between(found.alphas, losses[whole], self.alphas) for losses in both]
+        whole = np.isfinite(list(found.values.values())).all(axis=(0, 2))
+        filled = {
+            name: between(found.alphas, losses[whole], self.alphas)
+            for name, losses in found.values.items()
+        }
         indices = found.indices[whole]
-        val = filled[1] if len(filled) > 1 else None
-        self.put(Slice(indices, self.alphas, filled[0], val))
+        self.put(Slice(indices, self.alphas, filled))
         self.interpolated[indices] = True
 
     def forget_interpolated(self) -> bool:
-        """Forget slices of which a half is interpolated; whether there were any."""
+        """Forget losses of which a half is interpolated; whether there were any."""
         rows = self.interpolated
         if not rows.any():
             return False
-        self.losses[rows] = np.nan
-        if self.val_losses is not None:
-            self.val_losses[rows] = np.nan
-        self._known[rows] = False
+        for name in self.errors:
+            self.values[name][rows] = np.nan
+            self._known[name][rows] = False
         self.interpolated = np.zeros_like(rows)
         return True
 
@@ -158,8 +186,7 @@ def between(alphas: FloatArray, losses: FloatArray, wanted: FloatArray) -> Float
 def estimates(profile: Profiles, n_examples: int, tolerance: float) -> dict[str, Any]:
     """How sure slices are that are from a part of the examples."""
     return {
-        "errors": floats(profile.errors),
-        "val_errors": floats(profile.val_errors),
+        "errors": {name: floats(errors) for name, errors in profile.errors.items()},
         "examples": floats(profile.examples),
         "of": n_examples,
         "tolerance": tolerance,
@@ -203,14 +230,12 @@ def kinds(cloud: Cloud) -> list[str]:
 def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, bytes]:
     """What colours and tooltips may show of each sample."""
     assert land.cloud is not None
-    found: dict[str, Any] = {"loss": land.losses}
-    if land.loss_errors is not None:
-        found["loss_error"] = land.loss_errors
-    if land.val_losses is not None:
-        found["val_loss"] = land.val_losses
-        found["gap"] = land.val_losses - land.losses
+    values = land.values
+    found: dict[str, Any] = with_errors(values, land.errors)
+    if "val_loss" in values:
+        found["gap"] = values["val_loss"] - values["loss"]
     found["radius"] = land.cloud.table["radius"]
-    found.update(land.metrics)
+    found.update(values)
     path = land.cloud.table["path"].to_numpy()
     if (path >= 0).any():
         found["path"] = np.where(path >= 0, path.astype(float), np.nan)
@@ -274,6 +299,7 @@ READING: dict[str, Any] = {
     "caption": [],
     "notes": [],
     "assumptions": [],
+    "quantities": [],
 }
 
 
@@ -319,11 +345,28 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         "axes": axes,
         "caption": caption,
         "notes": notes,
-        "scale": loss_scale(land),
+        **scales(land),
         "assumptions": list(land.assumptions),
     }
 
 
-def loss_scale(land: Landscape) -> dict[str, Any]:
-    """How high losses are drawn; see js/src/draw/loss_scale.ts."""
-    return asdict(LossScale.of(land.losses))
+LINEAR = {"kind": "linear", "unit": 1.0, "lowest": 0.0}  # as it is
+
+
+def scales(land: Landscape) -> dict[str, Any]:
+    """How high losses are drawn (see js/src/draw/loss_scale.ts), and all that slices can show."""
+    scale = asdict(LossScale.of(land.losses))
+    quantities = [
+        {"name": name, "label": label(name), "scale": scale if name in LOSSES else LINEAR}
+        for name in land.quantities
+    ]
+    return {"scale": scale, "quantities": quantities}
+
+
+def label(quantity: str) -> str:
+    """What a quantity is called: "validation loss"."""
+    name = quantity.removeprefix(VALIDATION)
+    return f"{'validation' if name != quantity else 'training'} {NAMES.get(name, name)}"
+
+
+NAMES = {"r2": "R²", "f1": "F1"}

@@ -21,7 +21,7 @@ channel.SMALL, slices.PROFILE_SECONDS, slices.AT_ONCE = 1000, {seconds}, 1e9
 data = digits(60)
 model = train(mlp(8), data, 60)
 def profiles():
-    return w.get_state('_profiles')['_profiles']
+    return w.get_state('_profiles')['_profiles'].get('loss', b'')
 """
 LENGTH = "len(profiles())"
 WIDGET = """

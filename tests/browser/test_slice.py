@@ -15,7 +15,7 @@ from tests.browser.landscape import LandscapeNotebook
 pytestmark = pytest.mark.timeout(240)
 
 TRAIN, VAL, MEDIAN = 2.4, 2.0, 3.0  # stroke widths, px
-SLICE = "(lambda s: [s.losses.tolist(), s.val_losses.tolist()])(w.landscape.slice({}, w._alphas))"
+SLICE = "[v.tolist() for v in w.landscape.slice({}, w._alphas).values.values()]"
 # As where data are so large that slices of all of them are never there at once.
 LARGE = """
 import numpy as np, landscape_widgets as lw
@@ -140,8 +140,8 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
     note = notebook.part("estimate")
     expect(note).to_contain_text("of 2,000 examples, ±2 standard errors")
     first = note.inner_text()
-    losses = np.array(notebook.ask("rows(w._profiles)[7]"))
-    errors = np.array(notebook.ask("rows(w._estimates['errors'])[7]"))
+    losses = np.array(notebook.ask("rows(w._profiles['loss'])[7]"))
+    errors = np.array(notebook.ask("rows(w._estimates['errors']['loss'])[7]"))
     alphas = np.array(notebook.ask("w._alphas"))
     (drawn,) = notebook.curves(TRAIN)
     assert_drawn(drawn, alphas.tolist(), losses)
@@ -155,7 +155,8 @@ def test_an_estimated_slice_has_a_band_of_two_standard_errors_that_shrinks(
     assert (np.abs(upper - lower)[alphas == 0] == 0).all()
     notebook.tell("slices.improve = improve; w.session.doubt([7])")
     expect(note).not_to_contain_text(first)
-    worst = "max(e / l for e, l in zip(rows(w._estimates['errors'])[7], rows(w._profiles)[7]))"
+    known = "zip(rows(w._estimates['errors']['loss'])[7], rows(w._profiles['loss'])[7])"
+    worst = f"max(e / l for e, l in {known})"
     notebook.wait_for_answer(f"{worst} <= 0.01", True)
 
 

@@ -85,7 +85,7 @@ def test_what_is_kept_of_one_basis_and_split_does_not_spoil_the_next(name):
         if vectors.isfinite().all():
             np.testing.assert_allclose(found.losses, plain_losses(case, vectors, rows), rtol=2e-5)
             np.testing.assert_allclose(
-                found.val_losses, plain_losses(other, vectors, rows), rtol=2e-5
+                found.values["val_loss"], plain_losses(other, vectors, rows), rtol=2e-5
             )
 
 
@@ -104,7 +104,7 @@ def test_every_strategy_agrees_with_the_plain_loop(strategy, name):
     expected = plain_losses(case, vectors, rows)
     found = objective.evaluate(DenseBasis(vectors), rows)
     np.testing.assert_allclose(found.losses, expected, rtol=2e-5)
-    np.testing.assert_allclose(found.val_losses, expected, rtol=2e-5)
+    np.testing.assert_allclose(found.values["val_loss"], expected, rtol=2e-5)
     if strategy != "auto":
         assert (objective.engine.last != strategy) == ((strategy, name) in FALLS_BACK)
 
@@ -133,7 +133,7 @@ def test_every_strategy_agrees_on_directions_that_are_drawn_from_seeds(strategy,
     found = objective.evaluate(basis, rows, outputs=True)
     expected = plain_losses(case, basis.dense().vectors, rows)
     np.testing.assert_allclose(found.losses, expected, rtol=2e-5)
-    np.testing.assert_allclose(found.val_losses, expected, rtol=2e-5)
+    np.testing.assert_allclose(found.values["val_loss"], expected, rtol=2e-5)
     if strategy != "auto":
         assert (objective.engine.last != strategy) == ((strategy, name) in FALLS_BACK)
 
@@ -232,7 +232,7 @@ def test_metrics_do_not_depend_on_the_strategy():
     found = [
         Objective(case.model, (case.inputs, case.targets), strategy=strategy, metrics=names)
         .evaluate(DenseBasis(vectors), rows)
-        .metrics
+        .values
         for strategy in ("inplace", "stacked", "shared", "compiled")
     ]
     for name in names:

@@ -150,7 +150,7 @@ def test_rows_that_a_strategy_fails_at_are_done_by_the_next(
     expected = plain_losses(case, vectors, rows)
     assert seen
     np.testing.assert_allclose(found.losses, expected, rtol=2e-5)
-    np.testing.assert_allclose(found.val_losses, expected, rtol=2e-5)
+    np.testing.assert_allclose(found.values["val_loss"], expected, rtol=2e-5)
     (line,) = lines(caplog, strategy)
     assert "could not create a primitive" in line.getMessage()
 

@@ -45,4 +45,4 @@ def test_losses_of_several_tiles_at_once_are_those_of_each(strategy, at_once, mo
     model = objective.model_at(objective.anchor + torch.from_numpy(rows[0]).float() @ vectors)
     kept = case.targets != -100
     hits = model(case.inputs).argmax(1)[kept] == case.targets[kept]
-    assert found.metrics["accuracy"][0] == pytest.approx(float(hits.float().mean()))
+    assert found.values["accuracy"][0] == pytest.approx(float(hits.float().mean()))

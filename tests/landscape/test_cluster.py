@@ -57,8 +57,8 @@ def test_two_workers_find_what_one_machine_finds(client, objective, basis):
     )
     assert cluster.strategy == "by the workers of a cluster"
     np.testing.assert_allclose(there.losses, here.losses, rtol=1e-6)
-    np.testing.assert_allclose(there.val_losses, here.val_losses, rtol=1e-6)
-    np.testing.assert_allclose(there.metrics["accuracy"], here.metrics["accuracy"])
+    np.testing.assert_allclose(there.values["val_loss"], here.values["val_loss"], rtol=1e-6)
+    np.testing.assert_allclose(there.values["val_accuracy"], here.values["val_accuracy"])
     np.testing.assert_allclose(there.outputs, here.outputs, rtol=1e-4, atol=1e-5)
     assert len(chunks) > 10  # results stream back
 

@@ -40,7 +40,7 @@ def test_losses_come_from_a_part_of_the_data_with_their_errors_and_all_else_as_e
     off = ((frame.loss - truth.loss).abs() / frame.loss_error)[1:]
     assert 0 < off.max() < 4
     assert (off < 2).mean() > 0.8
-    for name in ("val_loss", "accuracy", "radius"):
+    for name in ("val_loss", "val_accuracy", "radius"):
         np.testing.assert_allclose(frame[name], truth[name], rtol=1e-5)
     np.testing.assert_allclose(land.outputs, exact.outputs, rtol=1e-4, atol=1e-5)
     assert "loss_error" not in truth
@@ -85,7 +85,7 @@ def test_a_stopped_run_is_resumed_from_its_file_to_the_same_end(model, tmp_path)
     resumed = estimating(model, probe_examples=3).sample(SAMPLER, path=path)
     whole = estimating(model, probe_examples=3).sample(SAMPLER)
     np.testing.assert_allclose(resumed.losses, whole.losses, rtol=1e-5)
-    np.testing.assert_allclose(resumed.loss_errors, whole.loss_errors, rtol=1e-4)
+    np.testing.assert_allclose(resumed.errors["loss"], whole.errors["loss"], rtol=1e-4)
 
 
 def test_a_saved_landscape_keeps_its_errors_and_is_not_taken_for_an_exact_one(model, tmp_path):
@@ -94,7 +94,7 @@ def test_a_saved_landscape_keeps_its_errors_and_is_not_taken_for_an_exact_one(mo
     land.save(path)
     again = Landscape.load(path, model, DATA, val_data=VAL)
     assert again.tolerance == TOLERANCE
-    np.testing.assert_array_equal(again.loss_errors, land.loss_errors)
+    np.testing.assert_array_equal(again.errors["loss"], land.errors["loss"])
     with pytest.raises(ValueError, match=r"made with tolerance=0.03; given is None"):
         Landscape.load(path, model, DATA, val_data=VAL, tolerance=None)
 
@@ -105,7 +105,7 @@ def test_the_widget_shows_the_errors_of_samples(model):
     )
     widget.wait(60)
     errors = np.frombuffer(widget._columns["loss_error"], dtype=np.float32)
-    np.testing.assert_allclose(errors, widget.landscape.loss_errors, rtol=1e-6)
+    np.testing.assert_allclose(errors, widget.landscape.errors["loss"], rtol=1e-6)
     assert "losses estimated to a standard error of 3%" in widget._info["caption"]
     widget.close()
 
@@ -132,4 +132,4 @@ def test_what_cannot_be_estimated_is_refused(model, keywords, message):
 def test_no_metrics_need_no_validation_data(model):
     land = estimating(model, val_data=None, metrics=[]).sample(SAMPLER)
     assert land.evaluated.all()
-    assert (land.loss_errors[1:] > 0).all()
+    assert (land.errors["loss"][1:] > 0).all()

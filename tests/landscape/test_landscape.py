@@ -38,7 +38,7 @@ def test_sampling_evaluates_every_sample_and_starts_at_the_trained_weights(land)
     land.sample(SAMPLER)
     assert land.evaluated.all()
     assert land.losses[0] == land.objective.anchor_loss
-    assert land.val_losses[0] == land.objective.anchor_val_loss
+    assert land.val_losses[0] == land.objective.at_anchor["val_loss"]
     i = len(land.losses) - 1
     assert land.losses[i] == pytest.approx(land.objective.loss(land.cloud.vector(i)), rel=1e-5)
 
@@ -57,7 +57,7 @@ def test_the_frame_has_a_row_a_sample_with_losses_metrics_and_places(land):
     frame = land.sample(SAMPLER).embed("pca").to_frame()
     assert len(frame) == len(land.cloud)
     expected = ["loss", "val_loss", "radius", "x", "y", "sampler", "kind", "path", "step"]
-    assert list(frame.columns[:10]) == [*expected, "accuracy"]
+    assert list(frame.columns[:10]) == [*expected, "val_accuracy"]
     assert frame.index.name == "sample"
     np.testing.assert_array_equal(frame[["x", "y"]], land.coordinates)
     assert (frame["kind"] == "minimum").sum() == 3
@@ -220,7 +220,7 @@ class TestOnDisk:
     def test_the_file_is_plain_safetensors(self, land, tmp_path):
         land.sample(SAMPLER).save(tmp_path / "land.safetensors")
         np.testing.assert_array_equal(
-            load_file(tmp_path / "land.safetensors")["losses"], land.losses
+            load_file(tmp_path / "land.safetensors")["quantity:loss"], land.losses
         )
 
     @pytest.mark.parametrize(

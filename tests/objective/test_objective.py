@@ -45,7 +45,9 @@ def test_losses_agree_with_a_plain_loop_in_double_precision(make):
     for i in (0, 7, 19):
         theta = objective.anchor.double() + torch.tensor(c[i]) @ basis.vectors.double()
         assert result.losses[i] == pytest.approx(plain_loss(model, theta, data), rel=1e-5)
-        assert result.val_losses[i] == pytest.approx(plain_loss(model, theta, val), rel=1e-5)
+        assert result.values["val_loss"][i] == pytest.approx(
+            plain_loss(model, theta, val), rel=1e-5
+        )
 
 
 def state_of(model: nn.Module):
@@ -182,7 +184,7 @@ def test_floating_targets_mean_squared_error_and_one_column_does_not_broadcast()
     result = objective.evaluate(DenseBasis(objective.anchor[None]), np.ones((1, 1)))
     doubled = objective.model_at(2 * objective.anchor)
     score = r2_score(y.numpy(), doubled(x).detach().squeeze(1).numpy())
-    assert result.metrics["r2"][0] == pytest.approx(score, rel=1e-5)
+    assert result.values["r2"][0] == pytest.approx(score, rel=1e-5)
 
 
 def test_one_logit_and_integer_targets_mean_binary_cross_entropy():
@@ -289,15 +291,16 @@ def test_metrics_agree_with_scikit_learn():
         logits = objective.model_at(objective.anchor + basis.row(i))(val[0]).detach()
         predicted = logits.argmax(-1)
         options = {"average": "macro", "zero_division": 0}
-        assert result.metrics["accuracy"][i] == pytest.approx(accuracy_score(val[1], predicted))
+        assert result.values["val_accuracy"][i] == pytest.approx(accuracy_score(val[1], predicted))
         for name, score in (
             ("precision", precision_score),
             ("recall", recall_score),
             ("f1", f1_score),
         ):
-            assert result.metrics[name][i] == pytest.approx(score(val[1], predicted, **options))
+            found = result.values[f"val_{name}"][i]
+            assert found == pytest.approx(score(val[1], predicted, **options))
         expected = logits.softmax(-1).max(-1).values.mean().item()
-        assert result.metrics["confidence"][i] == pytest.approx(expected, rel=1e-5)
+        assert result.values["val_confidence"][i] == pytest.approx(expected, rel=1e-5)
 
 
 def test_tied_weights_move_together():

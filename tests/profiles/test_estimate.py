@@ -151,9 +151,9 @@ def test_ninety_five_percent_of_full_losses_lie_within_two_errors_of_the_estimat
         line = estimated_slice(objective, cloud, [1, 2, 3, 4], [-0.5, 0.5, 1.0], 0.03)
         truth = slice_along(objective, cloud, [1, 2, 3, 4], [-0.5, 0.5, 1.0]).losses
         assert line.converged
-        assert (line.errors <= 0.03 * line.losses).all()
-        inside.append(np.abs(line.losses - truth) <= 2 * line.errors)
-        errors.append(((line.losses - truth) / line.errors).ravel())
+        assert (line.errors["loss"] <= 0.03 * line.losses).all()
+        inside.append(np.abs(line.losses - truth) <= 2 * line.errors["loss"])
+        errors.append(((line.losses - truth) / line.errors["loss"]).ravel())
         shares.append(line.examples / line.n_examples)
     assert max(shares) < 0.6
     assert 0.9 < np.mean(inside) <= 0.99
@@ -179,7 +179,7 @@ def test_all_of_the_data_leaves_no_error(setting):
     objective, cloud = setting
     line = estimated_slice(objective, cloud, [1, 2], tolerance=0)
     assert line.examples == line.n_examples == 4000
-    assert (line.errors == 0.0).all()
+    assert (line.errors["loss"] == 0.0).all()
     assert line.converged
     truth = slice_along(objective, cloud, [1, 2])
     np.testing.assert_allclose(line.losses, truth.losses, rtol=1e-5)
@@ -189,8 +189,8 @@ def test_the_loss_at_the_trained_weights_is_known(setting):
     objective, cloud = setting
     line = estimated_slice(objective, cloud, [0, 1], [0.0, 1.0], 0.1)
     assert line.losses[0].tolist() == [objective.anchor_loss] * 2
-    assert line.errors[0].tolist() == [0.0, 0.0]
-    assert line.errors[1, 1] > 0
+    assert line.errors["loss"][0].tolist() == [0.0, 0.0]
+    assert line.errors["loss"][1, 1] > 0
 
 
 def test_numbers_as_targets_are_estimated_too():
@@ -201,7 +201,7 @@ def test_numbers_as_targets_are_estimated_too():
     line = estimated_slice(objective, around(objective), [1, 2], tolerance=0.05)
     truth = slice_along(objective, around(objective), [1, 2]).losses
     assert line.examples < 3000
-    assert (np.abs(line.losses - truth) <= 4 * line.errors + 1e-9).all()
+    assert (np.abs(line.losses - truth) <= 4 * line.errors["loss"] + 1e-9).all()
 
 
 def test_losses_that_are_not_finite_ask_for_no_more_data(setting):
@@ -249,7 +249,7 @@ def test_a_landscape_estimates_slices():
     data = digits(400)
     land = Landscape(train(mlp(), data, 60), data).sample(Minima(n=10))
     line = land.estimated_slice([1, 5], tolerance=0.2)
-    assert line.losses.shape == line.errors.shape == (2, 41)
+    assert line.losses.shape == line.errors["loss"].shape == (2, 41)
     assert line.indices.tolist() == [1, 5]
     with pytest.raises(IndexError, match="Sample 99"):
         land.estimated_slice([99])

@@ -71,8 +71,8 @@ def test_ninety_five_percent_of_full_losses_lie_in_the_band(setting, monkeypatch
         for row, index in enumerate([1, 2, 3, 4]):
             found = growing.grow(index)
             for values, errors, full in (
-                (found.losses, found.errors, truth.losses),
-                (found.val_losses, found.val_errors, truth.val_losses),
+                (found.losses, found.errors["loss"], truth.losses),
+                (found.values["val_loss"], found.errors["val_loss"], truth.values["val_loss"]),
             ):
                 off.extend((values[0] - full[row])[moving] / errors[0, moving])
     assert 0.9 < np.mean(np.abs(off) <= 2) <= 0.99
@@ -85,10 +85,10 @@ def test_the_last_part_is_all_of_the_data(setting):
     found, truth = growing.grow(2), slice_along(objective, cloud, [2], ALPHAS)
     assert found.examples == found.n_examples == 3000
     assert growing.converged(2)
-    assert (found.errors == 0).all()
-    assert (found.val_errors == 0).all()
+    assert (found.errors["loss"] == 0).all()
+    assert (found.errors["val_loss"] == 0).all()
     np.testing.assert_allclose(found.losses, truth.losses, rtol=1e-5)
-    np.testing.assert_allclose(found.val_losses, truth.val_losses, rtol=1e-5)
+    np.testing.assert_allclose(found.values["val_loss"], truth.values["val_loss"], rtol=1e-5)
 
 
 def test_the_loss_at_the_trained_weights_is_known_and_the_error_goes_to_nothing_towards_it(setting):
@@ -96,16 +96,16 @@ def test_the_loss_at_the_trained_weights_is_known_and_the_error_goes_to_nothing_
     alphas = np.array([0.0, 1e-3, 1e-2, 1e-1])
     found = GrowingSlices(objective, cloud, alphas).grow(1)
     assert found.losses[0, 0] == objective.anchor_loss
-    assert found.val_losses[0, 0] == objective.anchor_val_loss
-    assert found.errors[0, 0] == found.val_errors[0, 0] == 0.0
+    assert found.values["val_loss"][0, 0] == objective.at_anchor["val_loss"]
+    assert found.errors["loss"][0, 0] == found.errors["val_loss"][0, 0] == 0.0
     strata = strata_at_anchor(objective)
     picked = strata.between(np.zeros(len(strata), dtype=np.int64), strata.counts(SHARES[FIRST]))
     plain = StratifiedMeans(4, strata.sizes)
     rows = alphas[:, None] * cloud.coefficients[1]
     plain.add(objective.example_losses(cloud.basis, rows, picked), strata.labels[picked])
-    ratios = found.errors[0, 1:] / plain.finish()[1][1:]
+    ratios = found.errors["loss"][0, 1:] / plain.finish()[1][1:]
     assert (ratios < [0.01, 0.1, 1.0]).all()
-    assert (np.diff(found.errors[0]) > 0).all()
+    assert (np.diff(found.errors["loss"][0]) > 0).all()
 
 
 def test_a_slice_grows_until_its_error_is_within_the_tolerance(setting):
@@ -113,10 +113,12 @@ def test_a_slice_grows_until_its_error_is_within_the_tolerance(setting):
     errors, examples = [], []
     while not growing.converged(1):
         found = growing.grow(1)
-        errors.append(max((found.errors / found.losses).max(), found.val_errors.max()))
+        errors.append(
+            max((found.errors["loss"] / found.losses).max(), found.errors["val_loss"].max())
+        )
         examples.append(found.examples)
-    assert (found.errors <= 0.02 * found.losses).all()
-    assert (found.val_errors <= 0.02 * found.val_losses).all()
+    assert (found.errors["loss"] <= 0.02 * found.losses).all()
+    assert (found.errors["val_loss"] <= 0.02 * found.values["val_loss"]).all()
     assert len(examples) > 1
     assert (np.diff(examples) > 0).all()
     assert (np.diff(errors) < 0).all()
@@ -142,7 +144,7 @@ def test_what_was_interrupted_goes_on_from_there(setting, looked_at, monkeypatch
     found = growing.grow(1)
     assert len(looked_at["train"]) == len(set(looked_at["train"])) == whole.examples
     np.testing.assert_allclose(found.losses, whole.losses, rtol=1e-6)
-    np.testing.assert_allclose(found.errors, whole.errors, rtol=1e-5)
+    np.testing.assert_allclose(found.errors["loss"], whole.errors["loss"], rtol=1e-5)
 
 
 def test_samples_that_are_compared_come_to_the_same_examples(setting):

@@ -93,21 +93,24 @@ def test_the_error_that_is_said_is_that_of_points_which_were_not_fitted_then(dig
     said = []
     for there, back in ((np.log, np.exp), (lambda z: z**0.25, lambda h: h**4)):
         fitted = RBFInterpolator(
-            plane.points[nodes], there(plane.point_losses[nodes]), kernel="quintic", degree=2
+            plane.points[nodes],
+            there(plane.point_values["loss"][nodes]),
+            kernel="quintic",
+            degree=2,
         )
-        truth = plane.point_losses[held_out]
+        truth = plane.point_values["loss"][held_out]
         errors = np.abs(back(fitted(plane.points[held_out])) - truth) / truth
         said.append((np.median(errors), np.quantile(errors, 0.95)))
-    assert any(plane.error == pytest.approx(error, rel=1e-4) for error in said)
+    assert any(plane.errors["loss"] == pytest.approx(error, rel=1e-4) for error in said)
 
 
 def test_the_held_out_points_are_fitted_once_the_error_is_known(digits_objective):
     basis = along(digits_objective, 3.0)
     plane = plane_along(digits_objective, basis, extent=(-1, 1), max_evaluations=160)
     places = np.rint((plane.points + 1) * 25).astype(int)
-    np.testing.assert_allclose(plane.losses[tuple(places.T)], plane.point_losses, rtol=1e-6)
+    np.testing.assert_allclose(plane.losses[tuple(places.T)], plane.point_values["loss"], rtol=1e-6)
     errors = np.abs(plane.losses / dense(digits_objective, basis, plane) - 1)
-    assert np.quantile(errors, 0.95) < plane.error.p95
+    assert np.quantile(errors, 0.95) < plane.errors["loss"].p95
 
 
 def test_an_analytic_quadratic_is_met_at_every_point():
@@ -117,7 +120,7 @@ def test_an_analytic_quadratic_is_met_at_every_point():
     x, y = 2 * a + b, b
     np.testing.assert_allclose(plane.losses, 1 + x**2 + 3 * y**2 + x * y, rtol=0.02)
     np.testing.assert_allclose(plane.gram, [[4, 2], [2, 2]])
-    assert plane.error.p95 <= 0.005
+    assert plane.errors["loss"].p95 <= 0.005
 
 
 def test_the_first_axis_belongs_to_the_first_direction():
@@ -131,7 +134,7 @@ def test_the_trained_weights_are_among_the_points_wherever_they_lie_in_the_range
     for extent in ((-0.5, 1.5), (-0.3, 1.2), (-1.0, 7.0)):
         plane = plane_along(objective, spanned((1.0, 0.0), (0.0, 1.0)), extent=extent)
         at_anchor = ~plane.points.any(axis=1)
-        assert plane.point_losses[at_anchor].tolist() == [1.0]
+        assert plane.point_values["loss"][at_anchor].tolist() == [1.0]
 
 
 def test_no_point_is_evaluated_twice():
@@ -203,7 +206,7 @@ def test_a_plane_that_is_hardly_anywhere_finite_is_evaluated_directly():
     basis = spanned((1.0, 0.0), (0.0, 1.0))
     plane = plane_along(objective, basis, resolution=21)
     assert plane.direct.all()
-    assert plane.error == (0.0, 0.0)
+    assert plane.errors["loss"] == (0.0, 0.0)
     np.testing.assert_array_equal(plane.losses, dense(objective, basis, plane))
 
 
@@ -236,9 +239,9 @@ def test_validation_losses_come_with_an_error_of_their_own(digits_objective):
     basis = along(digits_objective)
     plane = plane_along(digits_objective, basis, extent=(-1, 1))
     rows = np.array([[plane.axes[0][7], plane.axes[1][31]], [plane.axes[0][40], plane.axes[1][3]]])
-    truth = digits_objective.evaluate(basis, rows, metrics=False).val_losses
-    np.testing.assert_allclose(plane.val_losses[[7, 40], [31, 3]], truth, rtol=0.01)
-    assert 0 < plane.val_error.median <= plane.val_error.p95 <= 0.005
+    truth = digits_objective.evaluate(basis, rows, metrics=False).values["val_loss"]
+    np.testing.assert_allclose(plane.values["val_loss"][[7, 40], [31, 3]], truth, rtol=0.01)
+    assert 0 < plane.errors["val_loss"].median <= plane.errors["val_loss"].p95 <= 0.005
 
 
 def test_a_cancelled_plane_keeps_the_last_grid_it_finished():
@@ -301,7 +304,7 @@ def test_a_landscape_shows_the_plane_through_two_of_its_samples():
     plane = land.plane(1, 2, extent=(-0.5, 1.5))
     for index, corner in ((1, (1.0, 0.0)), (2, (0.0, 1.0)), (0, (0.0, 0.0))):
         there = (plane.points == corner).all(axis=1)
-        assert plane.point_losses[there] == pytest.approx(land.losses[index], rel=1e-5)
+        assert plane.point_values["loss"][there] == pytest.approx(land.losses[index], rel=1e-5)
     assert plane.gram[0, 0] ** 0.5 == pytest.approx(land.cloud.radii()[1])
     with pytest.raises(ValueError, match="sample 3 was given twice"):
         land.plane(3, 3)

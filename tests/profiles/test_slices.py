@@ -40,7 +40,7 @@ def test_alpha_zero_is_the_loss_of_the_trained_weights_and_one_that_of_the_sampl
     _, _, objective, cloud = setting
     line = slice_along(objective, cloud, [1, 2])
     assert (line.losses[:, ALPHAS == 0] == objective.anchor_loss).all()
-    assert (line.val_losses[:, ALPHAS == 0] == objective.anchor_val_loss).all()
+    assert (line.values["val_loss"][:, ALPHAS == 0] == objective.at_anchor["val_loss"]).all()
     samples = objective.evaluate(cloud.basis, cloud.coefficients[[1, 2]])
     np.testing.assert_allclose(line.losses[:, ALPHAS == 1][:, 0], samples.losses, rtol=1e-6)
 
@@ -58,10 +58,10 @@ def test_a_cancelled_slice_keeps_the_samples_it_has(setting):
         cloud,
         [1, 2, 3],
         np.linspace(0, 1, 40),
-        cancelled=lambda: len(seen) == 2,
-        on_sample=lambda index, losses, val: seen.append(index),
+        cancelled=lambda: seen[-1:] == [2],
+        progress=lambda at: seen.append(at.done),
     )
-    assert line.indices.tolist() == seen == [1, 2]
+    assert line.indices.tolist() == [1, 2]
     assert line.losses.shape == (2, 40)
     assert np.isfinite(line.losses).all()
 
@@ -75,5 +75,5 @@ def test_a_sample_that_is_not_there_is_refused(setting):
 def test_a_barrier_is_the_highest_rise_above_the_chord():
     alphas = np.linspace(-0.5, 1.5, 5)
     hill = np.array([[9.0, 1.0, 4.0, 2.0, 9.0], [9.0, 1.0, 0.0, 2.0, 9.0]])
-    line = Slice(np.array([1, 2]), alphas, hill, None)
+    line = Slice(np.array([1, 2]), alphas, {"loss": hill})
     np.testing.assert_allclose(line.barriers(), [2.5, 0.0])

@@ -303,7 +303,7 @@ def test_own_metrics_of_images_of_two_sizes_are_means_over_batches():
 
     objective = Objective(model, batches, metrics=[error])
     nowhere = DenseBasis(objective.anchor[None] * 0)
-    found = objective.evaluate(nowhere, np.zeros((1, 1))).metrics["error"][0]
+    found = objective.evaluate(nowhere, np.zeros((1, 1))).values["error"][0]
     expected = loop(model, lambda m, b: error(m(b[0]), b[1]), batches, lambda b: len(b[0]))
     assert found == pytest.approx(expected, rel=1e-5)
 

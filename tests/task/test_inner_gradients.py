@@ -213,7 +213,7 @@ def test_outputs_are_numbers_and_keep_nothing_of_how_they_were_computed(kind):
         DenseBasis(torch.ones(1, objective.size)), np.array([[0.0]]), outputs=True
     )
     mean = float((outputs - data[1]).abs().mean())
-    assert found.metrics["mae"][0] == pytest.approx(mean, rel=1e-5)
+    assert found.values["mae"][0] == pytest.approx(mean, rel=1e-5)
 
 
 def test_near_the_trained_weights_losses_are_taken_in_double_precision_all_the_same():

@@ -25,7 +25,8 @@ def linear(outputs):
 
 def measured(model, targets, metric):
     land = Landscape(model, (X, targets), metrics=[metric]).sample(Subspace(k=2, n=3))
-    return next(iter(land.metrics.values()))[0]
+    (name,) = land.quantities[1:]
+    return land.values[name][0]
 
 
 def test_metrics_of_scikit_learn_get_targets_first_and_then_classes_numbers_or_probabilities():
@@ -68,9 +69,9 @@ def test_metrics_of_batches_without_targets_of_their_own_are_refused(metric):
 
 def test_a_metric_that_nobody_asked_for_gives_way_to_estimated_losses():
     land = Landscape(linear(4), (X, CLASSES), tolerance=0.05).sample(Subspace(k=2, n=4))
-    assert land.metrics == {}
+    assert land.quantities == ("loss",)
     assert any("No metric is shown" in said for said in land.objective.assumptions)
     exact = Landscape(linear(4), (X, CLASSES)).sample(Subspace(k=2, n=4))
-    assert (np.abs(land.losses - exact.losses) <= 6 * land.loss_errors + 1e-6).all()
+    assert (np.abs(land.losses - exact.losses) <= 6 * land.errors["loss"] + 1e-6).all()
     with pytest.raises(ValueError, match="the metrics"):
         Landscape(linear(4), (X, CLASSES), tolerance=0.05, metrics=["accuracy"])

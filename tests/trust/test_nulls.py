@@ -89,8 +89,8 @@ def test_metrics_and_validation_losses_are_shuffled_along(model):
     null = land.embed("pca").null("shuffled")
     order = [int(np.flatnonzero(land.losses == loss)[0]) for loss in null.losses]
     np.testing.assert_array_equal(null.val_losses, land.val_losses[order])
-    for name, values in land.metrics.items():
-        np.testing.assert_array_equal(null.metrics[name], values[order])
+    for name, values in land.values.items():
+        np.testing.assert_array_equal(null.values[name], values[order])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,11 @@ def floats(raw: bytes) -> npt.NDArray[np.float32]:
     return np.frombuffer(raw, dtype=np.float32)
 
 
+def sent_slices(widget: lw.LandscapeWidget, quantity: str = "loss") -> npt.NDArray[np.float32]:
+    """Slices of all samples that the page was sent as a whole, one after the other."""
+    return floats(state(widget, "profiles").get(quantity, b""))
+
+
 def say(widget: lw.LandscapeWidget, type: str, **content: Any) -> None:
     """Let the page send a message."""
     data = {"method": "custom", "content": {"type": type, **content}}

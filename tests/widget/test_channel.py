@@ -94,7 +94,7 @@ def test_time_left_is_told_once_a_phase_has_taken_a_while(clock):
 
 
 def test_frames_wait_until_the_last_is_drawn_or_a_while_has_passed(channel, clock, monkeypatch):
-    monkeypatch.setattr(module.wire, "loss_scale", lambda land: {})
+    monkeypatch.setattr(module.wire, "scales", lambda land: {"quantities": []})
     monkeypatch.setattr(module.wire, "columns", lambda land, distortion: {})
 
     class Land:

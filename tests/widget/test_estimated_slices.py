@@ -10,7 +10,7 @@ from landscape_widgets.profiles.growing import GrowingSlices
 from landscape_widgets.widget.pipeline import Pipeline
 from tests.models import train
 from tests.profiles.test_estimate import blobs, network
-from tests.widget.page import floats, say, state
+from tests.widget.page import floats, say, sent_slices, state
 
 DATA, VAL = (tuple(t[s] for t in blobs(2500)) for s in (slice(0, 2000), slice(2000, None)))
 SAMPLER = lw.samplers.Subspace(k=3, n=20)
@@ -50,8 +50,8 @@ def sent(widget):
     shape = (len(widget.landscape.cloud), len(state(widget, "alphas")))
     estimates = state(widget, "estimates")
     return (
-        floats(state(widget, "profiles")).reshape(shape),
-        floats(estimates["errors"]).reshape(shape),
+        sent_slices(widget).reshape(shape),
+        floats(estimates["errors"]["loss"]).reshape(shape),
         floats(estimates["examples"]),
     )
 
@@ -69,9 +69,9 @@ def test_slices_of_large_data_come_from_a_part_with_their_errors(model, on_reque
     truth = land.slice([5, 7], alphas)
     off = np.abs(losses[[5, 7]] - truth.losses)[:, moved] / errors[[5, 7]][:, moved]
     assert 0 < off.max() < 4
-    val_errors = floats(state(widget, "estimates")["val_errors"]).reshape(losses.shape)
-    val = floats(state(widget, "val_profiles")).reshape(losses.shape)
-    off = np.abs(val[[5, 7]] - truth.val_losses)[:, moved] / val_errors[[5, 7]][:, moved]
+    val_errors = floats(state(widget, "estimates")["errors"]["val_loss"]).reshape(losses.shape)
+    val = sent_slices(widget, "val_loss").reshape(losses.shape)
+    off = np.abs(val[[5, 7]] - truth.values["val_loss"])[:, moved] / val_errors[[5, 7]][:, moved]
     assert 0 < off.max() < 4
     widget.close()
 
@@ -172,7 +172,7 @@ def test_a_loss_of_the_user_s_own_takes_all_of_the_data(model, on_request):
     widget = show(model, loss=own)
     tell(widget, "slices", 3)
     assert state(widget, "estimates") == {}
-    profile = floats(state(widget, "profiles")).reshape(21, -1)[3]
+    profile = sent_slices(widget).reshape(21, -1)[3]
     np.testing.assert_allclose(
         profile, widget.landscape.slice([3], state(widget, "alphas")).losses[0], rtol=1e-5
     )

@@ -9,7 +9,7 @@ from landscape_widgets.progress import ignore
 from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.slices import Slices
 from tests.models import digits, mlp, train
-from tests.widget.page import state
+from tests.widget.page import sent_slices
 
 DATA = digits(200)
 SAMPLER = lw.samplers.Subspace(k=3, n=23)
@@ -31,7 +31,7 @@ def said_and_drawn(model) -> list[tuple[str, bool]]:
     found = []
 
     def look(change) -> None:
-        floats = np.frombuffer(state(widget, "profiles"), dtype=np.float32)
+        floats = sent_slices(widget)
         there = floats.size == 24 * len(ALPHAS) and bool(np.isfinite(floats).all())
         found.append((change["new"]["phase"], there))
 
@@ -64,7 +64,7 @@ def test_the_pace_of_slices_is_measured_where_sampling_took_longer(model, monkey
     slices.compute_first(lambda: False)
     assert not sent["_estimates"]
     np.testing.assert_allclose(
-        np.frombuffer(sent["_profiles"], dtype=np.float32).reshape(24, -1),
+        np.frombuffer(sent["_profiles"]["loss"], dtype=np.float32).reshape(24, -1),
         land.slice(range(24)).losses,
         rtol=1e-5,
     )

@@ -7,7 +7,7 @@ from torch import nn
 import landscape_widgets as lw
 from landscape_widgets.widget.pipeline import Pipeline
 from tests.models import digits, mlp, train
-from tests.widget.page import floats, say, state
+from tests.widget.page import floats, say, sent_slices, state
 
 DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Minima(n=20)
@@ -45,23 +45,25 @@ def watch(widget, name: str, react=lambda count: None) -> list[dict]:
 
 def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
     planes = watch(widget, "_plane")
-    ask(widget, 2, 5)
+    ask(widget, 10, 15)
     widget.wait(60)
     assert state(widget, "plane_state")["state"] == "done"
     assert len(planes) >= 3
-    truth = widget.landscape.plane(2, 5)
+    truth = widget.landscape.plane(10, 15)
     final = planes[-1]
-    assert final["pair"] == [2, 5]
+    assert final["pair"] == [10, 15]
     assert final["size"] == 51
     assert final["extent"] == [-0.5, 1.5]
-    np.testing.assert_allclose(floats(final["losses"]), truth.losses.ravel(), rtol=1e-4)
-    np.testing.assert_allclose(floats(final["val_losses"]), truth.val_losses.ravel(), rtol=1e-4)
+    np.testing.assert_allclose(floats(final["values"]["loss"]), truth.losses.ravel(), rtol=1e-4)
+    np.testing.assert_allclose(
+        floats(final["values"]["val_loss"]), truth.values["val_loss"].ravel(), rtol=1e-4
+    )
     np.testing.assert_allclose(final["gram"], truth.gram.ravel())
     assert truth.converged
     error, cost = final["text"]
     assert cost == f"{truth.evaluations:,} evaluations instead of 2,601"
     assert error.endswith("% (95th percentile) at 64 points held out")
-    coarse = floats(planes[0]["losses"])
+    coarse = floats(planes[0]["values"]["loss"])
     assert np.isfinite(coarse).all()
     assert planes[0]["text"][0].endswith(", more than 0.5%")
 
@@ -90,7 +92,7 @@ def test_a_plane_that_is_no_longer_wanted_ends_early_and_keeps_what_there_is(wid
     assert state(widget, "plane_state")["state"] == "stopped"
     assert len(planes) == 1
     assert state(widget, "plane")["pair"] == [2, 5]
-    assert np.isfinite(floats(state(widget, "plane")["losses"])).all()
+    assert np.isfinite(floats(state(widget, "plane")["values"]["loss"])).all()
 
 
 def test_another_plane_ends_the_one_before(widget):
@@ -112,7 +114,7 @@ def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
     def point_at_one(count: int) -> None:
         if count == 1:
             say(widget, "slices", indices=[7])
-        slices_then.append(np.isfinite(floats(state(widget, "profiles")).reshape(24, -1)[7]).all())
+        slices_then.append(np.isfinite(sent_slices(widget).reshape(24, -1)[7]).all())
 
     planes = watch(widget, "_plane", point_at_one)
     ask(widget, 2, 5)
@@ -134,9 +136,7 @@ def test_a_plane_comes_before_slices_that_wait(widget, monkeypatch):
 
     def see(change) -> None:
         planes.append(change.new)
-        known.append(
-            int(np.isfinite(floats(state(widget, "profiles")).reshape(24, -1)[:, 0]).sum())
-        )
+        known.append(int(np.isfinite(sent_slices(widget).reshape(24, -1)[:, 0]).sum()))
 
     widget.observe(see, "_plane")
     say(widget, "slices", indices=list(range(24)))
@@ -144,7 +144,7 @@ def test_a_plane_comes_before_slices_that_wait(widget, monkeypatch):
     assert state(widget, "plane_state")["state"] == "done"
     assert len(planes) > 2
     assert set(known) == {16}
-    assert np.isfinite(floats(state(widget, "profiles"))).all()
+    assert np.isfinite(sent_slices(widget)).all()
 
 
 def test_stop_lets_go_of_a_plane_that_waits(widget):
@@ -181,14 +181,14 @@ def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatc
     widget, left = lw.LandscapeWidget(model, DATA, start=False, **options), []
 
     def see(count: int) -> None:
-        left.append(int(np.isnan(floats(state(widget, "profiles")).reshape(24, -1)[:, 0]).sum()))
+        left.append(int(np.isnan(sent_slices(widget).reshape(24, -1)[:, 0]).sum()))
 
     watch(widget, "_plane", lambda count: see(count) if count > 1 else None)
     widget.start()
     widget.wait(120)
     assert state(widget, "plane_state")["state"] == "done"
     assert left[-1] > 0
-    assert np.isfinite(floats(state(widget, "profiles"))).all()
+    assert np.isfinite(sent_slices(widget)).all()
     widget.close()
 
 

@@ -121,7 +121,7 @@ def test_a_map_comes_before_it_is_judged_and_slices_of_all_before_others_are_com
     assert [phase for phase in shown.phases if phase in steps] == steps
     land = session.land
     np.testing.assert_allclose(floats(shown["_points"]).reshape(-1, 2), land.coordinates, rtol=1e-6)
-    assert np.isfinite(floats(shown["_profiles"])).all()
+    assert np.isfinite(floats(shown["_profiles"]["loss"])).all()
 
 
 def test_one_that_is_not_started_waits(make):

@@ -14,8 +14,8 @@ DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Subspace(k=3, n=23)
 
 
-def floats(raw: bytes) -> np.ndarray:
-    return page.floats(raw).reshape(-1, len(ALPHAS))
+def slices(widget, quantity: str = "loss") -> np.ndarray:
+    return page.sent_slices(widget, quantity).reshape(-1, len(ALPHAS))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def when_it_is_judged(widget, monkeypatch, look) -> None:
 
 
 def shown(widget) -> list[np.ndarray]:
-    return [floats(page.state(widget, name)) for name in ("profiles", "val_profiles")]
+    return [slices(widget, name) for name in ("loss", "val_loss")]
 
 
 def test_all_slices_are_there_before_the_map_is_judged_and_evaluated_in_the_end(model, monkeypatch):
@@ -56,7 +56,7 @@ def test_all_slices_are_there_before_the_map_is_judged_and_evaluated_in_the_end(
     for before, after, truth in zip(
         first,
         shown(widget),
-        [line.losses, line.val_losses],
+        [line.losses, line.values["val_loss"]],
         strict=True,
     ):
         np.testing.assert_allclose(before[:, ::2], truth[:, ::2], rtol=1e-5)
@@ -79,23 +79,23 @@ def test_what_is_interpolated_is_forgotten_when_the_work_is_stopped(model, monke
     widget.start()
     widget.wait(120)
     assert there == [True]
-    assert np.isnan(floats(page.state(widget, "profiles"))).all()
+    assert np.isnan(slices(widget)).all()
     page.say(widget, "slices", indices=[7])
     widget.wait(60)
     truth = widget.landscape.slice([7]).losses[0]
-    np.testing.assert_allclose(floats(page.state(widget, "profiles"))[7], truth, rtol=1e-5)
+    np.testing.assert_allclose(slices(widget)[7], truth, rtol=1e-5)
     widget.close()
 
 
 def test_slices_with_losses_that_are_not_finite_are_not_interpolated():
-    profiles = Profiles(3, ALPHAS, with_val=False)
+    profiles = Profiles(3, ALPHAS, ["loss"])
     losses = np.ones((3, 21))
     losses[1, 20] = np.inf
-    profiles.put_half(Slice(np.arange(3), ALPHAS[::2], losses, None))
+    profiles.put_half(Slice(np.arange(3), ALPHAS[::2], {"loss": losses}))
     assert profiles.interpolated.tolist() == [True, False, True]
     assert not profiles.has(1)
-    profiles.put(Slice(np.array([2]), ALPHAS[1::2], np.full((1, 20), 3.0), None))
-    assert profiles.losses[2].tolist() == [1.0, 3.0] * 20 + [1.0]
+    profiles.put(Slice(np.array([2]), ALPHAS[1::2], {"loss": np.full((1, 20), 3.0)}))
+    assert profiles.values["loss"][2].tolist() == [1.0, 3.0] * 20 + [1.0]
     assert profiles.forget_interpolated()
     assert [profiles.has(i) for i in range(3)] == [False, False, True]
 

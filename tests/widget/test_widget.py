@@ -17,7 +17,7 @@ from torch import nn
 
 import landscape_widgets as lw
 from tests.models import digits, mlp, train
-from tests.widget.page import floats, say, state
+from tests.widget.page import floats, say, sent_slices, state
 
 DATA, VAL = digits(200), tuple(t[200:] for t in digits(300))
 SAMPLER = lw.samplers.Minima(n=120)
@@ -63,11 +63,11 @@ def test_the_browser_has_all_it_needs_once_the_work_is_done(widget):
     np.testing.assert_allclose(
         floats(state(widget, "columns")["gap"]), land.val_losses - land.losses, rtol=1e-4, atol=1e-6
     )
-    profiles = floats(state(widget, "profiles")).reshape(n, len(state(widget, "alphas")))
+    profiles = sent_slices(widget).reshape(n, len(state(widget, "alphas")))
     line = land.slice([7], state(widget, "alphas"))
     np.testing.assert_allclose(profiles[7], line.losses[0], rtol=1e-5)
-    val = floats(state(widget, "val_profiles")).reshape(n, -1)
-    np.testing.assert_allclose(val[7], line.val_losses[0], rtol=1e-5)
+    val = sent_slices(widget, "val_loss").reshape(n, -1)
+    np.testing.assert_allclose(val[7], line.values["val_loss"][0], rtol=1e-5)
     assert state(widget, "progress")["state"] == "done"
     assert {0.0, 1.0} <= set(state(widget, "alphas"))
 
@@ -278,7 +278,7 @@ def test_refining_adds_samples_around_the_selection_and_moves_nothing(widget):
     assert len(points) == n + 30
     np.testing.assert_allclose(points[:n], before, rtol=1e-6)
     assert widget.selected == (4, 9)
-    assert len(floats(state(widget, "profiles"))) == (n + 30) * len(state(widget, "alphas"))
+    assert len(sent_slices(widget)) == (n + 30) * len(state(widget, "alphas"))
     assert set(widget.landscape.to_frame()["sampler"][n:]) == {"refine"}
 
 
@@ -299,7 +299,7 @@ def test_slices_that_the_browser_asks_for_come_first(model):
     forget_slices(widget)
     say(widget, "slices", indices=[11])
     widget.wait(30)
-    profiles = floats(state(widget, "profiles")).reshape(len(widget.landscape.cloud), -1)
+    profiles = sent_slices(widget).reshape(len(widget.landscape.cloud), -1)
     assert np.isfinite(profiles[11]).all()
     assert np.isnan(profiles[12]).all()
     widget.close()

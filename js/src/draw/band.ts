@@ -5,9 +5,8 @@ import type { Rect } from "./scales";
 
 /** What the kernel knows of slices from a part of the examples. */
 export interface Estimates {
-  /** Standard errors, laid out as the profiles. */
-  errors: Float32Array;
-  valErrors: Float32Array;
+  /** Standard errors by quantity, laid out as the profiles. */
+  errors: Readonly<Record<string, Float32Array>>;
   /** How many training examples each sample's slice is from. */
   examples: Float32Array;
   /** How many there are. */
@@ -77,7 +76,7 @@ export function bandPath(
 /** What the lines of some samples are from, in words; "" where there are none. */
 export function describe(
   indices: readonly number[],
-  { examples, of }: Estimates,
+  { examples, of }: Pick<Estimates, "examples" | "of">,
   banded: boolean,
 ): string {
   const counts = indices.map((i) => examples[i]!).filter((count) => count > 0);

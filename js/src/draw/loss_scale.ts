@@ -1,10 +1,13 @@
-// On what scale losses are drawn. The kernel decides it; see loss_scale.py.
+// On what scale losses and metrics are drawn. The kernel decides it; see loss_scale.py.
 
 import { FLOOR, linearTicks, logTicks, short } from "./colours";
 
-/** "log": log10 down to a floor, `unit`. "symlog": how far a loss is above the lowest, in units. */
+/**
+ * "log": log10 down to a floor, `unit`. "symlog": how far a loss is above the lowest, in units.
+ * "linear": as it is, as metrics are.
+ */
 export interface LossScale {
-  kind: "log" | "symlog";
+  kind: "log" | "symlog" | "linear";
   unit: number;
   lowest: number;
 }
@@ -13,9 +16,11 @@ export const LOG: LossScale = { kind: "log", unit: FLOOR, lowest: 0 };
 
 /** What stands for a loss. */
 export const height = ({ kind, unit, lowest }: LossScale, loss: number): number =>
-  kind === "log"
-    ? Math.log10(Math.max(loss, unit))
-    : Math.asinh((loss - lowest) / (2 * unit)) / Math.LN10;
+  kind === "linear"
+    ? loss
+    : kind === "log"
+      ? Math.log10(Math.max(loss, unit))
+      : Math.asinh((loss - lowest) / (2 * unit)) / Math.LN10;
 
 /** Of many losses; NaN where one is not finite. */
 export const heights = (scale: LossScale, losses: Float32Array): Float32Array =>
@@ -23,7 +28,11 @@ export const heights = (scale: LossScale, losses: Float32Array): Float32Array =>
 
 /** The way back. */
 export const lossAt = ({ kind, unit, lowest }: LossScale, at: number): number =>
-  kind === "log" ? 10 ** at : lowest + 2 * unit * Math.sinh(at * Math.LN10);
+  kind === "linear"
+    ? at
+    : kind === "log"
+      ? 10 ** at
+      : lowest + 2 * unit * Math.sinh(at * Math.LN10);
 
 /** At most `most` ticks between two heights, which show the losses. */
 export function lossTicks(
@@ -33,6 +42,8 @@ export function lossTicks(
   most: number,
 ): { at: number; text: string }[] {
   if (scale.kind === "log") return logTicks(low, high, most);
+  if (scale.kind === "linear")
+    return linearTicks(low, high, most).map((at) => ({ at, text: short(at) }));
   // Near the lowest loss round losses are evenly spaced, far above it round logarithms are: those
   // that are nearest to even heights and have few digits.
   const count = Math.max(2, most - 1);

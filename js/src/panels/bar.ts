@@ -15,7 +15,8 @@ export const COLUMN_NAMES: Record<string, string> = {
   distortion: "distortion of the map",
 };
 
-export const nameOf = (column: string): string => COLUMN_NAMES[column] ?? column;
+export const nameOf = (column: string): string =>
+  COLUMN_NAMES[column] ?? column.replace(/^val_/, "validation ");
 
 type Chooser = Choosable | "colour-by";
 

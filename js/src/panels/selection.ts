@@ -11,7 +11,7 @@ const SHOWN = 5;
 const cell = (value: number): string => short(value, 3, Number.isInteger(value) ? 1 : 3);
 
 const shortName = (column: string): string =>
-  ({ loss: "loss", val_loss: "val. loss", radius: "‖θ−θ*‖" })[column] ?? column;
+  ({ radius: "‖θ−θ*‖" })[column] ?? column.replace(/^val_/, "val. ");
 
 export class SelectionPanel {
   private readonly heading = h("h3", { class: "lw-heading" });

@@ -4,21 +4,20 @@ import { count, short } from "../draw/colours";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
 import { names, starPath } from "../panels/bar";
-import type { State } from "../state";
-import { h, s } from "../ui/dom";
+import { onValidation, type State } from "../state";
+import { capitalised, h, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
 const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
 const LINES = 12; // contours at most
 
-/** What the kernel sends of a plane; `losses` by rows of the first sample's axis. */
+/** What the kernel sends of a plane; values by quantity, by rows of the first sample's axis. */
 export interface PlaneData {
   pair: [number, number];
   extent: [number, number];
   size: number;
-  losses: Float32Array;
-  valLosses: Float32Array;
+  values: Readonly<Record<string, Float32Array>>;
   gram: number[];
   text: string[];
 }
@@ -84,7 +83,8 @@ export class PlaneView {
 
   private get data(): PlaneData | null {
     const data = this.state.plane;
-    return data && String(data.pair) === String(this.pair) ? data : null;
+    const shown = data?.values[this.state.quantity.name];
+    return shown && String(data.pair) === String(this.pair) ? data : null;
   }
 
   private get work(): PlaneState | null {
@@ -101,8 +101,17 @@ export class PlaneView {
 
   private asked = "";
 
+  /** What is to be drawn: metrics are not there before they are asked for. */
+  private get wish(): string {
+    return `${this.pair} ${this.isLoss ? "" : "with metrics"}`;
+  }
+
+  private get isLoss(): boolean {
+    return onValidation(this.state.quantity.name) === "val_loss";
+  }
+
   private ask(): void {
-    this.asked = String(this.pair);
+    this.asked = this.wish;
     if (!this.data || this.work?.state !== "done")
       this.state.send({ type: "plane", pair: this.pair });
   }
@@ -116,10 +125,10 @@ export class PlaneView {
     this.button.title = !pair
       ? "Select two samples to see the plane through them and θ*"
       : possible
-        ? "The loss on the plane through θ* and both samples"
+        ? "What the slice shows, on the plane through θ* and both samples"
         : "This plane was not evaluated, and there is no kernel to do it";
     if (this.on && !possible) this.turn(false);
-    else if (this.on && this.asked !== String(pair)) this.ask();
+    else if (this.on && this.asked !== this.wish) this.ask();
     this.button.setAttribute("aria-pressed", String(this.on));
     this.element.hidden = !this.on;
     this.draw();
@@ -127,7 +136,7 @@ export class PlaneView {
 
   get title(): string {
     return this.pair
-      ? `Loss on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}`
+      ? `${capitalised(this.state.quantityName)} on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}`
       : "";
   }
 
@@ -203,7 +212,8 @@ export class PlaneView {
       height - ROOM.top - ROOM.bottom,
     );
     this.frame = inner;
-    this.heights = heights(this.state.lossScale, data.losses);
+    const { name, scale } = this.state.quantity;
+    this.heights = heights(scale, data.values[name]!);
     const context = this.canvas.getContext("2d")!;
     context.scale(ratio, ratio);
     context.translate(ROOM.side, ROOM.top);
@@ -212,12 +222,22 @@ export class PlaneView {
     this.mark(data, inner);
   }
 
+  /** Between which heights colours go: those of losses are the map's. */
+  private colours(): readonly [number, number] {
+    if (this.isLoss) return this.range();
+    const known = this.heights.filter(Number.isFinite);
+    return [
+      known.reduce((a, b) => Math.min(a, b), Infinity),
+      known.reduce((a, b) => Math.max(a, b), -Infinity),
+    ];
+  }
+
   private fill(
     context: CanvasRenderingContext2D,
     { size, extent: [low, high] }: PlaneData,
     { matrix: m }: Frame,
   ): void {
-    const { side, pixels } = paint(this.heights, size, this.range(), FINER);
+    const { side, pixels } = paint(this.heights, size, this.colours(), FINER);
     const image = document.createElement("canvas");
     image.width = image.height = side;
     image.getContext("2d")!.putImageData(new ImageData(pixels, side, side), 0, 0);
@@ -244,15 +264,15 @@ export class PlaneView {
     const known = this.heights.filter(Number.isFinite);
     if (!known.length) return;
     const names: string[] = [];
-    const [dark, bright] = this.range();
+    const [dark, bright] = this.colours();
     const step = (high - low) / (size - 1);
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
     const [lowest, highest] = [Math.min(...known), Math.max(...known)];
-    const { lossScale } = this.state;
+    const { scale } = this.state.quantity;
     const rules =
-      lossScale.kind === "log"
+      scale.kind === "log"
         ? levels(lowest, highest, LINES)
-        : lossTicks(lossScale, lowest, highest, LINES);
+        : lossTicks(scale, lowest, highest, LINES);
     for (const { at: level, text } of rules) {
       context.strokeStyle =
         (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
@@ -314,14 +334,12 @@ export class PlaneView {
       this.tip.hide();
       return;
     }
-    const value = (heights: ArrayLike<number>) => {
-      const found = between(heights, data.size, place(a), place(b));
-      return Number.isFinite(found) ? short(lossAt(this.state.lossScale, found)) : "not finite";
-    };
-    const lines = [`training loss ${value(this.heights)}`];
-    if (data.valLosses.length) {
-      lines.push(`validation loss ${value(heights(this.state.lossScale, data.valLosses))}`);
-    }
+    const lines = (this.state.info.quantities ?? []).flatMap(({ name, label, scale }) => {
+      const values = data.values[name];
+      if (!values) return [];
+      const found = between(heights(scale, values), data.size, place(a), place(b));
+      return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
+    });
     lines.push(
       `${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`,
     );

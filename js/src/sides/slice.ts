@@ -1,4 +1,4 @@
-// The slice: loss against α, drawn in the browser from the profiles that were sent once.
+// The slice: a quantity against α, drawn in the browser from the profiles that were sent once.
 
 import { bandEdges, bandPath, describe, type Estimates, isRough } from "../draw/band";
 import type { Figure } from "../draw/bqplot";
@@ -6,7 +6,7 @@ import { LINES, POINTED } from "../draw/colours";
 import { quantile } from "../draw/geometry";
 import { height, lossTicks } from "../draw/loss_scale";
 import { shortLabel } from "../panels/bar";
-import type { State } from "../state";
+import { onValidation, type State } from "../state";
 
 // The order in which Python lists the marks of the figure.
 const BAND = 0;
@@ -56,8 +56,7 @@ export class SliceView {
   lines = 0;
   /** What the lines are from, where it is not all of the data. */
   note = "";
-  private profiles: Float32Array = new Float32Array(0);
-  private valProfiles: Float32Array = new Float32Array(0);
+  private profiles: Readonly<Record<string, Float32Array>> = {};
   private alphas: number[] = [];
   private estimates: Estimates | null = null;
 
@@ -70,18 +69,23 @@ export class SliceView {
   load(): void {
     this.alphas = this.state.alphas;
     this.profiles = this.state.profiles;
-    this.valProfiles = this.state.valProfiles;
     this.estimates = this.state.estimates;
   }
 
-  private row(of: Float32Array, index: number): Float32Array | null {
+  /** A sample's row of what is shown. */
+  private shown(index: number): Float32Array | null {
+    return this.row(this.profiles[this.state.quantity.name], index);
+  }
+
+  private row(of: Float32Array | undefined, index: number): Float32Array | null {
     const width = this.alphas.length;
+    if (!of) return null;
     const row = of.subarray(index * width, (index + 1) * width);
     return row.length === width && !Number.isNaN(row[0]!) ? row : null;
   }
 
   has(index: number): boolean {
-    return this.row(this.profiles, index) !== null;
+    return this.shown(index) !== null;
   }
 
   /** Draw the selected samples' lines, and the hovered one's above them (-1: none). */
@@ -95,14 +99,20 @@ export class SliceView {
     const train: Omit<Line, "dashed">[] = [];
     const val: typeof train = [];
     const single: number[] = [];
-    const { errors, valErrors } = this.estimates ?? {};
+    const { name } = this.state.quantity;
+    const beside = onValidation(name);
+    const errors = this.estimates?.errors ?? {};
     const add = (index: number, colour: string, withVal: boolean) => {
       const label = shortLabel(index, this.state.samples.kind);
       single.push(index);
-      const values = this.row(this.profiles, index)!;
-      train.push({ values, colour, label, errors: errors ? this.row(errors, index) : null });
-      const row = withVal ? this.row(this.valProfiles, index) : null;
-      const rowErrors = valErrors ? this.row(valErrors, index) : null;
+      train.push({
+        values: this.shown(index)!,
+        colour,
+        label,
+        errors: this.row(errors[name], index),
+      });
+      const row = withVal && beside !== name ? this.row(this.profiles[beside], index) : null;
+      const rowErrors = this.row(errors[beside], index);
       if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
     };
     for (const [n, i] of few ? known.entries() : []) {
@@ -114,7 +124,7 @@ export class SliceView {
 
     this.weigh(single, few ? single : [...known, ...single]);
 
-    const rows = few ? [] : known.map((i) => this.row(this.profiles, i)!);
+    const rows = few ? [] : known.map((i) => this.shown(i)!);
     const every = Math.max(1, Math.ceil(rows.length / MOST_FAINT));
     const median: number[] = [];
     const lower: number[] = [];
@@ -184,19 +194,17 @@ export class SliceView {
     this.doubted = [];
     this.note = "";
     const { estimates } = this;
-    if (!estimates) return;
+    const { name } = this.state.quantity;
+    if (!estimates?.errors[name]) return;
     this.note = describe(shown, estimates, single.length > 0);
-    const rough = (losses: Float32Array, errors: Float32Array, index: number) => {
-      const [values, of] = [this.row(losses, index), this.row(errors, index)];
+    const rough = (quantity: string, index: number) => {
+      const values = this.row(this.profiles[quantity], index);
+      const of = this.row(estimates.errors[quantity], index);
       return values !== null && of !== null && isRough(values, of, estimates.tolerance);
     };
     // Lines that are compared are to be from the same examples.
     const apart = new Set(single.map((i) => estimates.examples[i])).size > 1;
-    const { errors, valErrors } = estimates;
-    if (
-      apart ||
-      single.some((i) => rough(this.profiles, errors, i) || rough(this.valProfiles, valErrors, i))
-    ) {
+    if (apart || single.some((i) => rough(name, i) || rough(onValidation(name), i))) {
       this.doubted = single;
     }
   }
@@ -221,7 +229,7 @@ export class SliceView {
   }
 
   private height(loss: number): number {
-    return height(this.state.lossScale, loss);
+    return height(this.state.quantity.scale, loss);
   }
 
   private range(lines: ArrayLike<number>[]): [number, number] {
@@ -243,11 +251,13 @@ export class SliceView {
   private ticked = "";
 
   private setTicks(low: number, high: number): void {
-    const ticks = lossTicks(this.state.lossScale, low, high, 7);
-    const key = JSON.stringify(ticks);
+    const ticks = lossTicks(this.state.quantity.scale, low, high, 7);
+    const label = this.state.quantityName;
+    const key = JSON.stringify([label, ticks]);
     if (key === this.ticked) return;
     this.ticked = key;
     this.figure.axes[1]!.set({
+      label,
       tick_labels: Object.fromEntries(ticks.map(({ at, text }) => [String(at), text])),
       tick_values: Float64Array.from(ticks, ({ at }) => at),
     });

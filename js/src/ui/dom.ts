@@ -6,6 +6,8 @@ type Attributes = Record<string, string | number | boolean | undefined>;
 const SUPPRESS = "data-lm-suppress-shortcuts";
 const CONTROLS = new Set(["button", "input", "select", "textarea", "summary", "a"]);
 
+export const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},

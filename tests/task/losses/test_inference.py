@@ -33,8 +33,8 @@ def metrics(objective: Objective) -> dict[str, float]:
     from landscape_widgets.geometry.basis import DenseBasis
 
     still = DenseBasis(objective.anchor[None] * 0)
-    found = objective.evaluate(still, np.zeros((1, 1))).metrics
-    return {name: float(values[0]) for name, values in found.items()}
+    found = objective.evaluate(still, np.zeros((1, 1))).values
+    return {name: float(values[0]) for name, values in found.items() if name != "loss"}
 
 
 @torch.no_grad()
@@ -116,7 +116,7 @@ def test_log_probabilities_are_logits_too():
 
 def test_embeddings_have_no_accuracy():
     objective = Objective(net(40), (X, CLASSES))
-    assert objective.metric_names == ()
+    assert objective.quantities() == ("loss",)
     assert "40 outputs for the 3 classes" in objective.assumptions[0]
 
     class OnASphere(nn.Module):
@@ -150,7 +150,7 @@ def test_logits_of_more_classes_than_the_data_hold_have_an_accuracy():
     ],
 )
 def test_no_metric_is_shown_whose_meaning_is_not_known(model, targets, loss):
-    assert Objective(model, (X, targets), loss=loss).metric_names == ()
+    assert Objective(model, (X, targets), loss=loss).quantities() == ("loss",)
 
 
 def test_a_metric_that_is_asked_for_is_shown_with_any_loss():
@@ -174,7 +174,7 @@ def test_accuracy_leaves_out_what_the_loss_ignores():
 def test_whole_numbers_are_pointed_at():
     objective = Objective(net(1), (X, CLASSES.float()[:, None]))
     assert "the whole numbers 0, 1, 2" in objective.assumptions[0]
-    assert objective.metric_names == ()
+    assert objective.quantities() == ("loss",)
     with pytest.raises(ValueError, match=r"give them as integers \(targets\.long\(\)\)"):
         Objective(net(3), (X, CLASSES.float()))
 
