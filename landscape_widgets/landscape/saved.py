@@ -73,7 +73,7 @@ def _pack_map(shown: Map) -> dict[str, Any] | None:
     """How a map was made, as JSON; None where that cannot be told."""
     kinds = {kind.__name__: kind for kind in reducers.BY_NAME.values()}
     name = type(shown.reducer).__name__
-    if shown.reducer is None or name not in kinds:
+    if shown.reducer is None or shown.measure is None or name not in kinds:
         return None
 
     def plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +83,7 @@ def _pack_map(shown: Map) -> dict[str, Any] | None:
         "reducer": name,
         "parameters": plain(shown.reducer.parameters),
         "info": plain(shown.reducer.info),
+        "standardise": shown.measure.standardise,
     }
 
 
@@ -97,7 +98,8 @@ def unpack_map(file: files.File) -> Map | None:
     reducer = type(reducers.resolve(origin["reducer"]))(**origin["parameters"])
     reducer.info = origin["info"]
     scale = file.tensors.get("map_scale")
-    measure = Measure(space, None if scale is None else scale.numpy())
+    standardise = origin.get("standardise", False)  # the first files did not tell
+    measure = Measure(space, None if scale is None else scale.numpy(), standardise)
     return Map(coordinates, space, measure, reducer, file.document["seed"], is_read=True)
 
 

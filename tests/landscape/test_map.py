@@ -47,6 +47,15 @@ def test_new_samples_take_the_map_of_the_old_ones_away(land):
     assert np.isnan(land.coordinates).all()
 
 
+def test_the_null_of_a_map_that_was_read_is_standardised_as_the_map_was(land, tmp_path):
+    land.embed(PCA(), standardise=True).save(tmp_path / "land")
+    read = Landscape.load(tmp_path / "land", mlp(), digits(100))
+    null, expected = read.null(), land.null()
+    np.testing.assert_allclose(null.coordinates, expected.coordinates, atol=1e-6)
+    plain = land.embed(PCA()).null()
+    assert np.abs(plain.coordinates - expected.coordinates).max() > 1e-2
+
+
 def test_refined_samples_scatter_about_the_chosen_with_half_their_standard_deviation(land):
     # The variance of a smoothed bootstrap is that of the chosen, (1 + h²) times (Silverman 1986).
     chosen = np.arange(10, 50)
