@@ -314,12 +314,7 @@ class Objective:
         return self._many.why_no_example_losses()
 
     def output_features(self, outputs: npt.NDArray[np.floating[Any]]) -> FloatArray:
-        """Predictions as points whose Euclidean distances mean something, (n, d).
-
-        For classes: √softmax / √m, so that the distance of two rows is √2 times the root mean
-        squared Hellinger distance between their predictions. For numbers: the predictions in
-        units of their standard deviation at the trained weights.
-        """
+        """Predictions as points whose Euclidean distances mean something; see `probe.features`."""
         classes = None if self.task == "custom" else self.predictions
         return features(
             outputs, classes, lambda: float(accumulated(self.outputs(self.anchor)).std())

@@ -98,7 +98,11 @@ def features(
     predictions: MeanLoss | None,
     spread: Callable[[], float],
 ) -> FloatArray:
-    """Predictions (n, m, ...) as points (n, d); see `Objective.output_features`.
+    """Predictions (n, m, ...) as points whose Euclidean distances mean something, (n, d).
+
+    For classes: √softmax / √m, so that the distance of two rows is √2 times the root mean squared
+    Hellinger distance between their predictions. For numbers: the predictions in units of their
+    standard deviation at the trained weights.
 
     Parameters
     ----------

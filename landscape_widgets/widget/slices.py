@@ -118,7 +118,7 @@ class Slices:
         many = (cloud.coefficients[1:3, None, :] * ALPHAS[:, None]).reshape(-1, cloud.basis.k)
         for rows in (cloud.coefficients[:3], many):
             if seconds is None or 2 * len(rows) * seconds < MEASURING_SECONDS:
-                seconds = self._measure(rows) if len(rows) else seconds
+                seconds = _seconds_a_loss(land, rows) if len(rows) else seconds
         assert seconds is not None
         first = None
         if len(ALPHAS) * seconds > AT_ONCE and _may_estimate(land):
@@ -140,15 +140,6 @@ class Slices:
         self.begin(land, alphas)
         if first is not None:
             self._growing = GrowingSlices(land.objective, cloud, alphas, first=first)
-
-    def _measure(self, rows: FloatArray) -> float:
-        """Seconds a loss, with those of the fastest strategy for so many rows."""
-        land = self.land
-        assert land.cloud is not None
-        land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
-        start = time.perf_counter()
-        land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
-        return (time.perf_counter() - start) / len(rows)
 
     # Asked for by the browser
 
@@ -367,6 +358,15 @@ def _ends(land: Landscape, indices: npt.NDArray[np.int64]) -> Slice:
         for name in land.objective.quantities(metrics=False)
     }
     return Slice(indices, np.array([0.0, 1.0]), values)
+
+
+def _seconds_a_loss(land: Landscape, rows: FloatArray) -> float:
+    """What a loss takes with the fastest strategy for so many rows."""
+    assert land.cloud is not None
+    land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
+    start = time.perf_counter()
+    land.evaluator.evaluate(land.cloud.basis, rows, metrics=False)
+    return (time.perf_counter() - start) / len(rows)
 
 
 def _may_estimate(land: Landscape) -> bool:
