@@ -171,6 +171,7 @@ def test_a_resized_page_keeps_the_lasso_around_its_samples(notebook: LandscapeNo
     selected = notebook.selected()
     try:
         notebook.set_window(1000, 1000)
+        notebook.scroll_to_map()  # both are read where the page then stands
         polygon = np.asarray(
             notebook.page.evaluate(
                 """() => {

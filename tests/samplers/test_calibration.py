@@ -38,13 +38,14 @@ def test_the_median_loss_at_the_radius_is_one_and_a_half_times_an_untrained_ones
     found = calibrate(Work(objective, seed=0))
     assert found.reached
     generator = torch.Generator().manual_seed(99)
-    fresh = [reinitialise(objective.anchor, objective.layout, generator) for _ in range(32)]
-    untrained = np.median([objective.loss(theta) for theta in fresh])
-    assert found.reference == pytest.approx(untrained, rel=0.1)
+    fresh = [reinitialise(objective.anchor, objective.layout, generator) for _ in range(100)]
+    untrained = [objective.loss(theta) for theta in fresh]
+    # A median of eight: once in a thousand it is not between these.
+    assert np.quantile(untrained, 0.1) < found.reference < np.quantile(untrained, 0.9)
     # Directions other than those it was found with.
     basis = unit_directions(64, objective, generator)
     losses = objective.evaluate(basis, found.radius * np.eye(64)).losses
-    assert np.median(losses) == pytest.approx(1.5 * untrained, rel=0.35)
+    assert np.median(losses) == pytest.approx(1.5 * found.reference, rel=0.35)
 
 
 def test_the_radius_lies_between_the_two_steps_where_the_target_is_passed(objective):

@@ -59,10 +59,10 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
         floats(final["values"]["val_loss"]), truth.values["val_loss"].ravel(), rtol=1e-4
     )
     np.testing.assert_allclose(final["gram"], truth.gram.ravel())
-    assert truth.converged
     error, cost = final["text"]
     assert cost == f"{truth.evaluations:,} evaluations instead of 2,601"
-    assert error.endswith("% (95th percentile) at 64 points held out")
+    short_of_it = "" if truth.converged else ", more than 0.5%"
+    assert error.endswith(f"% (95th percentile) at 64 points held out{short_of_it}")
     coarse = floats(planes[0]["values"]["loss"])
     assert np.isfinite(coarse).all()
     assert planes[0]["text"][0].endswith(", more than 0.5%")
