@@ -1,3 +1,5 @@
+import dataclasses
+import inspect
 import json
 import os
 import signal
@@ -16,6 +18,7 @@ from torch import nn
 from landscape_widgets import reducers, samplers
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.objective.options import Options
 from landscape_widgets.progress import Cancelled
 from tests.models import ConvNet, digits, mlp, train
 
@@ -41,6 +44,16 @@ def test_sampling_evaluates_every_sample_and_starts_at_the_trained_weights(land)
     assert land.val_losses[0] == land.objective.at_anchor["val_loss"]
     i = len(land.losses) - 1
     assert land.losses[i] == pytest.approx(land.objective.loss(land.cloud.vector(i)), rel=1e-5)
+
+
+def test_it_takes_every_option_of_an_objective_and_names_the_near_ones_of_a_misspelt_one(model):
+    taken = inspect.signature(Landscape).parameters
+    for option in dataclasses.fields(Options):
+        assert taken[option.name].default == option.default
+    land = Landscape(model, DATA, probe_examples=7, seed=5)
+    assert (land.objective.options.probe_examples, land.objective.seed, land.seed) == (7, 5, 5)
+    with pytest.raises(TypeError, match=r"Landscape.*'tolerence'.*Did you mean 'tolerance'"):
+        Landscape(model, DATA, tolerence=0.1)
 
 
 def test_the_same_seed_gives_the_same_landscape_bit_for_bit(model):
