@@ -13,10 +13,9 @@ from tests.browser.landscape import DOTS, LandscapeNotebook
 from tests.browser.test_views import WIDGET, place, seen
 from tests.browser.test_work import QUICK
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
+pytestmark = pytest.mark.timeout(240)
 
 ENDS = {
-    "restart": KERNEL + "await kernel.restart();",
     "shutdown": NOTEBOOK + "await panel.context.sessionContext.shutdown();",
     "death": KERNEL + "kernel.requestExecute({code: 'import os; os._exit(1)'});",
 }
@@ -64,6 +63,18 @@ def check_looking_works(
     notebook.draw()
     assert notebook.page.locator(DOTS).count() == len(coordinates)
     assert notebook.take_errors() == []
+
+
+@pytest.mark.in_both_applications
+def test_after_a_restart_looking_works_and_what_computes_is_off(
+    opened: Callable[..., LandscapeNotebook],
+) -> None:
+    notebook = opened(QUICK, WIDGET)
+    notebook.wait_until_done()
+    coordinates = np.array(notebook.ask("w.landscape.coordinates.tolist()"))
+    before = seen_middles(notebook)
+    notebook.page.evaluate("async () => {" + KERNEL + "await kernel.restart(); }")
+    check_looking_works(notebook, coordinates, before)
 
 
 @pytest.mark.parametrize("end", ENDS)

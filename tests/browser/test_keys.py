@@ -11,7 +11,7 @@ from tests.browser.jupyter import NOTEBOOK
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK, QUICK_WIDGET
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
+pytestmark = pytest.mark.timeout(240)
 
 # On letters, arrows and Enter, JupyterLab cuts, deletes, moves, merges, runs and changes cells.
 KEYS = ("m", "d", "d", "x", "a", "Shift+m", "ArrowUp", "ArrowDown", "ArrowLeft", "Escape")
@@ -19,6 +19,7 @@ ENTERS = ("Enter", "Shift+Enter", "Control+b", "Control+z")
 FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]"
 
 
+@pytest.mark.in_both_applications
 def test_no_key_on_any_part_of_the_widget_reaches_the_application(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:

@@ -12,7 +12,7 @@ from tests.browser.jupyter import NOTEBOOK
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK, SLOW
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
+pytestmark = pytest.mark.timeout(240)
 
 COUNT = """
 import gc, threading, ipywidgets
@@ -43,6 +43,7 @@ def run_cell(notebook: LandscapeNotebook, number: int) -> None:
     )
 
 
+@pytest.mark.in_both_applications
 def test_a_cell_that_is_run_again_leaves_one_widget_behind(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:

@@ -13,7 +13,7 @@ from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_work import QUICK
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.in_both_applications]
+pytestmark = pytest.mark.timeout(240)
 
 WIDGET = """
 slices.PROFILE_SECONDS = 20.0
@@ -125,6 +125,7 @@ display(box, ipywidgets.HBox([w, w]), ipywidgets.VBox([ipywidgets.HBox([w])]))
 """
 
 
+@pytest.mark.in_both_applications
 def test_a_view_takes_the_room_that_its_box_has_and_is_drawn_once_it_has_some(
     opened: Callable[..., LandscapeNotebook],
 ) -> None:
