@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser import browsers, jupyter
 from tests.browser.landscape import LandscapeNotebook
@@ -60,9 +60,23 @@ def notebook(quickstart: LandscapeNotebook) -> Iterator[LandscapeNotebook]:
     assert quickstart.take_errors() == []
 
 
+@pytest.fixture(scope="package")
+def pages() -> Iterator[list[Page]]:
+    """Pages on which JupyterLab runs, with no notebook: to load it takes four seconds."""
+    pages: list[Page] = []
+    yield pages
+    for page in pages:
+        page.close()
+
+
 @pytest.fixture
 def opened(
-    browser: Browser, url: str, kind: str, root: Path, request: pytest.FixtureRequest
+    browser: Browser,
+    url: str,
+    kind: str,
+    root: Path,
+    pages: list[Page],
+    request: pytest.FixtureRequest,
 ) -> Iterator[Callable[..., LandscapeNotebook]]:
     """Opens a new notebook of these cells, runs it, and waits for its widget.
 
@@ -73,7 +87,8 @@ def opened(
     def open_notebook(*cells: str, width: int = 1400) -> LandscapeNotebook:
         name = f"{request.function.__name__}.ipynb"
         jupyter.write_notebook(root / name, *cells)
-        notebook = LandscapeNotebook(browser, url, kind, name, width=width)
+        page = pages.pop() if kind == "lab" and pages else None
+        notebook = LandscapeNotebook(browser, url, kind, name, width=width, page=page)
         notebooks.append(notebook)
         notebook.run_all()
         notebook.wait_for_widget()
@@ -82,5 +97,7 @@ def opened(
     yield open_notebook
     for notebook in notebooks:
         errors = notebook.take_errors()
-        notebook.close()
+        left = notebook.leave() if kind == "lab" else notebook.close()
+        if left is not None and not errors:
+            pages.append(left)
         assert errors == []

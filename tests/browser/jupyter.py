@@ -17,7 +17,15 @@ from typing import Any
 import nbformat
 import numpy as np
 import numpy.typing as npt
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Locator,
+    Page,
+    TimeoutError,
+    ViewportSize,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 FloatArray = npt.NDArray[np.float64]
@@ -90,19 +98,40 @@ NOTEBOOK = "const panel = window.jupyterapp.shell.currentWidget;"
 KERNEL = NOTEBOOK + "const kernel = panel.context.sessionContext.session.kernel;"
 
 
+READY = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.context;
+  return !!context?.sessionContext?.session?.kernel && context.isReady;
+}"""
+# JupyterLab with no document, and no question that waits for an answer.
+EMPTY = """() => !document.querySelector('.jp-NotebookPanel, .lw-root, .jp-Dialog')
+  && !!window.jupyterapp"""
+
+
 class Notebook:
     """An open notebook: run its cells, ask its kernel."""
 
     def __init__(
-        self, browser: Browser, url: str, kind: str, name: str, *, width: int = 1400
+        self,
+        browser: Browser,
+        url: str,
+        kind: str,
+        name: str,
+        *,
+        width: int = 1400,
+        page: Page | None = None,
     ) -> None:
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 1100})
+        size: ViewportSize = {"width": width, "height": 1100}
+        self.page: Page = browser.new_page(viewport=size) if page is None else page
         self.errors: list[str] = []
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
+        self.page.on("pageerror", self._page_error)
         folder = "lab/tree" if kind == "lab" else "notebooks"
         self.address = f"{url}/{folder}/{name}" + "?reset" * (kind == "lab")
-        self.open()
+        if page is None:
+            self.open()
+        else:
+            page.set_viewport_size(size)
+            self._open_beside(name)
         # What an application says before any cell has run is its own affair: Notebook 7.6 throws
         # "Cannot read properties of undefined (reading 'schema')" over any notebook.
         self.own_errors = set(self.errors)
@@ -110,19 +139,40 @@ class Notebook:
     def open(self) -> None:
         """Open the notebook's page, or load it again."""
         self.page.goto(self.address)
-        self.page.wait_for_function(
-            """() => {
-              const context = window.jupyterapp?.shell.currentWidget?.context;
-              return !!context?.sessionContext?.session?.kernel && context.isReady;
-            }""",
-            timeout=60_000,
-        )
+        self.page.wait_for_function(READY, timeout=60_000)
         self.page.evaluate("() => window.jupyterapp.restored.then(() => null)")
+
+    def _open_beside(self, name: str) -> None:
+        """Open the notebook on a page on which JupyterLab runs already."""
+        self.page.evaluate(
+            "(path) => window.jupyterapp.commands.execute('docmanager:open', {path})"
+            ".then(() => null)",
+            name,
+        )
+        self.page.wait_for_function(READY, timeout=60_000)
 
     def close(self) -> None:
         """Close the page, and end the kernel."""
         self.page.evaluate(NOTEBOOK + "panel.context.sessionContext.shutdown()")
         self.page.close()
+
+    def leave(self) -> Page | None:
+        """End the kernel and close the notebook; the page, for another, where it is as it was."""
+        self.page.evaluate(
+            "async () => {" + NOTEBOOK + "await panel.context.sessionContext.shutdown();"
+            "panel.context.model.dirty = false; panel.close(); }"
+        )
+        self.page.remove_listener("console", self._console)
+        self.page.remove_listener("pageerror", self._page_error)
+        try:
+            self.page.wait_for_function(EMPTY, timeout=5_000)
+        except TimeoutError:
+            self.page.close()
+            return None
+        return self.page
+
+    def _page_error(self, error: Error) -> None:
+        self.errors.append(error.stack or str(error))
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
