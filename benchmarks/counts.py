@@ -35,6 +35,7 @@ from torch import nn
 from benchmarks import measure
 from benchmarks.nulls import NETWORKS, network
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.reducers import PCA, TSNE, Reducer
 from landscape_widgets.samplers import Minima
 from landscape_widgets.trust import scores
@@ -72,8 +73,9 @@ def part(land: Landscape, n: int, seed: int) -> Landscape:
     others = np.random.default_rng(seed).choice(len(land.losses) - 1, n - 1, replace=False) + 1
     rows = np.concatenate([[0], np.sort(others)])
     few = copy.copy(land)
-    few.cloud, few.values = land.cloud.subset(rows), {"loss": land.losses[rows]}
-    few.evaluated, few.outputs = land.evaluated[rows], None
+    few.results = Results(
+        land.cloud.subset(rows), {"quantity:loss": land.losses[rows]}, land.evaluated[rows]
+    )
     return few
 
 
@@ -142,7 +144,7 @@ def scored(names: Sequence[str]) -> Found:
                     take(found, cloud, n, land)
                 mixed = clouds[REAL]
                 assert mixed.cloud is not None
-                mixed.values = {"loss": mixed.losses[shuffled(mixed.cloud, again)]}
+                mixed.results = mixed.results.dealt(shuffled(mixed.cloud, again))
                 take(found, "shuffled losses", n, mixed)
             print(name, n, file=sys.stderr, flush=True)
     return found

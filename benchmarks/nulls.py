@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from benchmarks import measure
 from landscape_widgets.geometry.cloud import Space
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.reducers import resolve
 from landscape_widgets.samplers import Minima, Neighbourhood, Rays, Trajectory
 from landscape_widgets.samplers.base import Sampler
@@ -181,7 +182,8 @@ def judged(
     for name, relabel in {cloud: None, **others}.items():
         shown = copy.copy(land)
         if relabel is not None:
-            shown.values = {"loss": relabel(land, rng)}
+            columns = {**land.results.columns, "quantity:loss": relabel(land, rng)}
+            shown.results = Results(land.cloud, columns, land.evaluated)
         scores = shown.faithfulness(seeds=1).agreeing(*agreement).scores
         yield Row(name, reducer, {score: getattr(scores, score) for score in SCORES})
 

@@ -41,8 +41,7 @@ def cloud(n: int) -> FloatArray:
     task = trained("digits MLP 64-64-64-10")
     land = Landscape(task.model, (task.inputs, task.targets), metrics=[])
     sampler = Minima(n=n - 4)  # besides θ* and three minima
-    land.cloud = sampler.draw(land.objective, seed=0)
-    return land.cloud.isometric()
+    return sampler.draw(land.objective, seed=0).isometric()
 
 
 def divergence(points: FloatArray) -> Callable[[FloatArray], float]:

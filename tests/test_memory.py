@@ -24,6 +24,7 @@ import numpy as np, torch
 from benchmarks.networks import mlp, resnet18
 from landscape_widgets.evaluation.kernels.loading import load
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.samplers import Descent, Recorder, Subspace, Trajectory
 
 def status(name):
@@ -78,10 +79,10 @@ def test_a_thousand_samples_of_a_resnet_in_five_dimensions_take_less_than_a_giga
         peak = Peak()
         land = Landscape(model, data)
         sampler = Subspace(k=5, n=999, radius=10.0, basis=sys.argv[1])
-        cloud = land.cloud = sampler.draw(land.objective, seed=0)
-        land._reset(len(cloud))
+        cloud = sampler.draw(land.objective, seed=0)
+        land.results = Results.blank(cloud, land.quantities, (), land.objective.outputs_shape)
         some = land.objective.evaluate(cloud.basis, cloud.coefficients[:8], outputs=True)
-        land._store(np.arange(8), some)
+        land.results = land.results.with_rows(np.arange(8), some)
         points = land.points()
         standardised = land.points(standardise=True)
         land.save(sys.argv[2])

@@ -6,11 +6,10 @@ import copy
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from landscape_widgets.geometry.basis import FloatArray
-from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.map import Map
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import (
     CancelCallback,
@@ -29,9 +28,7 @@ SHARE = 0.8  # of the samples, of which each of the other maps is made
 def judge(
     shown: Map,
     points: FloatArray,
-    cloud: Cloud,
-    losses: FloatArray,
-    outputs: npt.NDArray[np.float32] | None,
+    results: Results,
     objective: Objective,
     *,
     seed: int = 0,
@@ -43,13 +40,14 @@ def judge(
     shown : Map
     points : array (N, d)
         The samples, as the map's measure takes them.
-    cloud, losses, outputs
-        The samples, their losses (N,) and, where they are kept, their predictions (N, m, ...).
+    results : Results
+        What is known of the samples.
     objective : Objective
     seed : int
         Of what the scores draw.
     """
-    rows = shown.rows
+    rows, cloud, outputs = shown.rows, results.cloud, results.outputs
+    assert cloud is not None
     changes = None
     if outputs is not None:
         features = objective.output_features(outputs[rows])
@@ -60,7 +58,7 @@ def judge(
     return assess(
         points[rows],
         shown.coordinates[rows],
-        losses[rows],
+        results.values["loss"][rows],
         cloud.table["path"].to_numpy()[rows],
         cloud.table["radius"].to_numpy()[rows],
         changes,

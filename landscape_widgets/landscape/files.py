@@ -147,8 +147,9 @@ class Rows:
     def put(self, rows: npt.NDArray[np.int64], values: Mapping[str, npt.ArrayLike]) -> None:
         """Write rows of several arrays; the last of them is written once the others are."""
         for name, array in self._arrays.items():
-            array[rows] = values[name]
-            array.flush()
+            if name in values:
+                array[rows] = values[name]
+                array.flush()
 
 
 _DTYPES = {"F64": np.float64, "F32": np.float32, "BOOL": np.bool_, "I64": np.int64}

@@ -16,7 +16,8 @@ from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import faithfulness, files, saved
 from landscape_widgets.landscape.bootstrap import refined
-from landscape_widgets.landscape.map import Map, Measure, embed
+from landscape_widgets.landscape.map import Map, Measure, embed, outputs_fit, places
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.landscape.table import table
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
@@ -50,7 +51,7 @@ class Landscape(Sampled):
 
     Attributes
     ----------
-    objective, evaluator, cloud, values, losses, outputs, evaluated, ...
+    objective, evaluator, sampler, results, values, losses, evaluated, ...
         As of `Sampled`.
     map : Map or None
         Where the samples lie: its coordinates, reducer and space are at hand here, too.
@@ -74,9 +75,9 @@ class Landscape(Sampled):
         shown = self._map()
         return shown, shown.points(self.objective, self._sampled(), self.outputs)
 
-    def _take(self, cloud: Cloud) -> None:
+    def _take(self, results: Results) -> None:
         self.map = None
-        super()._take(cloud)
+        super()._take(results)
 
     def refine(
         self,
@@ -97,12 +98,12 @@ class Landscape(Sampled):
         cloud = self._sampled()
         if self.map is not None:
             self.map.check_known()
-        before, self.cloud = len(cloud), refined(cloud, indices, n, self.seed)
-        self._grow(len(self.cloud))
+        more = refined(cloud, indices, n, self.seed)
+        self.results = self.results.grown(more, outputs=outputs_fit(self.objective, len(more)))
         if on_drawn is not None:
-            on_drawn(self.cloud)
+            on_drawn(more)
         self.evaluate_rest(progress=progress, cancelled=cancelled, on_chunk=on_chunk)
-        self.place(np.arange(before, len(self.cloud)))
+        self.place(np.arange(len(cloud), len(more)))
         return self
 
     # The map
@@ -110,8 +111,7 @@ class Landscape(Sampled):
     @property
     def coordinates(self) -> FloatArray:
         """The map (N, 2 or 3); NaN for samples that are not on it."""
-        n = len(self.evaluated)
-        return np.full((n, 2), np.nan) if self.map is None else self.map.extended(n).coordinates
+        return places(self.map, len(self.results))
 
     @property
     def reducer(self) -> Reducer | None:
@@ -189,9 +189,8 @@ class Landscape(Sampled):
         `seeds` maps are compared, this one among them (see `agreement`); 1 makes no others, which
         saves their time and leaves the agreement out.
         """
-        of = self._sampled(), self.losses, self.outputs, self.objective
         shown, points = self._mapped()
-        found = faithfulness.judge(shown, points, *of, seed=self.seed)
+        found = faithfulness.judge(shown, points, self.results, self.objective, seed=self.seed)
         if seeds < 2:
             return found
         return found.agreeing(*self.agreement(seeds, progress=progress, cancelled=cancelled))
@@ -236,7 +235,7 @@ class Landscape(Sampled):
         null.seed = self.seed if seed is None else seed
         if kind == "shuffled":
             order = nulls.shuffled(cloud, null.seed)
-            null.values = {name: found[order] for name, found in self.values.items()}
+            null.results = self.results.dealt(order)
             return null
         null.sample(nulls.like(cloud, kind, null.seed), progress=progress, cancelled=cancelled)
         if not cancelled():
@@ -306,8 +305,9 @@ class Landscape(Sampled):
         Columns: loss, loss_error (where losses are estimated), val_loss, radius, x, y (and z),
         sampler, kind, path, step, each metric ("val_accuracy"), and what else the sampler tells.
         """
-        of = self._sampled(), self.evaluated, self.coordinates
-        return table(*of, self.values, self.errors)
+        self._sampled()
+        results = self.results
+        return table(results, places(self.map, len(results)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything but the model and the data to one file (safetensors with JSON)."""

@@ -140,11 +140,11 @@ class Map:
         return self.measure.points(objective, cloud, outputs)
 
     def extended(self, n: int) -> Map:
-        """The same map of n samples, the new ones without a place yet."""
+        """The same map of n samples, new ones without a place yet; or of the first n."""
         if n == len(self.coordinates):
             return self
         coordinates = np.full((n, self.coordinates.shape[1]), np.nan)
-        coordinates[: len(self.coordinates)] = self.coordinates
+        coordinates[: len(self.coordinates)] = self.coordinates[:n]
         return replace(self, coordinates=coordinates)
 
     def placed(self, points: FloatArray, rows: npt.NDArray[np.intp]) -> Map:
@@ -211,6 +211,11 @@ def embed(
     coordinates = np.full((len(points), n_components), np.nan)
     coordinates[rows] = found
     return Map(coordinates, measure.space, measure, reducer, seed)
+
+
+def places(shown: Map | None, n: int) -> FloatArray:
+    """Where n samples lie on a map, (n, 2 or 3): NaN for those that are not on it, or of none."""
+    return np.full((n, 2), np.nan) if shown is None else shown.extended(n).coordinates
 
 
 def outputs_fit(objective: Objective, n: int) -> bool:

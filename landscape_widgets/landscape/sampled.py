@@ -18,6 +18,7 @@ from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import evaluating, files, saved
 from landscape_widgets.landscape.cluster import Cluster, check_client
 from landscape_widgets.landscape.map import Map, Measure, outputs_fit
+from landscape_widgets.landscape.results import OUTPUTS, Results, named
 from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.objective.options import Options, with_options
@@ -39,16 +40,10 @@ class Sampled:
     objective : Objective
     evaluator : Evaluator
         What takes losses at many parameter vectors: the objective, or a cluster.
-    cloud : Cloud or None
-        What was sampled, by `sampler`.
-    values : dict of arrays (N,)
-        By quantity: "loss", "val_loss" where there is validation data, and the metrics. NaN where
-        not evaluated yet (see `evaluated`), or where it is not a number.
-    errors : dict of arrays (N,)
-        Standard errors, by quantity: of the losses, where they are estimated (`tolerance`).
-    outputs : array (N, m, ...) or None
-        Predictions on the probe batch, where they fit in memory.
-    evaluated : array (N,) of bool
+    sampler : Sampler or None
+    results : Results
+        The cloud of what was sampled, and what is known of it as of one moment: quantities with
+        their errors, predictions. Another one takes its place with each part that is evaluated.
     strategy : str
         How the samples were evaluated, in words; empty where none was, or the losses were read.
     """
@@ -87,8 +82,7 @@ class Sampled:
             self.objective if client is None else Cluster(self.objective, client)
         )
         self.sampler: Sampler | None = None
-        self.cloud: Cloud | None = None
-        self._reset(0)
+        self.results, self.strategy = self._blank(None), ""
 
     def __repr__(self) -> str:
         done = f"{int(self.evaluated.sum())} samples" if len(self.evaluated) else "not sampled"
@@ -101,6 +95,23 @@ class Sampled:
             return self.objective.quantities()
         return "loss", *self.objective.quantities(("val",))
 
+    # What is known of the samples, as it is now; `results` holds all of it as of one moment
+
+    @property
+    def cloud(self) -> Cloud | None:
+        """What was sampled."""
+        return self.results.cloud
+
+    @property
+    def values(self) -> Mapping[str, FloatArray]:
+        """Quantities of the samples (N,), by name."""
+        return self.results.values
+
+    @property
+    def errors(self) -> Mapping[str, FloatArray]:
+        """Standard errors (N,) of the quantities that are estimated (`tolerance`)."""
+        return self.results.errors
+
     @property
     def losses(self) -> FloatArray:
         """Training losses of the samples, (N,)."""
@@ -111,45 +122,22 @@ class Sampled:
         """Validation losses of the samples, (N,); None without validation data."""
         return self.values.get("val_loss")
 
-    def _reset(self, n: int) -> None:
-        self.values: dict[str, FloatArray] = {name: np.full(n, np.nan) for name in self.quantities}
+    @property
+    def outputs(self) -> npt.NDArray[np.float32] | None:
+        """Predictions (N, m, ...) on the probe batch; None where they do not fit in memory."""
+        return self.results.outputs
+
+    @property
+    def evaluated(self) -> npt.NDArray[np.bool_]:
+        """Which samples are evaluated, (N,)."""
+        return self.results.evaluated
+
+    def _blank(self, cloud: Cloud | None) -> Results:
+        """Samples of which nothing is known yet."""
         estimated = [] if self.tolerance is None else ["loss"]
-        self.errors: dict[str, FloatArray] = {name: np.full(n, np.nan) for name in estimated}
-        size = self.objective.outputs_shape
-        self.outputs: npt.NDArray[np.float32] | None = None
-        if size is not None and outputs_fit(self.objective, n):
-            self.outputs = np.full((n, *size), np.nan, dtype=np.float32)
-        self.evaluated: npt.NDArray[np.bool_] = np.zeros(n, dtype=bool)
-        self.strategy = ""
-
-    def _store(self, rows: npt.NDArray[np.int64], part: Evaluation) -> None:
-        for name, values in part.values.items():
-            self.values[name][rows] = values
-        for name, errors in part.errors.items():
-            self.errors[name][rows] = errors
-        if self.outputs is not None and part.outputs is not None:
-            self.outputs[rows] = part.outputs
-        self.evaluated[rows] = True
-
-    def _results(self) -> dict[str, npt.NDArray[Any]]:
-        """All that has one row a sample, by name; `evaluated` comes last."""
-        found: dict[str, npt.NDArray[Any]] = {
-            f"quantity:{name}": values for name, values in self.values.items()
-        }
-        found.update({f"error:{name}": errors for name, errors in self.errors.items()})
-        if self.outputs is not None:
-            found["outputs"] = self.outputs
-        found["evaluated"] = self.evaluated
-        return found
-
-    def _grow(self, n: int) -> None:
-        """Make room for more samples; what is known of the others stays."""
-        old, before = self._results(), len(self.evaluated)
-        self._reset(n)
-        new = self._results()
-        for name, values in old.items():
-            if name in new:
-                new[name][:before] = values
+        fit = outputs_fit(self.objective, 0 if cloud is None else len(cloud))
+        outputs = self.objective.outputs_shape if fit else None
+        return Results.blank(cloud, self.quantities, estimated, outputs)
 
     def _sampled(self) -> Cloud:
         if self.cloud is None:
@@ -199,7 +187,7 @@ class Sampled:
                 cancelled=cancelled,
                 evaluator=self.evaluator,
             )
-            self._take(drawn)
+            self._take(self._blank(drawn))
         else:
             saved.check_origin(file, path, self.objective, self.tolerance)
             saved.check_run(file, path, sampler, self.seed)
@@ -223,13 +211,14 @@ class Sampled:
     ) -> Self:
         """Evaluate the samples that have no loss yet; see `sample`."""
         cloud = self._sampled()
-        on_disk = None if path is None else files.Rows(path, list(self._results()))
+        columns = self.results.columns
+        on_disk = None if path is None else files.Rows(path, [*columns, "evaluated"])
 
         def put(rows: npt.NDArray[np.int64], part: Evaluation) -> None:
-            self._store(rows, part)
+            self.results = self.results.with_rows(rows, part)
             self.strategy = self.evaluator.strategy
             if on_disk is not None:
-                on_disk.put(rows, {name: a[rows] for name, a in self._results().items()})
+                on_disk.put(rows, {**named(part), "evaluated": True})
             if on_chunk is not None:
                 on_chunk(rows)
 
@@ -242,24 +231,22 @@ class Sampled:
             tolerance=self.tolerance,
             # A run that is resumed needs as many examples as when it began.
             together=None if path is None else np.arange(len(cloud)),
-            outputs=self.outputs is not None,
+            outputs=OUTPUTS in columns,
             progress=progress,
             cancelled=cancelled,
         )
         return self
 
-    def _take(self, cloud: Cloud) -> None:
+    def _take(self, results: Results) -> None:
         """Let a new cloud take the place of the one that was there."""
-        self.cloud = cloud
-        self._reset(len(cloud))
+        self.results, self.strategy = results, ""
 
     def _write(self, path: str | os.PathLike[str], shown: Map | None = None) -> None:
         """Write everything but the model and the data to one file."""
         saved.save(
             path,
             self.objective,
-            self._sampled(),
-            self._results(),
+            self.results,
             shown,
             sampler=self.sampler,
             seed=self.seed,
@@ -268,8 +255,8 @@ class Sampled:
 
     def _restore(self, file: files.File) -> None:
         """Take over cloud and results from a file."""
-        self._take(files.unpack_cloud(file, self.objective.anchor, self.objective.layout))
-        saved.read_results(file, self._results())
+        cloud = files.unpack_cloud(file, self.objective.anchor, self.objective.layout)
+        self._take(saved.read_results(file, self._blank(cloud)))
         self.sampler = parsing.parse(file.document["sampler"], samplers.BY_NAME)
 
     def model_at(self, index: int) -> nn.Module:

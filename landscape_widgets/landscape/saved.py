@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from landscape_widgets import reducers
-from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape import files
 from landscape_widgets.landscape.map import Map, Measure
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.objective import fingerprint
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler
@@ -22,8 +20,7 @@ from landscape_widgets.samplers.base import Sampler
 def save(
     path: str | os.PathLike[str],
     objective: Objective,
-    cloud: Cloud,
-    results: Mapping[str, npt.NDArray[Any]],
+    results: Results,
     shown: Map | None,
     *,
     sampler: Sampler | None,
@@ -37,17 +34,17 @@ def save(
     path
     objective : Objective
         Of which fingerprints are written.
-    cloud : Cloud
-    results : dict of arrays
-        All that has one row a sample, by name.
+    results : Results
     shown : Map, optional
     sampler, seed, tolerance
         What the cloud was drawn and evaluated with.
     """
-    tensors, packed = files.pack_cloud(cloud)
-    coordinates = np.full((len(cloud), 2), np.nan) if shown is None else shown.coordinates
-    for name, values in results.items():
+    assert results.cloud is not None
+    tensors, packed = files.pack_cloud(results.cloud)
+    coordinates = np.full((len(results), 2), np.nan) if shown is None else shown.coordinates
+    for name, values in results.columns.items():
         tensors[name] = torch.from_numpy(values)
+    tensors["evaluated"] = torch.tensor(results.evaluated)
     tensors["coordinates"] = torch.tensor(coordinates)
     if shown is not None and shown.measure is not None and shown.measure.scale is not None:
         tensors["map_scale"] = torch.from_numpy(np.ascontiguousarray(shown.measure.scale))
@@ -137,20 +134,21 @@ def check_run(file: files.File, path: object, sampler: Sampler, seed: int) -> No
         )
 
 
-def read_results(file: files.File, results: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Fill arrays with what a file holds under their names.
+def read_results(file: files.File, blank: Results) -> Results:
+    """What a file holds of the samples of `blank`, under the names of its columns.
 
     Raises
     ------
     ValueError
-        If it holds no such array, and not since its format knew none.
+        If it holds no such column, and not since its format knew none.
     """
-    for name, values in results.items():
-        if name not in file.tensors and file.may_lack(name):
-            continue
-        if name not in file.tensors:
+    columns = blank.columns
+    for name in columns:
+        if name in file.tensors:
+            columns[name] = file.tensors[name].numpy().copy()
+        elif not file.may_lack(name):
             raise ValueError(
                 f"The file holds no {name.partition(':')[2]!r}. "
                 "Give the metrics that it was saved with."
             )
-        values[...] = file.tensors[name].numpy()
+    return Results(blank.cloud, columns, file.tensors["evaluated"].numpy())

@@ -229,17 +229,18 @@ def kinds(cloud: Cloud) -> list[str]:
 
 def columns(land: Landscape, distortion: FloatArray | None = None) -> dict[str, bytes]:
     """What colours and tooltips may show of each sample."""
-    assert land.cloud is not None
-    values = land.values
-    found: dict[str, Any] = with_errors(values, land.errors)
+    results = land.results
+    cloud, values = results.cloud, results.values
+    assert cloud is not None
+    found: dict[str, Any] = with_errors(results)
     if "val_loss" in values:
         found["gap"] = values["val_loss"] - values["loss"]
-    found["radius"] = land.cloud.table["radius"]
+    found["radius"] = cloud.table["radius"]
     found.update(values)
-    path = land.cloud.table["path"].to_numpy()
+    path = cloud.table["path"].to_numpy()
     if (path >= 0).any():
         found["path"] = np.where(path >= 0, path.astype(float), np.nan)
-    if distortion is not None and len(distortion) == len(land.losses):
+    if distortion is not None and len(distortion) == len(results):
         found["distortion"] = distortion
     return {name: floats(values) for name, values in found.items()}
 
