@@ -205,6 +205,7 @@ class LandscapeView {
       frame: this.model.get("_frame"),
       film: this.replay.frame,
       colour: colourBy,
+      quantity: this.state.quantity.name,
       selected,
       kernel: this.state.alive,
       hovered: this.hovered,
