@@ -80,11 +80,11 @@ def test_what_goes_wrong_in_the_user_s_loss_shows_its_lines_and_none_between():
 
 
 def test_a_defect_of_the_package_keeps_its_whole_traceback(monkeypatch):
-    monkeypatch.setattr("landscape_widgets.landscape.landscape.slice_along", None)
+    monkeypatch.setattr("landscape_widgets.landscape.profiled.slice_along", None)
     land = lw.Landscape(mlp(), DATA).sample(lw.samplers.Subspace(n=20))
     with pytest.raises(TypeError) as caught:
         land.slice([1])
-    assert any(name.startswith("landscape.py:slice") for name in frames(caught.value))
+    assert any(name.startswith("profiled.py:slice") for name in frames(caught.value))
 
 
 def test_an_error_of_the_worker_is_raised_with_the_user_s_lines_each_time():

@@ -17,12 +17,9 @@ from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import faithfulness, files, saved
 from landscape_widgets.landscape.bootstrap import refined
 from landscape_widgets.landscape.map import Map, Measure, embed, outputs_fit, places
+from landscape_widgets.landscape.profiled import Profiled
 from landscape_widgets.landscape.results import Results
-from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.landscape.table import table
-from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
-from landscape_widgets.profiles.line import Slice, slice_along
-from landscape_widgets.profiles.plane import EXTENT, Plane, plane_along
 from landscape_widgets.progress import CancelCallback, Cancelled, ProgressCallback, ignore, never
 from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.tracebacks import entries
@@ -30,7 +27,7 @@ from landscape_widgets.trust import Faithfulness, nulls
 
 
 @entries
-class Landscape(Sampled):
+class Landscape(Profiled):
     """The loss of a model on its data, sampled around the trained weights.
 
     >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=1000)).embed(TSNE())  # doctest: +SKIP
@@ -243,59 +240,6 @@ class Landscape(Sampled):
         if cancelled():
             raise Cancelled
         return null
-
-    # Questions
-
-    def slice(
-        self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None, *, metrics: bool = False
-    ) -> Slice:
-        """The loss along the lines from θ* to some samples; see `line.slice_along`."""
-        return slice_along(self.evaluator, self._sampled(), indices, alphas, metrics=metrics)
-
-    def estimated_slice(
-        self,
-        indices: npt.ArrayLike,
-        alphas: npt.ArrayLike | None = None,
-        tolerance: float = 0.01,
-        *,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-    ) -> EstimatedSlice:
-        """Slices from a part of large data, with standard errors; see `profiles.estimated`."""
-        of = self.objective, self._sampled(), indices, alphas, tolerance
-        return estimated_slice(*of, progress=progress, cancelled=cancelled)
-
-    def plane(
-        self,
-        a: int,
-        b: int,
-        *,
-        extent: tuple[float, float] = EXTENT,
-        resolution: int = 51,
-        tolerance: float = 0.005,
-        max_evaluations: int | None = None,
-        metrics: bool = False,
-        progress: ProgressCallback = ignore,
-        cancelled: CancelCallback = never,
-        on_plane: Callable[[Plane], None] | None = None,
-    ) -> Plane:
-        """The loss on the plane through θ* and two samples, at a few hundred evaluations.
-
-        Sample `a` lies at (1, 0) and sample `b` at (0, 1). The keywords are those of
-        `plane.plane_along`. A ValueError is raised if θ* and the samples lie on one line.
-        """
-        return plane_along(
-            self.evaluator,
-            self._sampled().towards(a, b),
-            extent=extent,
-            resolution=resolution,
-            tolerance=tolerance,
-            max_evaluations=max_evaluations,
-            metrics=metrics,
-            progress=progress,
-            cancelled=cancelled,
-            on_plane=on_plane,
-        )
 
     # As a table, and on disk
 
