@@ -24,7 +24,7 @@ from landscape_widgets.objective.objective import Objective
 from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.samplers import parsing
-from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.samplers.base import Sampler, nobody
 from landscape_widgets.task.metrics import Metric
 from landscape_widgets.tracebacks import entries
 
@@ -139,6 +139,10 @@ class Sampled:
         outputs = self.objective.outputs_shape if fit else None
         return Results.blank(cloud, self.quantities, estimated, outputs)
 
+    def _begun(self, cloud: Cloud) -> Results:
+        """Samples of which the first are those that there are, and are known."""
+        return self.results.grown(cloud, outputs=outputs_fit(self.objective, len(cloud)))
+
     def _sampled(self) -> Cloud:
         if self.cloud is None:
             raise RuntimeError("There are no samples yet. Call .sample() first.")
@@ -152,6 +156,7 @@ class Sampled:
         cancelled: CancelCallback = never,
         on_drawn: Callable[[Cloud], None] | None = None,
         on_chunk: Callable[[npt.NDArray[np.int64]], None] | None = None,
+        on_known: Callable[[Cloud], None] | None = None,
         path: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Draw a cloud of samples and evaluate the loss at each.
@@ -164,9 +169,13 @@ class Sampled:
             When `cancelled` says yes, the samples that are evaluated are kept, and
             `evaluate_rest` goes on with the others.
         on_drawn : callable, optional
-            Gets the cloud before any loss is evaluated.
+            Gets the cloud before its losses are evaluated, but for those that were known.
         on_chunk : callable, optional
             Gets the indices of samples as they are evaluated.
+        on_known : callable, optional
+            Where there was no cloud yet, gets beginnings of it that are known, and evaluated, while
+            it is drawn: θ*, and ends of descents as they are found. Until all of it is drawn,
+            `cloud` and all results are of these.
         path : optional
             A file that gets each result as it is found. If it is there already, from a run of the
             same sampler on the same model and data, that run is taken up where it ended; a
@@ -175,19 +184,30 @@ class Sampled:
         Raises
         ------
         Cancelled
-            If work was cancelled before there was a cloud; the landscape is then as it was.
+            If work was cancelled before all of the cloud was drawn. The landscape then holds what
+            it did before, or the samples that were known by then if it had none.
         """
         sampler = samplers.resolve(sampler)
         file = None if path is None or not Path(path).exists() else files.read(path)
         if file is None:
+            # Estimates of losses are made for all samples together.
+            is_told = on_known is not None and self.cloud is None and self.tolerance is None
+
+            def known(cloud: Cloud) -> None:
+                self.results, self.sampler = self._begun(cloud), sampler
+                self.evaluate_rest(cancelled=cancelled)
+                if on_known is not None and self.evaluated.all():
+                    on_known(cloud)
+
             drawn = sampler.draw(
                 self.objective,
                 seed=self.seed,
                 progress=progress,
                 cancelled=cancelled,
                 evaluator=self.evaluator,
+                on_known=known if is_told else nobody,
             )
-            self._take(self._blank(drawn))
+            self._take(self._begun(drawn) if is_told else self._blank(drawn))
         else:
             saved.check_origin(file, path, self.objective, self.tolerance)
             saved.check_run(file, path, sampler, self.seed)

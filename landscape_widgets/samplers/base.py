@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ import torch
 
 from landscape_widgets.controls import Control, check_controls
 from landscape_widgets.errors import reject_unknown
-from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space, combine
 from landscape_widgets.geometry.directions import Directions
 from landscape_widgets.objective.evaluator import Evaluator
@@ -29,6 +29,13 @@ from landscape_widgets.progress import (
     never,
 )
 from landscape_widgets.task.buffers import Buffers
+
+KnownCallback = Callable[[Cloud], None]
+
+
+def nobody(cloud: Cloud) -> None:
+    """Nobody wants to know."""
+
 
 # Controls that several samplers have.
 SAMPLES = Control("n", "samples", "how many are drawn", "whole", least=1)
@@ -52,6 +59,7 @@ class Work:
     progress: ProgressCallback = ignore
     cancelled: CancelCallback = never
     evaluator: Evaluator | None = None
+    known: KnownCallback = nobody  # told of a beginning of the cloud
     generator: torch.Generator = field(init=False)
     rng: np.random.Generator = field(init=False)
     _told: Progress = field(init=False, default=Progress("", 0, 1))
@@ -150,6 +158,7 @@ class Sampler(ABC):
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
         evaluator: Evaluator | None = None,
+        on_known: KnownCallback = nobody,
     ) -> Cloud:
         """Draw the cloud.
 
@@ -164,6 +173,9 @@ class Sampler(ABC):
             it has where they mean something alone (whole runs, whole rays).
         evaluator : Evaluator, optional
             What takes losses at many parameter vectors; the objective by default.
+        on_known : callable, optional
+            Gets beginnings of the cloud while it is drawn, each longer than the one before or the
+            same: θ* alone first, and then what takes long to find, such as ends of descents.
 
         Raises
         ------
@@ -175,7 +187,10 @@ class Sampler(ABC):
         self.check(objective)
         if self.differentiates:
             objective.check_gradient()
-        return self._draw(Work(objective, seed, progress, cancelled, evaluator))
+        work = Work(objective, seed, progress, cancelled, evaluator, on_known)
+        nowhere = DenseBasis(objective.anchor.new_empty(0, objective.size))
+        work.known(assemble(work, self, nowhere, np.empty((0, 0))))
+        return self._draw(work)
 
     def check(self, objective: Objective) -> None:  # noqa: B027
         """Raise a ValueError where the parameters do not fit this model."""
@@ -228,6 +243,7 @@ class Combined(Sampler):
                         progress=work.progress,
                         cancelled=work.cancelled,
                         evaluator=work.evaluator,
+                        on_known=nobody if clouds else work.known,
                     )
                 )
             except Cancelled:

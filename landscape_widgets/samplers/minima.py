@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.controls import Control
-from landscape_widgets.geometry.basis import Basis, DenseBasis, FloatArray
+from landscape_widgets.geometry.basis import Basis, ConcatenatedBasis, DenseBasis, FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import whole
@@ -204,6 +204,7 @@ class Minima(Sampler):
             twins.append(same[0] if same else None)
             starts.append(start)
             settled.append(end)
+            self._tell(work, settled, twins)
         return Found(
             torch.stack(starts),
             torch.stack([end.displacement for end in settled]),
@@ -213,6 +214,15 @@ class Minima(Sampler):
             tuple(end.ending for end in settled),
             tuple(twins),
         )
+
+    def _tell(self, work: Work, settled: list[Settled], twins: list[int | None]) -> None:
+        """Tell of the ends that were found so far: the cloud begins with them."""
+        own = [end for end, twin in zip(settled, twins, strict=True) if twin is None]
+        if own and twins[-1] is None:
+            # One by one, as a matrix of them would be a copy.
+            basis = ConcatenatedBasis([DenseBasis(end.displacement[None]) for end in own])
+            endings = [end.ending for end in own]
+            work.known(self._assembled(work, basis, np.eye(len(own)), endings))
 
     def _finish(self, objective: Objective) -> int:
         if self.finish is not None:
@@ -226,7 +236,9 @@ class Minima(Sampler):
             return self._everywhere(work, found, own)
         coefficients = work.rng.uniform(*self.extent, size=(self.n, self.k))
         rows = np.vstack([np.eye(self.k)[own], coefficients])
-        return self._assembled(work, DenseBasis(found.directions), rows, found, own)
+        endings = [found.endings[number] for number in own]
+        cloud = self._assembled(work, DenseBasis(found.directions), rows, endings)
+        return replace(cloud, assumptions=tuple(_said(found)))
 
     def _everywhere(self, work: Work, found: Found, own: list[int]) -> Cloud:
         """All weights that there are, as far as they matter, and the ends of all descents."""
@@ -236,21 +248,16 @@ class Minima(Sampler):
         low = np.minimum(-behind, ends.min(axis=0, initial=0.0))
         places = np.vstack([ends, whole.fill(work, self.n, low, high)])
         basis = whole.axes(work.objective)
-        return self._assembled(work, basis, places, found, own, (whole.said(work.objective),))
+        cloud = self._assembled(work, basis, places, [found.endings[number] for number in own])
+        return replace(cloud, assumptions=(whole.said(work.objective), *_said(found)))
 
     def _assembled(
-        self,
-        work: Work,
-        basis: Basis,
-        rows: FloatArray,
-        found: Found,
-        own: list[int],
-        said: tuple[str, ...] = (),
+        self, work: Work, basis: Basis, rows: FloatArray, endings: list[Ending]
     ) -> Cloud:
-        endings = [found.endings[number] for number in own]
-        others = len(rows) - len(own)
+        """A cloud of θ*, the ends of descents, and samples."""
+        others = len(rows) - len(endings)
         kinds = ["minimum" if ending == "minimum" else "end" for ending in endings]
-        cloud = assemble(
+        return assemble(
             work,
             self,
             basis,
@@ -258,7 +265,6 @@ class Minima(Sampler):
             kind=[*kinds, *["sample"] * others],
             ending=[*endings, *[""] * others],
         )
-        return replace(cloud, assumptions=(*said, *_said(found)))
 
 
 def _said(found: Found) -> Iterator[str]:

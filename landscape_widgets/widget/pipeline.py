@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -112,10 +113,11 @@ class Pipeline:
                     sampler,
                     progress=self.report,
                     cancelled=cancelled,
-                    on_drawn=lambda cloud: self._new_cloud(sampler),
+                    on_drawn=partial(self._new_cloud, sampler),
                     on_chunk=self._evaluated_chunk,
+                    on_known=self._known,
                 )
-            except Cancelled:  # there is no cloud yet: what was there before is kept
+            except Cancelled:  # what there is of a cloud is kept, as is one that was there before
                 return self.publish_stopped()
         self._publish_points()
         if cancelled():
@@ -142,15 +144,8 @@ class Pipeline:
         """Sample more around samples, and place the new ones on the map as it is."""
         land = self.land
 
-        def drawn(cloud: Cloud) -> None:
-            with self._channel.together():
-                self._end_film()  # its frames know nothing of the new samples
-                self._channel.samples(cloud)
-                self.slices.follow(cloud)
-                self._publish_points()
-
         self.comparison.take_away()
-        land.refine(chosen, n, progress=self.report, cancelled=cancelled, on_drawn=drawn)
+        land.refine(chosen, n, progress=self.report, cancelled=cancelled, on_drawn=self._grown)
         self._publish_points()
         self.publish_info()  # which tells how many samples there are
         if cancelled():
@@ -214,12 +209,35 @@ class Pipeline:
 
     # What work tells while it goes on
 
-    def _new_cloud(self, sampler: Sampler) -> None:
+    def _new_cloud(self, sampler: Sampler, cloud: Cloud) -> None:
         self._controls.drawn_by = sampler
         with self._channel.together():
             self.comparison.forget()
             self._distortion = None
-            self._drawn_cloud()
+            if self.land.evaluated.any():  # it began with samples that are shown already
+                self._evaluating_since = time.monotonic()
+                self._grown(cloud)
+                self._controls.publish()
+                self.publish_info()
+            else:
+                self._drawn_cloud()
+
+    def _known(self, cloud: Cloud) -> None:
+        """Something of a cloud is known before all of it is drawn."""
+        with self._channel.together():
+            if self.slices.profile.n:
+                self._grown(cloud)
+                self.publish_info()
+            else:
+                self._drawn_cloud()
+
+    def _grown(self, cloud: Cloud) -> None:
+        """There are more samples, behind those that are shown."""
+        with self._channel.together():
+            self._end_film()  # its frames know nothing of the new samples
+            self._channel.samples(cloud)
+            self.slices.follow(cloud)
+            self._publish_points()
 
     def _drawn_cloud(self) -> None:
         self._evaluating_since = time.monotonic()

@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 import landscape_widgets as lw
-from landscape_widgets.samplers import Subspace
+from landscape_widgets.samplers import Minima, Subspace
 from landscape_widgets.widget import session as module
 from landscape_widgets.widget import slices, views
 from landscape_widgets.widget.channel import Channel
@@ -68,8 +68,8 @@ def make(model):
     """Makes sessions that are closed after the test, and what their page has."""
     made = []
 
-    def make(start=True, data=DATA, **options):
-        chosen = {"sampler": FEW, "reducer": "pca"}
+    def make(start=True, data=DATA, sampler=FEW, **options):
+        chosen = {"sampler": sampler, "reducer": "pca"}
         shown = Shown()
         build = lambda **told: lw.Landscape(model, data, **options, **told)  # noqa: E731
         session = Session(Preparation(build), Channel(shown.put, shown.send), **chosen)
@@ -111,6 +111,22 @@ def test_nothing_that_it_is_made_of_knows_of_ipywidgets():
             ours = [p.split(".")[2] for p in parts if p.startswith("landscape_widgets.widget.")]
             waiting += [part for part in ours if (folder / f"{part}.py").exists()]
     assert {"channel", "worker", "controls", "slices"} <= seen
+
+
+def test_the_trained_weights_and_ends_of_descents_are_shown_while_the_rest_is_drawn(make):
+    session, shown = make(sampler=Minima(n=30))
+    session.wait(60)
+    phase, told = "", []  # how many samples there were, at each phase of the work
+    for name, value in shown.past:
+        if name == "_progress":
+            phase = value["phase"] or value["state"]
+        elif name == "_points" and value:
+            told.append((phase, len(floats(value)) // 2))
+    while_drawn = [n for phase, n in told if phase != "evaluating losses"][:4]
+    assert while_drawn == [1, 2, 3, 4]
+    assert told[0][0] not in ("looking how far to go", "descending to minima")
+    assert {n for phase, n in told if phase == "evaluating losses"} == {34}
+    assert floats(shown["_evaluated"]).all()
 
 
 def test_a_map_comes_before_it_is_judged_and_slices_of_all_before_others_are_compared(make):
