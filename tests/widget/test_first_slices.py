@@ -54,6 +54,7 @@ def test_a_phase_is_told_however_soon_after_another_it_begins(model):
 
 def test_the_pace_of_slices_is_measured_where_sampling_took_longer(model, monkeypatch):
     monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 0.5)
+    monkeypatch.setattr("landscape_widgets.widget.slices.FIRST_SECONDS", 60.0)  # for all of them
     land = lw.Landscape(model, DATA).sample(SAMPLER)
     sent = {}
     slices = Slices(
