@@ -232,7 +232,8 @@ class Objective:
     def model_at(self, theta: Tensor, buffers: Mapping[str, Tensor] | None = None) -> nn.Module:
         """A new model with the weights θ (P,), in evaluation mode and working precision.
 
-        What was trainable in the user's model is so in the new one. `buffers` are those, by name,
+        Parts of a model of float32 and float64 have their own. What was trainable in the user's
+        model is so in the new one. `buffers` are those, by name,
         that are not as at θ*.
         """
         return self._working.duplicate(theta, buffers or {})

@@ -60,6 +60,7 @@ class WorkingModel:
         trainable = [p for p in self.copy.parameters() if p.requires_grad]
         double = any(p.dtype == torch.float64 for p in trainable)
         self.dtype = torch.float64 if double else torch.float32
+        self._own = {name: tensor.dtype for name, tensor in _tensors(self.copy)}
         given.settle(self.device, self.dtype)
         named = dict(self.copy.named_parameters())
         self.anchor = self.layout.flatten(named, self.dtype, self.device).clone()
@@ -123,4 +124,11 @@ class WorkingModel:
         named = dict(model.named_parameters())
         for name in self.layout.names:
             named[name].requires_grad_(True)
+        if self.dtype == torch.float64:  # parts of the user's model may be of less
+            for name, tensor in _tensors(model):
+                tensor.data = tensor.data.to(self._own.get(name, tensor.dtype))
         return model
+
+
+def _tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*model.named_parameters(), *model.named_buffers()]

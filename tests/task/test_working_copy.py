@@ -336,3 +336,31 @@ def test_a_frozen_base_keeps_its_precision():
     x, y = digits(50)
     model = Adapted()
     assert_follows(Objective(model, (x, y)), lambda w: cross_entropy(Adapted(), w, x, y))
+
+
+class TwoPrecisions(nn.Module):
+    """Features in float32, a head in float64, as of a solver that is trained behind them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Tanh())
+        self.head = nn.Linear(5, 3).double()
+
+    def forward(self, x):
+        return self.head(self.features(x).double())
+
+
+def test_a_model_of_two_precisions_comes_back_in_its_own():
+    torch.manual_seed(0)
+    model, data = TwoPrecisions().eval(), (torch.randn(50, 4), torch.randint(0, 3, (50,)))
+    objective = Objective(model, data)
+    theta = objective.anchor + 0.1 * torch.randn_like(objective.anchor)
+    other = objective.model_at(theta)
+    mine = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    assert {name: tensor.dtype for name, tensor in other.state_dict().items()} == mine
+    assert all(parameter.requires_grad for parameter in other.parameters())
+    with torch.no_grad():
+        plain = nn.functional.cross_entropy(other(data[0]), data[1])
+    assert objective.loss(theta) == pytest.approx(float(plain), rel=1e-6)
+    assert objective.loss(theta) != pytest.approx(objective.anchor_loss, rel=1e-3)
+    assert objective.model_at(theta).features[0].weight.dtype == torch.float32  # each time
