@@ -113,6 +113,14 @@ class Search(Trial):
         return self._own(given)
 
     def _inferred(self) -> Found:
+        targets = self.first.targets
+        if isinstance(targets, (list, tuple)) and any(isinstance(t, Mapping) for t in targets):
+            raise ValueError(
+                f"The targets are {describe(targets)}: no loss can be inferred from several things "
+                "with names. Give loss=function(model, batch). A model that returns its losses in "
+                "training mode, as detectors do: def loss(model, batch): return "
+                "sum(model.train()(*batch).values())."
+            )
         self.begin()
         returned = self.outputs()
         outputs = main_output(returned)

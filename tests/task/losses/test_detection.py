@@ -81,3 +81,19 @@ def test_its_losses_are_those_of_the_training_loop(collate):
         plain = sum(value * n for value, n in parts) / len(ALL)
         assert loss == pytest.approx(plain, rel=1e-5)
     assert model.training
+
+
+@pytest.mark.parametrize("form", [together, in_lists])
+def test_a_detector_without_a_loss_is_told_how_its_losses_are_asked_for(form):
+    model, batches = Detector(), [form(ALL[:3]), form(ALL[3:])]
+    with pytest.raises(ValueError, match=r"return sum\(model\.train\(\)\(\*batch\)\.values\(\)\)"):
+        Objective(model, batches)
+
+    # And that works.
+    def loss(model, batch):
+        return sum(model.train()(*batch).values())
+
+    with torch.no_grad():
+        losses = [float(sum(Detector()(*form(part)).values())) for part in (ALL[:3], ALL[3:])]
+    expected = (3 * losses[0] + 2 * losses[1]) / 5
+    assert Objective(model, batches, loss=loss).anchor_loss == pytest.approx(expected, rel=1e-6)
