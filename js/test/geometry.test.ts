@@ -1,7 +1,6 @@
 import { describe, expect, it } from "vitest";
 import {
   fitDomain,
-  isInside,
   nearest,
   nextInDirection,
   type Point,
@@ -40,7 +39,9 @@ describe("a lasso", () => {
       });
       for (let i = 0; i < 200; i++) {
         const [x, y] = [3 * next() - 1.5, 3 * next() - 1.5];
-        expect(isInside(x, y, polygon)).toBe(winds(x, y, polygon));
+        const point = Float32Array.of(x, y);
+        const inside = winds(point[0]!, point[1]!, polygon);
+        expect(pointsInside(point, polygon)).toEqual(inside ? [0] : []);
       }
     }
   });
@@ -76,8 +77,7 @@ describe("a lasso", () => {
       [1, 2],
       [1, 1],
     ];
-    expect(isInside(1.5, 1.5, twice)).toBe(false);
-    expect(isInside(0.5, 1.5, twice)).toBe(true);
+    expect(pointsInside(Float32Array.of(1.5, 1.5, 0.5, 1.5), twice)).toEqual([1]);
   });
 });
 
@@ -115,6 +115,19 @@ describe("quantiles", () => {
   it("interpolate, and leave out what is not finite", () => {
     expect(quantile([4, 1, NaN, 2, 3, Infinity], 0.5)).toBe(2.5);
     expect(quantile([], 0.5)).toBeNaN();
+  });
+
+  it("are those of the sorted values, of many and of equal ones", () => {
+    const next = random(5);
+    for (const n of [1, 2, 3, 10, 1001]) {
+      const values = Array.from({ length: n }, () => Math.round(40 * next()));
+      const sorted = [...values].sort((a, b) => a - b);
+      for (const q of [0, 0.01, 0.25, 0.5, 0.99, 1]) {
+        const at = (n - 1) * q;
+        const [low, high] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!];
+        expect(quantile(values, q)).toBeCloseTo(low + (high - low) * (at % 1), 9);
+      }
+    }
   });
 });
 

@@ -2,25 +2,39 @@
 
 export type Point = readonly [number, number];
 
-/** Whether a point lies inside a polygon, by the even-odd rule; the last vertex joins the first. */
-export function isInside(x: number, y: number, polygon: readonly Point[]): boolean {
-  let inside = false;
-  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
-    const [xi, yi] = polygon[i]!;
-    const [xj, yj] = polygon[j]!;
-    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) inside = !inside;
-  }
-  return inside;
-}
+/** Whether a ray from (x, y) to the right crosses an edge. */
+const crosses = (x: number, y: number, start: Point, end: Point): boolean =>
+  start[1] > y !== end[1] > y &&
+  x < ((end[0] - start[0]) * (y - start[1])) / (end[1] - start[1]) + start[0];
 
-/** Indices of the points (x0, y0, x1, y1, ...) inside a polygon; points without a place never are. */
+const BANDS = 256; // of height, into which a polygon's edges are sorted
+
+/**
+ * Indices of the points (x0, y0, x1, y1, ...) inside a polygon, by the even-odd rule; the last vertex
+ * joins the first. Points without a place never are.
+ */
 export function pointsInside(points: Float32Array, polygon: readonly Point[]): number[] {
   const found: number[] = [];
   if (polygon.length < 3) return found;
+  const heights = polygon.map(([, y]) => y);
+  const [low, high] = [Math.min(...heights), Math.max(...heights)];
+  const bandOf = (y: number) =>
+    Math.min(BANDS - 1, Math.floor(((y - low) / (high - low || 1)) * BANDS));
+  // Of many edges, those that a point's own height meets are few.
+  const bands: [Point, Point][][] = Array.from({ length: BANDS }, () => []);
+  polygon.forEach((start, i) => {
+    const end = polygon[(i + polygon.length - 1) % polygon.length]!;
+    const last = bandOf(Math.max(start[1], end[1]));
+    for (let band = bandOf(Math.min(start[1], end[1])); band <= last; band++)
+      bands[band]!.push([start, end]);
+  });
   for (let i = 0; i < points.length / 2; i++) {
     const x = points[2 * i]!;
     const y = points[2 * i + 1]!;
-    if (Number.isFinite(x) && Number.isFinite(y) && isInside(x, y, polygon)) found.push(i);
+    if (!(y >= low && y <= high)) continue;
+    let inside = false;
+    for (const [start, end] of bands[bandOf(y)]!) if (crosses(x, y, start, end)) inside = !inside;
+    if (inside) found.push(i);
   }
   return found;
 }
@@ -110,13 +124,43 @@ export function fitDomain(
 }
 
 /** Linear-interpolated quantile of values, those that are not finite left out; NaN of nothing. */
-export function quantile(values: ArrayLike<number>, q: number): number {
-  const sorted = Array.from(values)
-    .filter(Number.isFinite)
-    .sort((a, b) => a - b);
-  if (sorted.length === 0) return NaN;
-  const position = (sorted.length - 1) * q;
-  const low = Math.floor(position);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low]! + (sorted[high]! - sorted[low]!) * (position - low);
+export const quantile = (values: ArrayLike<number>, q: number): number =>
+  quantilesOf(Float64Array.from(values).filter(Number.isFinite), [q])[0]!;
+
+/** Several of finite values, which are put in another order. */
+export function quantilesOf(values: Float64Array, qs: readonly number[]): number[] {
+  return qs.map((q) => {
+    if (values.length === 0) return NaN;
+    const position = (values.length - 1) * q;
+    const low = Math.floor(position);
+    const below = select(values, low);
+    if (low + 1 === values.length) return below;
+    let above = Infinity;
+    for (let i = low + 1; i < values.length; i++) if (values[i]! < above) above = values[i]!;
+    return below + (above - below) * (position - low);
+  });
+}
+
+/**
+ * The k-th smallest of values, which are put in such an order that none before it is greater and none
+ * behind it less (Hoare's selection: sorting all of them would take several times as long).
+ */
+function select(values: Float64Array, k: number): number {
+  let [left, right] = [0, values.length - 1];
+  while (left < right) {
+    const pivot = values[k]!;
+    let [i, j] = [left, right];
+    while (i <= j) {
+      while (values[i]! < pivot) i++;
+      while (values[j]! > pivot) j--;
+      if (i <= j) {
+        const swapped = values[i]!;
+        values[i++] = values[j]!;
+        values[j--] = swapped;
+      }
+    }
+    if (j < k) left = i;
+    if (i > k) right = j;
+  }
+  return values[k]!;
 }

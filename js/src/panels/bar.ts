@@ -251,11 +251,18 @@ export const isDiamond = (kind: string): boolean =>
   kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
 
 /** What stands beside each diamond: minima M1, M2, other ends of descents E1, E2; "" of other samples. */
-export function names(kinds: readonly string[]): string[] {
+export function names(kinds: readonly string[]): readonly string[] {
+  const before = known.get(kinds);
+  if (before) return before;
   let [minima, ends] = [0, 0];
-  return kinds.map((kind) => {
+  const found = kinds.map((kind) => {
     if (!isDiamond(kind)) return "";
     if (kind.startsWith("model")) return kind;
     return kind === "minimum" ? `M${++minima}` : `E${++ends}`;
   });
+  known.set(kinds, found);
+  return found;
 }
+
+/** Names are asked for at each move of the pointer, and there may be very many samples. */
+const known = new WeakMap<readonly string[], readonly string[]>();

@@ -3,8 +3,8 @@
 import { bandEdges, bandPath, describe, type Estimates, isRough } from "../draw/band";
 import type { Figure } from "../draw/bqplot";
 import { LINES, POINTED } from "../draw/colours";
-import { quantile } from "../draw/geometry";
 import { height, lossTicks } from "../draw/loss_scale";
+import { type Summary, summarise } from "../draw/summary";
 import { shortLabel } from "../panels/bar";
 import { onValidation, type State } from "../state";
 
@@ -88,12 +88,23 @@ export class SliceView {
     return this.shown(index) !== null;
   }
 
+  private summed: { of: readonly unknown[]; summary: Summary } | null = null;
+
+  /** What the selected samples' lines have in common; it is not found again with each hover. */
+  private summary(selected: readonly number[]): Summary {
+    const { name } = this.state.quantity;
+    // Rows are filled in where they are, but the record of them is another then.
+    const of = [selected, this.profiles, name];
+    if (!this.summed?.of.every((one, i) => one === of[i]))
+      this.summed = { of, summary: summarise(this.profiles[name], this.alphas.length, selected) };
+    return this.summed!.summary;
+  }
+
   /** Draw the selected samples' lines, and the hovered one's above them (-1: none). */
   draw(selected: readonly number[], hovered: number): void {
-    const known = selected.filter((i) => this.has(i));
-    const wanted = hovered >= 0 ? [...selected, hovered] : [...selected];
-    this.missing = wanted.filter((i) => !this.has(i));
+    const { known, missing, lower, median, upper, ends } = this.summary(selected);
     const showsHovered = hovered >= 0 && this.has(hovered);
+    this.missing = hovered >= 0 && !showsHovered ? [...missing, hovered] : missing;
     const few = selected.length <= FEW;
     const alone = known.length + (showsHovered && !known.includes(hovered) ? 1 : 0) === 1;
     const train: Omit<Line, "dashed">[] = [];
@@ -124,26 +135,15 @@ export class SliceView {
 
     this.weigh(single, few ? single : [...known, ...single]);
 
-    const rows = few ? [] : known.map((i) => this.shown(i)!);
-    const every = Math.max(1, Math.ceil(rows.length / MOST_FAINT));
-    const median: number[] = [];
-    const lower: number[] = [];
-    const upper: number[] = [];
-    if (rows.length) {
-      for (let a = 0; a < this.alphas.length; a++) {
-        const column = rows.map((row) => row[a]!);
-        median.push(quantile(column, 0.5));
-        lower.push(quantile(column, 0.25));
-        upper.push(quantile(column, 0.75));
-      }
-    }
+    const many = few ? [] : known;
+    const every = Math.max(1, Math.ceil(many.length / MOST_FAINT));
     const edges = [...train, ...val].flatMap(({ values, errors }) =>
       errors ? bandEdges(values, errors) : [],
     );
     const [low, high] = this.range([
       ...[...train, ...val].map((line) => line.values),
       ...edges,
-      ...rows,
+      ...(few ? [] : [ends]),
     ]);
     this.figure.setDomain("y", [low, high]);
     this.setTicks(low, high);
@@ -155,10 +155,10 @@ export class SliceView {
           Array.from(line, (v) => (Number.isFinite(v) ? this.height(v) : null)),
         ),
       });
-    put(BAND, rows.length ? [lower, upper] : []);
+    put(BAND, many.length ? [lower, upper] : []);
     put(
       FAINT,
-      rows.filter((_, n) => n % every === 0),
+      many.filter((_, n) => n % every === 0).map((i) => this.shown(i)!),
     );
     put(
       TRAIN,
@@ -170,13 +170,13 @@ export class SliceView {
       val.map((line) => line.values),
       { colors: val.map((line) => line.colour) },
     );
-    put(MEDIAN, rows.length ? [median] : []);
-    this.lines = train.length + val.length + rows.length;
+    put(MEDIAN, many.length ? [median] : []);
+    this.lines = train.length + val.length + many.length;
     this.legend = [
-      ...(rows.length
+      ...(many.length
         ? [
             {
-              label: medianName(rows.length, selected.length),
+              label: medianName(many.length, selected.length),
               colour: MEDIAN_COLOUR,
               dashed: false,
               values: median,
