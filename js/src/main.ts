@@ -191,7 +191,7 @@ class LandscapeView {
     this.kernel = new Kernel(model, () => this.kernelChanged(), signal);
     this.drawn = new Drawn(
       this.root,
-      () => this.map.still && this.slice.figure.still,
+      () => this.map.still && this.slice.figure.still && this.beside.still,
       () => this.shown,
       signal,
     );
@@ -225,7 +225,7 @@ class LandscapeView {
     ]);
     if (signal.aborted) return;
     this.kernel.follow(map.original, signal);
-    this.map = new MapView(map, this.state);
+    this.map = new MapView(map, this.state, signal);
     this.slice = new SliceView(slice, this.state);
     this.slice.load();
     this.loadFrames();

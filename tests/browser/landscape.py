@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any
 
@@ -15,6 +16,24 @@ BOX_AFTER_FRAMES = """async (map) => {
   await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const { x, y, width, height } = map.getBoundingClientRect();
   return [[x, y], [width, height]];
+}"""
+
+
+# A picture's height and width, and red, green, blue and opacity of each pixel.
+DECODED = """async (png) => {
+  const blob = await (await fetch('data:image/png;base64,' + png)).blob();
+  const image = await createImageBitmap(blob);
+  const {width, height} = image;
+  const context = new OffscreenCanvas(width, height).getContext('2d');
+  context.drawImage(image, 0, 0);
+  return [[height, width, 4], [...context.getImageData(0, 0, width, height).data]];
+}"""
+COLOURS = """(canvas, places) => {
+  const {left, top, width} = canvas.getBoundingClientRect();
+  const ratio = canvas.width / width;
+  const context = canvas.getContext('2d');
+  return places.map(([x, y]) =>
+    [...context.getImageData(ratio * (x - left), ratio * (y - top), 1, 1).data]);
 }"""
 
 
@@ -126,6 +145,21 @@ class LandscapeNotebook(Notebook):
         pixels[numbers] = drawn[:, 2:]
         return pixels
 
+    def places(self, coordinates: FloatArray, part: str = "map") -> FloatArray:
+        """Where on the page points have to be on a map, (N, 2), whoever draws them.
+
+        All fit into the frame with some room, and a unit is as long on both axes.
+        """
+        self.draw()
+        self._map_box()
+        low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+        frame = self.part(part).locator(".lw-frame").bounding_box()
+        assert frame is not None
+        corner, area = [frame["x"], frame["y"]], np.array([frame["width"], frame["height"]])
+        unit = 1.12 * ((high - low) / area).max()
+        found: FloatArray = (coordinates - (low + high) / 2) * [1, -1] / unit + corner + area / 2
+        return found
+
     def point_at(self, place: FloatArray) -> None:
         """Move the mouse to a place on the page, and let the page answer."""
         self.page.mouse.move(*place)
@@ -218,3 +252,13 @@ class LandscapeNotebook(Notebook):
             np.array([pair.split(",") for pair in path[1:].split("L")], dtype=float)
             for path in paths
         ]
+
+    def picture(self, part: Locator) -> FloatArray:
+        """What is seen of a part of the page, (height, width, 3): red, green, blue to 255."""
+        png = base64.b64encode(part.screenshot()).decode()
+        shape, values = self.page.evaluate(DECODED, png)
+        return np.asarray(values, dtype=float).reshape(shape)[..., :3]
+
+    def canvas_colours(self, canvas: Locator, places: FloatArray) -> FloatArray:
+        """Red, green, blue and opacity to 255 of a canvas at places on the page, (n, 4)."""
+        return np.asarray(canvas.evaluate(COLOURS, places.tolist()), dtype=float)

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
-from tests.browser.jupyter import FloatArray
-from tests.browser.landscape import DOTS, LandscapeNotebook
+from landscape_widgets.widget.figures import VIRIDIS
+from tests.browser.landscape import LandscapeNotebook
 
 pytestmark = pytest.mark.timeout(240)
 
-
-STAR = "rgb(224, 33, 138)"
-
-
-def fills(dots: Locator) -> FloatArray:
-    """The colours of dots but θ*, each channel in order: which dot has which does not matter."""
-    found = dots.evaluate_all("(dots) => dots.map((dot) => getComputedStyle(dot).fill)")
-    channels = [re.findall(r"\d+", fill)[:3] for fill in found if fill != STAR]
-    return np.sort(np.array(channels, dtype=float), axis=0)
+NULL = "__import__('numpy').frombuffer(w._null{}, dtype='float32').tolist()"
 
 
 def test_shuffled_losses_are_laid_beside_the_map_in_its_colours_and_taken_away_again(
@@ -38,9 +28,23 @@ def test_shuffled_losses_are_laid_beside_the_map_in_its_colours_and_taken_away_a
         expect(notebook.part("slice")).to_be_hidden()
         notebook.wait_until_done()
         notebook.draw()
-        shown, real = fills(null.locator("circle")), fills(notebook.page.locator(DOTS))
-        assert len(shown) == notebook.ask("len(w.landscape.cloud)") - 1
-        np.testing.assert_allclose(shown, real, atol=1)
+        # Other samples have the map's losses, and colours on its scale: viridis by log-loss.
+        losses = np.array(notebook.ask(NULL.format("['columns']['loss']")))
+        real = np.array(notebook.ask("w.landscape.losses.tolist()"))
+        np.testing.assert_allclose(np.sort(losses), np.sort(real), rtol=1e-5)
+        assert not np.allclose(losses, real)
+        points = np.array(notebook.ask(NULL.format("['points']"))).reshape(-1, 2)
+        apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e9 * np.eye(len(points))
+        some = [i for i in np.argsort(-apart.min(axis=1)) if i][:25]
+        low, high = np.quantile(np.log10(real), [0.01, 0.99])
+        share = np.clip((np.log10(losses[some]) - low) / (high - low), 0, 1)
+        stops = np.array([[int(hex[i : i + 2], 16) for i in (1, 3, 5)] for hex in VIRIDIS])
+        at = np.linspace(0, 1, len(stops))
+        wanted = np.stack([np.interp(share, at, channel) for channel in stops.T], axis=1)
+        places = notebook.places(points, "null")[some]
+        shown = notebook.canvas_colours(null.get_by_test_id("dots"), places)
+        np.testing.assert_allclose(shown[:, :3], wanted, atol=4)
+        np.testing.assert_allclose(shown[:, 3], 0.9 * 255, atol=3)
         notebook.expect_selected([3, 5])
         assert notebook.part("map").bounding_box() == box
     finally:

@@ -11,6 +11,8 @@ export class Figure implements Scales {
     readonly original: BackboneModel,
     readonly model: BackboneModel,
     readonly view: any,
+    /** The element that it is shown in. */
+    readonly host: HTMLElement,
   ) {}
 
   /**
@@ -43,7 +45,7 @@ export class Figure implements Scales {
     if (signal.aborted) end();
     else signal.addEventListener("abort", end);
     await until(() => view.rendered === true, signal);
-    return new Figure(original, figure, view);
+    return new Figure(original, figure, view, host);
   }
 
   get marks(): BackboneModel[] {

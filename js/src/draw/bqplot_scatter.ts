@@ -1,11 +1,12 @@
 // A scatter of bqplot's marks, an element for each sample: what is extended from Python.
 
 import type { Figure } from "./bqplot";
+import type { Scales } from "./scales";
 import {
   type Dots,
-  FAINT_STROKE,
   LOOK,
   LOOKS,
+  lineOpacity,
   nearness,
   opacity,
   paintOrder,
@@ -32,7 +33,8 @@ export class BqplotScatter implements Scatter {
 
   constructor(private readonly figure: Figure) {}
 
-  draw(dots: Dots, glide: number): void {
+  /** On the scales of the figure. */
+  draw(dots: Dots, _scales: Scales, glide: number): void {
     const { points, looks, shares, depth, names } = dots;
     this.dots = dots;
     this.members = Object.values(LOOK).map(() => []);
@@ -71,14 +73,15 @@ export class BqplotScatter implements Scatter {
           : [opacity(look, null, null)];
       this.figure.marks[look]!.set({ opacities: opacities.length ? opacities : [1] });
     }
-    this.figure.marks[point]!.set({ stroke: chosen ? FAINT_STROKE : LOOKS[point].stroke });
+    const stroke = `rgba(${LOOKS[point].line}, ${lineOpacity(point, chosen !== null)})`;
+    this.figure.marks[point]!.set({ stroke });
   }
 
   /** bqplot sees to that. */
   relayout(): void {}
 
   clear(): void {
-    this.draw(NOTHING, 0);
+    this.draw(NOTHING, this.figure, 0);
   }
 
   get still(): boolean {

@@ -1,6 +1,8 @@
 // What a scatter of samples shows, whoever draws it: bqplot's marks, or a canvas where there are
 // too many samples for an element each, or no widget manager.
 
+import type { Scales } from "./scales";
+
 /** How a sample is drawn; later ones lie over earlier ones. */
 export const LOOK = { none: 0, waiting: 1, point: 2, hollow: 3, diamond: 4, star: 5 } as const;
 
@@ -21,7 +23,7 @@ export interface Dots {
 
 export interface Scatter {
   /** Show these; points that were shown before move to their places within `glide` ms. */
-  draw(dots: Dots, glide: number): void;
+  draw(dots: Dots, scales: Scales, glide: number): void;
   /** Dim what is not selected, where anything is. */
   emphasise(selected: readonly number[]): void;
   /** The plot has another size, or shows another range. */
@@ -32,18 +34,22 @@ export interface Scatter {
   readonly still: boolean;
 }
 
-/** How samples are drawn: circles but for diamonds, areas in px², lines in px. */
+const GREY = [150, 150, 150] as const; // seen on black as on white, whatever colour is inside
+const TRAINED = [224, 33, 138] as const;
+
+/** How samples are drawn: circles but for diamonds, areas in px², lines in px; as in figures.py. */
 export const LOOKS = {
-  [LOOK.waiting]: { area: 28, stroke: "#999999", width: 1, filled: false },
-  [LOOK.point]: { area: 42, stroke: "rgba(150, 150, 150, 0.6)", width: 0.7, filled: true },
-  [LOOK.hollow]: { area: 36, stroke: "#c62828", width: 1.5, filled: false },
-  [LOOK.diamond]: { area: 130, stroke: "#e0218a", width: 2, filled: true },
+  [LOOK.waiting]: { area: 28, line: [153, 153, 153], width: 1, filled: false },
+  [LOOK.point]: { area: 42, line: GREY, width: 0.7, filled: true },
+  [LOOK.hollow]: { area: 36, line: [198, 40, 40], width: 1.5, filled: false },
+  [LOOK.diamond]: { area: 130, line: TRAINED, width: 2, filled: true },
   // A dot: the star is drawn over it by whoever lays marks over the map.
-  [LOOK.star]: { area: 40, stroke: "#e0218a", width: 1.5, filled: true },
+  [LOOK.star]: { area: 40, line: TRAINED, width: 1.5, filled: true },
 } as const;
 
-/** Of points, beside a selection: all of the grey is needed on black as on white. */
-export const FAINT_STROKE = "rgb(150, 150, 150)";
+/** How opaque lines are; beside a selection all of the grey around points is needed. */
+export const lineOpacity = (look: number, selecting: boolean): number =>
+  look === LOOK.point && !selecting ? 0.6 : 1;
 
 /** How large a sample looks, as a share of the area of those in the middle of the map. */
 export const nearness = (depth: number): number => 0.9 + 0.5 * depth;

@@ -2,6 +2,7 @@
 
 import type { Figure } from "../draw/bqplot";
 import { BqplotScatter } from "../draw/bqplot_scatter";
+import { CanvasScatter } from "../draw/canvas_scatter";
 import { linearTicks, short } from "../draw/colours";
 import { fitDomain, type Point, pointsInside, quantile } from "../draw/geometry";
 import { heights, lossTicks } from "../draw/loss_scale";
@@ -18,6 +19,8 @@ export interface ColourScale {
   ticks: { at: number; text: string }[];
   logarithmic: boolean;
 }
+
+const MOST_MARKS = 2000; // samples that a browser draws at ease by an element each
 
 const LOGARITHMIC = new Set(["loss", "val_loss"]);
 
@@ -40,13 +43,17 @@ export class MapView {
   rotation: Rotation = START;
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
-  private readonly scatter: Scatter;
+  private readonly marks: Scatter;
+  private readonly canvas: Scatter;
+  private scatter: Scatter;
 
   constructor(
     readonly figure: Figure,
     readonly state: State,
+    signal: AbortSignal,
   ) {
-    this.scatter = new BqplotScatter(figure);
+    this.scatter = this.marks = new BqplotScatter(figure);
+    this.canvas = new CanvasScatter(figure.host, signal);
   }
 
   /** Whether all of the map is on the screen and in its place. */
@@ -58,11 +65,19 @@ export class MapView {
   draw(glide = 0): void {
     this.place();
     this.fit();
-    const { points, depth } = this;
+    const { points, depth, figure } = this;
     const { looks, names, paths } = this.looks(this.colours());
-    this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, glide);
+    this.choose(looks.length);
+    this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, figure, glide);
     this.locate();
     this.emphasise(this.state.selected);
+  }
+
+  /** Draw so many samples by an element each, or on a canvas. */
+  private choose(samples: number): void {
+    const scatter = samples > MOST_MARKS ? this.canvas : this.marks;
+    if (scatter !== this.scatter) this.scatter.clear();
+    this.scatter = scatter;
   }
 
   private known: Known | null = null;
@@ -179,13 +194,18 @@ export class MapView {
 }
 
 function knownOf(samples: Samples): Known {
-  const { kind: kinds, path, step } = samples;
+  const { kind: kinds } = samples;
   const looks = new Uint8Array(kinds.length);
   const named = new Map<number, string>();
   names(kinds).forEach((name, i) => {
     if (name) named.set(i, name);
     looks[i] = kinds[i] === "trained" ? LOOK.star : name ? LOOK.diamond : LOOK.none;
   });
+  return { samples, looks, names: named, paths: pathsOf(samples) };
+}
+
+/** The samples of each path, in turn. */
+export function pathsOf({ path, step }: Samples): number[][] {
   const runs = new Map<number, number[]>();
   path.forEach((number, i) => {
     if (number < 0) return;
@@ -195,7 +215,7 @@ function knownOf(samples: Samples): Known {
   });
   const paths = [...runs.values()];
   for (const run of paths) run.sort((a, b) => step[a]! - step[b]!);
-  return { samples, looks, names: named, paths };
+  return paths;
 }
 
 /** How far up the scale of colours values are; those that are not finite at its foot. */

@@ -1,10 +1,12 @@
 // The picture of samples without structure that is laid beside the map, in place of the slice: drawn
 // as the map is, with the same scale of colours.
 
-import { viridis } from "../draw/colours";
+import { CanvasScatter } from "../draw/canvas_scatter";
 import { fitDomain } from "../draw/geometry";
 import { height } from "../draw/loss_scale";
-import type { ColourScale } from "../map/map";
+import { type Scales, toPixel } from "../draw/scales";
+import { type Dots, LOOK } from "../draw/scatter";
+import { type ColourScale, pathsOf, sharesOf } from "../map/map";
 import { starPath } from "../panels/bar";
 import { NULLS } from "../panels/trust";
 import type { Null, State } from "../state";
@@ -12,7 +14,6 @@ import { h, s } from "../ui/dom";
 
 // As the map's figure has them.
 const MARGIN = { top: 6, bottom: 22, left: 22, right: 6 };
-const RADIUS = 3.7;
 
 const TITLES: Record<string, string> = {
   shuffled: "The same map with shuffled losses",
@@ -23,12 +24,14 @@ const TITLES: Record<string, string> = {
 export class NullView {
   private readonly title = h("div", { class: "lw-title" });
   private readonly picture = s("svg", { class: "lw-null-picture", role: "img" });
+  private readonly host = h("div", { class: "lw-figure" }, this.picture);
+  private readonly scatter: CanvasScatter;
   private readonly verdict = h("div", { class: "lw-colours" });
   readonly element = h(
     "div",
     { class: "lw-column lw-null", "data-testid": "null", hidden: true },
     this.title,
-    h("div", { class: "lw-figure" }, this.picture),
+    this.host,
     this.verdict,
   );
 
@@ -37,6 +40,7 @@ export class NullView {
     private readonly scale: () => ColourScale | null,
     signal: AbortSignal,
   ) {
+    this.scatter = new CanvasScatter(this.host, signal);
     const observer = new ResizeObserver(() => this.draw());
     observer.observe(this.picture);
     signal.addEventListener("abort", () => observer.disconnect());
@@ -61,58 +65,50 @@ export class NullView {
     };
     if (plot.width <= 0 || plot.height <= 0) return;
     const frame = s("rect", { class: "lw-frame", x: MARGIN.left, y: MARGIN.top, ...plot });
-    const middle = { x: MARGIN.left + plot.width / 2, y: MARGIN.top + plot.height / 2 };
+    if (!beside) {
+      const middle = { x: MARGIN.left + plot.width / 2, y: MARGIN.top + plot.height / 2 };
+      this.scatter.clear();
+      this.picture.replaceChildren(
+        frame,
+        s("text", { class: "lw-empty", ...middle }, "computing…"),
+      );
+      return;
+    }
+    const domain = fitDomain(beside.points, plot.width, plot.height);
+    const scales: Scales = {
+      plot: { left: MARGIN.left, top: MARGIN.top, ...plot },
+      domain: (axis) => domain[axis],
+    };
+    this.scatter.draw(this.dots(beside), scales, 0);
+    const star = beside.samples.kind.indexOf("trained");
+    const [x, y] = toPixel(scales, beside.points[2 * star]!, beside.points[2 * star + 1]!);
+    const place = { transform: `translate(${x} ${y})` };
     this.picture.replaceChildren(
       frame,
-      ...(beside
-        ? this.marks(beside, plot)
-        : [s("text", { class: "lw-empty", ...middle }, "computing…")]),
+      ...(Number.isFinite(x) ? [s("path", { class: "lw-star", d: starPath(10), ...place })] : []),
     );
   }
 
-  private marks(beside: Null, plot: { width: number; height: number }): SVGElement[] {
-    const { points, samples } = beside;
-    const { x, y } = fitDomain(points, plot.width, plot.height);
-    const place = (i: number): [number, number] => [
-      MARGIN.left + (plot.width * (points[2 * i]! - x[0])) / (x[1] - x[0]),
-      MARGIN.top + (plot.height * (y[1] - points[2 * i + 1]!)) / (y[1] - y[0]),
-    ];
+  /** Whether all of it is on the screen. */
+  get still(): boolean {
+    return this.scatter.still;
+  }
+
+  private dots({ points, columns, samples }: Null): Dots {
+    const { colourBy, lossScale } = this.state;
     const scale = this.scale();
-    const values = beside.columns[this.state.colourBy] ?? beside.columns.loss!;
-    const paths = new Map<number, string[]>();
-    const dots: SVGElement[] = [];
-    let star: SVGElement | null = null;
-    samples.kind.forEach((kind, i) => {
-      const [cx, cy] = place(i);
-      if (!Number.isFinite(cx)) return;
-      if (kind === "trained") {
-        star = s("path", {
-          class: "lw-star",
-          d: starPath(10),
-          transform: `translate(${cx} ${cy})`,
-        });
-        return;
-      }
-      const path = samples.path[i]!;
-      if (path >= 0)
-        paths.set(path, [...(paths.get(path) ?? []), `${cx.toFixed(1)},${cy.toFixed(1)}`]);
-      const value = values[i]!;
-      const shown = scale?.logarithmic ? height(this.state.lossScale, value) : value;
-      dots.push(
-        Number.isFinite(value) && scale
-          ? s("circle", {
-              class: "lw-null-dot",
-              cx,
-              cy,
-              r: RADIUS,
-              fill: `rgb(${viridis((shown - scale.low) / (scale.high - scale.low))})`,
-            })
-          : s("circle", { class: "lw-null-dot lw-null-hollow", cx, cy, r: RADIUS }),
-      );
-    });
-    const lines = [...paths.values()].map((path) =>
-      s("polyline", { class: "lw-null-path", points: path.join(" ") }),
+    const raw = columns[colourBy] ?? columns.loss!;
+    const values = scale?.logarithmic ? raw.map((value) => height(lossScale, value)) : raw;
+    const looks = Uint8Array.from(samples.kind, (kind, i) =>
+      !Number.isFinite(points[2 * i]!)
+        ? LOOK.none
+        : kind === "trained"
+          ? LOOK.star
+          : scale && Number.isFinite(values[i]!)
+            ? LOOK.point
+            : LOOK.hollow,
     );
-    return [...lines, ...dots, ...(star ? [star] : [])];
+    const shares = sharesOf(values, scale?.low ?? 0, scale?.high ?? 1);
+    return { points, looks, shares, depth: null, names: new Map(), paths: pathsOf(samples) };
   }
 }
