@@ -37,7 +37,12 @@ class Outside:
 
     def seed(self, seed: int) -> None:
         """Let it hold what it did when the model was handed over."""
-        self._place.put_back()
+        self._place.begin_anew()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether looking at it afterwards is too late: it holds what gives each item once."""
+        return self._place.is_used_up
 
     def is_as(self, state: Place) -> bool:
         """Whether it holds what `get` has told."""
@@ -76,7 +81,11 @@ class Borrowed:
         self.device, self.seed = device, seed % 2**32
         self._roots, self._shared = list(roots), list(shared)
         self._find()
-        self._used: list[int] = []
+        self._used = [
+            number
+            for number, one in enumerate(self._all)
+            if isinstance(one, Outside) and one.is_used_up
+        ]
         self._written: dict[str, None] = {}
         self._count = self._lent = 0
 

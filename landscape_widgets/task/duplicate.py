@@ -15,15 +15,15 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from landscape_widgets.errors import Refused
 from landscape_widgets.task.functions import is_users, needs_copy, own_globals, stored_by
+from landscape_widgets.task.iterators import Uncopied
 from landscape_widgets.task.object_graph import Overlay, parts, slots
 
 logger = logging.getLogger(__name__)
@@ -253,32 +253,6 @@ class Duplicate:
         return False
 
 
-class _Uncopied:
-    """Stands for an iterator or a file that cannot be copied: what is taken from it is gone."""
-
-    def __init__(self, path: str, kind: str) -> None:
-        self._path, self._kind = path, kind
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        raise self._refused()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("_path", "_kind"):
-            raise AttributeError(name)
-        raise self._refused()
-
-    def _refused(self) -> Refused:
-        return Refused(
-            f"The model or the loss takes something from {self._path}, of type {self._kind}: it "
-            "cannot be copied or put back, so that each parameter vector would see other values, "
-            "and your own would be used up. Keep a list of the values and a number that says which "
-            "is the next."
-        )
-
-
 def _stand_in(thing: Any, path: str) -> Any:
     """What the copy has in the place of something that cannot be copied; None to share it.
 
@@ -289,7 +263,7 @@ def _stand_in(thing: Any, path: str) -> Any:
             return None
         if not thing.closed and thing.writable() and not thing.readable():
             return open(os.devnull, "w" if isinstance(thing, io.TextIOBase) else "wb")
-    return _Uncopied(path, type(thing).__name__) if hasattr(thing, "__next__") else None
+    return Uncopied(path, type(thing).__name__) if hasattr(thing, "__next__") else None
 
 
 def _later(held: list[Any]) -> Any:

@@ -25,7 +25,11 @@ class Place:
     ----------
     path : str
         What a sentence calls it.
+    is_used_up : bool
+        Whether it holds iterators, which give each item once.
     """
+
+    is_used_up = False
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -49,6 +53,10 @@ class Place:
     def put_back(self) -> None:
         """Let it hold what it did."""
         raise NotImplementedError
+
+    def begin_anew(self) -> None:
+        """Let it hold what it did, where what it holds may be used up meanwhile."""
+        self.put_back()
 
     def now(self) -> Place:
         """The same place, with what it holds now."""

@@ -24,6 +24,7 @@ from landscape_widgets.task.functions import (
     names_in,
     stored_by,
 )
+from landscape_widgets.task.iterators import copied, is_iterator
 from landscape_widgets.task.object_graph import Overlay, reached
 from landscape_widgets.task.places import Place, alike
 from landscape_widgets.task.state import Walk
@@ -67,12 +68,24 @@ class Names(Place):
         self.owner = owner
         self.names = None if names is None else tuple(names)
         self.take()
+        # Of the user's own iterators nothing is taken: each parameter vector gets copies of these.
+        self._unused = {
+            name: copied(value, self._called(name))
+            for name, value in self.saved.items()
+            if is_iterator(value)
+        }
+        self.is_used_up = bool(self._unused)
+
+    def _called(self, name: str) -> str:
+        return f"{self.path}.{name}".lstrip(".")
 
     def _held(self) -> dict[str, Any]:
         values: Mapping[str, Any] = vars(self.owner) if isinstance(self.owner, type) else self.owner
         if self.names is not None:
             return {name: values[name] for name in self.names if name in values}
         return {name: value for name, value in values.items() if not name.startswith("__")}
+
+    _unused: Mapping[str, Any] = types.MappingProxyType({})
 
     def take(self) -> None:
         self.saved = self._held()
@@ -87,13 +100,21 @@ class Names(Place):
         return [
             name
             for name in {**self.saved, **held}
-            if not alike(held.get(name, _MISSING), self.saved.get(name, _MISSING))
+            if not (name in self._unused and name in held)
+            and not alike(held.get(name, _MISSING), self.saved.get(name, _MISSING))
         ]
 
     def changes(self) -> list[str]:
-        return [f"{self.path}.{name}".lstrip(".") for name in self._changed()]
+        return [self._called(name) for name in self._changed()]
+
+    def begin_anew(self) -> None:
+        self.put_back()
+        for name, iterator in self._unused.items():
+            self._write(name, copied(iterator, self._called(name)))
 
     def put_back(self) -> None:
+        for name in self._unused.keys() & self.saved.keys():
+            self._write(name, self.saved[name])
         for name in self._changed():
             if name in self.saved:
                 self._write(name, self.saved[name])
@@ -190,6 +211,8 @@ class _Search:
             if isinstance(value, types.ModuleType):
                 self._module(value, function.__code__)
             else:
+                if is_iterator(value) and not isinstance(variables, Overlay) and name not in stored:
+                    self._places.append(Names("", variables, [name]))
                 self._value(value, name)
 
     def _module(self, module: types.ModuleType, code: types.CodeType) -> None:

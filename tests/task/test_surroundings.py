@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -218,3 +219,64 @@ def test_what_is_neither_copied_nor_put_back_is_named(tmp_path):
         model.rows = csv.writer(file)
         said = Objective(model, digits(20)).assumptions
     assert any("rows, of type writer" in sentence for sentence in said)
+
+
+class TakesOfItsClass(nn.Module):
+    """Scales by what an iterator of its class, or outside, gives next."""
+
+    numbers: Iterator[int] = iter(())
+
+    def __init__(self, where):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.where = nn.Linear(64, 10), where
+
+    def forward(self, x):
+        return self.inner(x) * next(self.numbers if self.where == "class" else supply)
+
+
+supply: Iterator[int] = iter(())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: itertools.count(3),
+        lambda: iter([3, 5, 7]),
+        lambda: itertools.cycle([3, 4]),
+        lambda: itertools.chain([3], iter([4, 5])),
+        lambda: map(int, "34"),
+    ],
+    ids=["count", "list", "cycle", "chain", "map"],
+)
+@pytest.mark.parametrize("where", ["class", "global"])
+def test_iterators_outside_begin_anew_at_each_vector_and_nothing_of_the_users_is_taken(
+    where, make, monkeypatch
+):
+    theirs = make()
+    if where == "class":
+        monkeypatch.setattr(TakesOfItsClass, "numbers", theirs)
+    else:
+        monkeypatch.setitem(globals(), "supply", theirs)
+    model, data = TakesOfItsClass(where), digits(20)
+    objective = Objective(model, data)
+    vectors = objective.anchor + 0.1 * torch.arange(3.0)[:, None]
+    for theta in (*vectors, *vectors):
+        weights = dict(zip(["weight", "bias"], theta.split([640, 10]), strict=True))
+        weights["weight"] = weights["weight"].view(10, 64)
+        z = functional_call(model.inner, weights, (data[0],))
+        plain = nn.functional.cross_entropy(3 * z, data[1])
+        assert objective.loss(theta) == pytest.approx(float(plain), rel=1e-5)
+    assert (TakesOfItsClass.numbers if where == "class" else supply) is theirs
+    assert next(theirs) == 3
+    assert not any("numbers" in said or "supply" in said for said in objective.assumptions)
+
+
+@pytest.mark.parametrize("where", ["class", "global"])
+def test_generators_outside_are_refused_with_nothing_taken(where, monkeypatch):
+    theirs = (n for n in range(3, 9))
+    monkeypatch.setattr(TakesOfItsClass, "numbers", theirs)
+    monkeypatch.setitem(globals(), "supply", theirs)
+    with pytest.raises(ValueError, match=r"takes something from .*(numbers|supply), of type gener"):
+        Objective(TakesOfItsClass(where), digits(20))
+    assert next(theirs) == 3
