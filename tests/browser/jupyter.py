@@ -253,6 +253,10 @@ class Notebook:
             "(code) => {" + KERNEL + "kernel.requestExecute({code, store_history: false}); }", code
         )
 
+    def do(self, code: str) -> None:
+        """Run code in the notebook's kernel; an error there is one here."""
+        self.ask(f"exec({code!r}, globals())")
+
     def ask(self, expression: str) -> Any:
         """The value of a Python expression in the notebook's kernel, by way of JSON."""
         answer = self.page.evaluate(

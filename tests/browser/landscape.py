@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,16 @@ class LandscapeNotebook(Notebook):
             self.page.wait_for_timeout(50)
         self.wait_for_state("done")
         self.wait_for_frame()
+
+    @contextlib.contextmanager
+    def no_losses(self) -> Iterator[None]:
+        """Make it an error to evaluate a loss; slices not taken by then are left as they are."""
+        self.do("slices, objective = w.session.slices, w.landscape.objective")
+        self.do("slices.compute_first = slices.compute = lambda cancelled: None")
+        self.do("evaluate, objective.evaluate = objective.evaluate, None")
+        yield
+        self.do("objective.evaluate = evaluate")
+        self.do("del slices.compute_first, slices.compute")
 
     def set_width(self, width: int | None) -> None:
         """Give the widget a width in px, or that of its cell again."""

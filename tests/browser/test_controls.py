@@ -72,25 +72,22 @@ def test_a_wrong_value_is_refused_beside_its_field_and_the_map_stays(
 def test_a_turned_parameter_makes_another_map_and_evaluates_no_loss(
     notebook: LandscapeNotebook,
 ) -> None:
-    # Slices that a slow machine has not taken yet would be taken after the map.
-    notebook.tell("known = w._profile._known.copy(); w._profile._known[:] = True")
-    notebook.tell("evaluate, w.landscape.objective.evaluate = w.landscape.objective.evaluate, None")
-    before = places(notebook)
-    title = notebook.part("map").locator("xpath=..")
-    notebook.part("reducer-settings").click()
-    field(notebook, "perplexity").locator("input").fill("12")
-    notebook.page.keyboard.press("Enter")
-    expect(title).to_contain_text("t-SNE of weights · perplexity 12", timeout=30_000)
-    notebook.wait_until_done()
-    assert not np.allclose(places(notebook), before)
-    expect(field(notebook, "perplexity").locator("input")).to_have_value("12")
-    notebook.part("defaults").click()
-    notebook.part("apply").click()
-    expect(title).to_contain_text("t-SNE of weights · perplexity 30", timeout=30_000)
-    notebook.wait_until_done()
-    np.testing.assert_array_equal(places(notebook), before)
-    notebook.part("reducer-settings").click()
-    notebook.tell("w.landscape.objective.evaluate = evaluate; w._profile._known[:] = known")
+    with notebook.no_losses():
+        before = places(notebook)
+        title = notebook.part("map").locator("xpath=..")
+        notebook.part("reducer-settings").click()
+        field(notebook, "perplexity").locator("input").fill("12")
+        notebook.page.keyboard.press("Enter")
+        expect(title).to_contain_text("t-SNE of weights · perplexity 12", timeout=30_000)
+        notebook.wait_until_done()
+        assert not np.allclose(places(notebook), before)
+        expect(field(notebook, "perplexity").locator("input")).to_have_value("12")
+        notebook.part("defaults").click()
+        notebook.part("apply").click()
+        expect(title).to_contain_text("t-SNE of weights · perplexity 30", timeout=30_000)
+        notebook.wait_until_done()
+        np.testing.assert_array_equal(places(notebook), before)
+        notebook.part("reducer-settings").click()
 
 
 def test_the_fields_lie_within_the_output_and_move_nothing_when_they_close(
