@@ -1,7 +1,7 @@
 // Whether there is a kernel behind a view. A widget whose kernel has ended never gets it back: what
 // is shown goes on by itself, and a new run of its cell makes a new widget.
 
-import type { BackboneModel, Model } from "./state";
+import type { BackboneModel, Model } from "./wire";
 
 /** Of the kernel that JupyterLab's and Notebook's managers have; others have none to look at. */
 interface Connection {

@@ -1,146 +1,119 @@
-// What the kernel sends, typed and decoded. All state is in synced traits, so that a page that is
-// loaded again shows the widget as it was.
+// What is known, as signals: whoever reads it in an effect draws again once it is another. What
+// follows from it is computed once, and only where somebody looks.
+
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
 
 import type { Estimates } from "./draw/band";
 import { LOG, type LossScale } from "./draw/loss_scale";
 import type { Lasso } from "./history";
-import type { PlaneData, PlaneState } from "./sides/plane";
-import { Table } from "./tables";
+import { type Rows, Table } from "./tables";
+import {
+  type Choice,
+  type Choosable,
+  type Field,
+  floats,
+  floatsByName,
+  type MapInfo,
+  type Model,
+  type Null,
+  type PlaneData,
+  type PlaneState,
+  type Progress,
+  type Quantity,
+  type Samples,
+  type Trace,
+  type Traits,
+  type Trust,
+} from "./wire";
 
-export interface Model {
-  get(name: string): unknown;
-  set(name: string, value: unknown): void;
-  save_changes(): void;
-  send(content: unknown): void;
-  on(event: string, callback: (content?: any, buffers?: any) => void): void;
-  off(event: string, callback: (content?: any, buffers?: any) => void): void;
-  widget_manager: {
-    get_model(id: string): Promise<BackboneModel>;
-    create_view(model: BackboneModel): Promise<any>;
-    kernel?: any;
-  };
-}
+/** Each trait that is read. */
+const TRAITS: Record<keyof Traits, true> = {
+  selected: true,
+  colour_by: true,
+  compare_with: true,
+  quantity: true,
+  _points: true,
+  _columns: true,
+  _evaluated: true,
+  _samples: true,
+  _frame: true,
+  _glide: true,
+  _alphas: true,
+  _profiles: true,
+  _estimates: true,
+  _plane: true,
+  _plane_state: true,
+  _progress: true,
+  _trust: true,
+  _info: true,
+  _frames: true,
+  _trace: true,
+  _lassos: true,
+  _null: true,
+  _choices: true,
+  _chosen: true,
+  _settings: true,
+};
+const NAMES = Object.keys(TRAITS) as (keyof Traits)[];
 
-/** A classic widget model, as bqplot's are. */
-export interface BackboneModel {
-  readonly attributes: Record<string, unknown>;
-  readonly widget_manager: unknown;
-  /** Whether there is something in the kernel behind it. */
-  readonly comm_live: boolean;
-  close(): void;
-  get(name: string): any;
-  set(values: Record<string, unknown>): void;
-  on(event: string, callback: () => void): void;
-  off(event: string, callback: () => void): void;
-}
-
-export interface Progress {
-  state: "idle" | "running" | "stopped" | "done" | "error";
-  phase: string;
-  done: number;
-  total: number;
-  seconds_left: number | null;
-  /** Seconds after which the work ends, done or not. */
-  at_most: number | null;
-  message: string;
-}
-
-export interface Readout {
-  name: string;
-  value: string;
-  word: string;
-  level: "good" | "weak" | "bad" | "info";
-  sentence: string;
-}
-
-export interface Trust {
-  sentence: string;
-  level: "good" | "weak" | "bad" | "info";
-  readouts: Readout[];
-}
-
-/** A map of samples without structure, and what is to be said of it once it is judged. */
-export interface Null {
-  kind: string;
-  points: Float32Array;
-  columns: Record<string, Float32Array>;
-  samples: Samples;
-  trust: Trust | null;
-}
-
-export interface Samples {
-  sampler: string[];
-  kind: string[];
-  path: number[];
-  step: number[];
-}
-
-/** What is chosen on the bar and made by the kernel. */
-export type Choosable = "sampler" | "space" | "reducer" | "dimensions";
-
-export interface Choice {
-  key: string;
-  label: string;
-}
-
-/** A parameter that may be turned; see controls.py. */
-export interface Field {
-  name: string;
-  label: string;
-  help: string;
-  kind: "number" | "whole" | "numbers" | "choice" | "flag";
-  choices: string[];
-  range: string;
-  value: string | boolean;
-  default: string | boolean;
-  empty: string;
-}
-
-/** What slices and planes can show. */
-export interface Quantity {
-  name: string;
-  label: string;
-  /** How it is drawn. */
-  scale: LossScale;
-}
-
-export interface MapInfo {
-  title: string;
-  axes: string[];
-  caption: string[];
-  notes: string[];
-  scale?: LossScale;
-  /** What had to be assumed, in sentences. */
-  assumptions: string[];
-  quantities: Quantity[];
-}
-
-/** The name of a quantity of the validation data; that of one which is already, as it is. */
-export const onValidation = (quantity: string): string =>
-  quantity.startsWith("val_") ? quantity : `val_${quantity}`;
-
-/** Reads float32 values that the kernel sent as bytes. */
-export function floats(value: unknown): Float32Array {
-  if (!(value instanceof DataView)) return new Float32Array(0);
-  return new Float32Array(
-    value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength),
-  );
-}
-
-const decoded = (columns: unknown): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(columns ?? {}).map(([name, value]) => [name, floats(value)]));
-
+/** What one view knows; its readers are effects of that view. */
 export class State {
-  /** Profiles that came row by row, where they are too many to come as a whole. */
-  readonly table = new Table();
+  private readonly traits: { [Name in keyof Traits]: Signal<Traits[Name]> };
+  private readonly table = new Table();
+  /** Tables that came row by row, where they are too large to come as a whole. */
+  private readonly rows = signal<Table["values"]>(null);
+  private readonly living = signal(true);
 
-  constructor(private readonly model: Model) {}
+  constructor(
+    private readonly model: Model,
+    until: AbortSignal,
+  ) {
+    this.traits = Object.fromEntries(
+      NAMES.map((name) => [name, signal(model.get(name))]),
+    ) as unknown as typeof this.traits;
+    // All that came in one message is there when the first trait of it says that it is another.
+    const changed = () => batch(() => this.take());
+    for (const name of NAMES) model.on(`change:${name}`, changed);
+    until.addEventListener("abort", () => {
+      for (const name of NAMES) model.off(`change:${name}`, changed);
+    });
+    this.on(
+      "msg:custom",
+      (content, buffers) => {
+        if (content.type !== "rows") return;
+        this.table.take(content as unknown as Rows, buffers);
+        this.rows.value = this.table.values;
+      },
+      until,
+    );
+  }
+
+  /** Listen to the model for as long as the view is there. */
+  on(event: string, callback: Listener, until: AbortSignal): void {
+    this.model.on(event, callback);
+    until.addEventListener("abort", () => this.model.off(event, callback));
+  }
+
+  private take(): void {
+    const before = this.traits._profiles.peek();
+    for (const name of NAMES) (this.traits[name] as Signal).value = this.model.get(name);
+    const profiles = this.traits._profiles.peek();
+    if (profiles === before) return;
+    const [first] = Object.values(profiles ?? {});
+    this.table.came(floats(first).length);
+    this.rows.value = this.table.values;
+  }
 
   /** Whether there is a kernel; where there is none, nothing is sent. */
-  alive = true;
+  get alive(): boolean {
+    return this.living.value;
+  }
+  set alive(alive: boolean) {
+    this.living.value = alive;
+  }
 
   send(content: unknown): void {
-    if (this.alive) this.model.send(content);
+    if (this.living.peek()) this.model.send(content);
   }
 
   /** Change what both sides know. */
@@ -151,97 +124,152 @@ export class State {
     compare_with?: string;
     quantity?: string;
   }): void {
-    for (const [name, value] of Object.entries(values)) this.model.set(name, value);
-    if (this.alive) this.model.save_changes();
+    batch(() => {
+      for (const [name, value] of Object.entries(values)) this.model.set(name, value);
+    });
+    if (this.living.peek()) this.model.save_changes();
   }
 
   get points(): Float32Array {
-    return floats(this.model.get("_points"));
+    return floats(this.traits._points.value);
   }
+  private readonly named = computed(() => floatsByName(this.traits._columns.value));
   get columns(): Record<string, Float32Array> {
-    return decoded(this.model.get("_columns"));
+    return this.named.value;
   }
   get evaluated(): Float32Array {
-    return floats(this.model.get("_evaluated"));
+    return floats(this.traits._evaluated.value);
   }
   get samples(): Samples {
-    return this.model.get("_samples") as Samples;
+    return this.traits._samples.value;
+  }
+  /** Counts the times that points came. */
+  get frame(): number {
+    return this.traits._frame.value;
+  }
+  /** Whether the points that came last are to glide to their places. */
+  get glides(): boolean {
+    return this.traits._glide.value;
+  }
+  get frames(): Float32Array {
+    return floats(this.traits._frames.value);
+  }
+  get trace(): Trace {
+    return this.traits._trace.value;
   }
   get alphas(): number[] {
-    return this.model.get("_alphas") as number[];
+    return this.traits._alphas.value;
   }
+  private readonly sliced = computed(
+    () => this.rows.value ?? floatsByName(this.traits._profiles.value),
+  );
   /** Slices of all samples by quantity. */
   get profiles(): Readonly<Record<string, Float32Array>> {
-    return this.table.values ?? decoded(this.model.get("_profiles"));
+    return this.sliced.value;
   }
-  /** Null where slices are from all of the data. */
-  get estimates(): Estimates | null {
-    const raw = (this.model.get("_estimates") ?? {}) as Record<string, unknown>;
+  private readonly estimated = computed<Estimates | null>(() => {
+    const raw = this.traits._estimates.value ?? {};
     if (!raw.errors) return null;
     return {
-      errors: decoded(raw.errors),
+      errors: floatsByName(raw.errors),
       examples: floats(raw.examples),
       of: raw.of as number,
       tolerance: raw.tolerance as number,
     };
+  });
+  /** Null where slices are from all of the data. */
+  get estimates(): Estimates | null {
+    return this.estimated.value;
   }
-  get plane(): PlaneData | null {
-    const raw = (this.model.get("_plane") ?? {}) as Record<string, unknown>;
+  private readonly planar = computed<PlaneData | null>(() => {
+    const raw = this.traits._plane.value ?? {};
     if (!raw.pair) return null;
-    return { ...raw, values: decoded(raw.values) } as PlaneData;
+    return { ...raw, values: floatsByName(raw.values) } as PlaneData;
+  });
+  get plane(): PlaneData | null {
+    return this.planar.value;
   }
   get planeState(): PlaneState | null {
-    const raw = (this.model.get("_plane_state") ?? {}) as Partial<PlaneState>;
+    const raw = this.traits._plane_state.value ?? {};
     return raw.pair ? (raw as PlaneState) : null;
   }
   get progress(): Progress {
-    return this.model.get("_progress") as Progress;
+    return this.traits._progress.value;
   }
   get trust(): Trust | null {
-    const trust = this.model.get("_trust") as Partial<Trust>;
+    const trust = this.traits._trust.value;
     return trust.readouts ? (trust as Trust) : null;
   }
   get compareWith(): string {
-    return this.model.get("compare_with") as string;
+    return this.traits.compare_with.value;
   }
-  get beside(): Null | null {
-    const raw = this.model.get("_null") as Partial<Null>;
+  private readonly compared = computed<Null | null>(() => {
+    const raw = this.traits._null.value;
     if (!raw.samples || raw.kind !== this.compareWith) return null; // of another, until the kernel hears
-    return { ...(raw as Null), points: floats(raw.points), columns: decoded(raw.columns) };
+    return { ...(raw as Null), points: floats(raw.points), columns: floatsByName(raw.columns) };
+  });
+  get beside(): Null | null {
+    return this.compared.value;
   }
+  private readonly scale = settled<LossScale>(() => this.info.scale ?? LOG);
   /** How high losses are drawn. */
   get lossScale(): LossScale {
-    return this.info.scale ?? LOG;
+    return this.scale.value;
   }
-  /** What slices and planes show. */
-  get quantity(): Quantity {
-    const name = this.model.get("quantity") as string;
+  private readonly shown = settled<Quantity>(() => {
+    const name = this.traits.quantity.value;
     const known = this.info.quantities?.find((quantity) => quantity.name === name);
     return known ?? { name, label: "training loss", scale: this.lossScale };
+  });
+  /** What slices and planes show. */
+  get quantity(): Quantity {
+    return this.shown.value;
   }
   /** What that is called where it is shown with what it is on the validation data. */
   get quantityName(): string {
     return this.quantity.label.replace(/^training /, "");
   }
   get info(): MapInfo {
-    return this.model.get("_info") as MapInfo;
+    return this.traits._info.value;
   }
   choices(name: Choosable): Choice[] {
-    return ((this.model.get("_choices") ?? {}) as Record<string, Choice[]>)[name] ?? [];
+    return this.traits._choices.value?.[name] ?? [];
   }
   chosen(name: Choosable): string {
-    return ((this.model.get("_chosen") ?? {}) as Record<string, string>)[name] ?? "";
+    return this.traits._chosen.value?.[name] ?? "";
   }
   settings(name: "sampler" | "reducer"): Field[] {
-    return ((this.model.get("_settings") ?? {}) as Record<string, Field[]>)[name] ?? [];
+    return this.traits._settings.value?.[name] ?? [];
   }
   get colourBy(): string {
-    return this.model.get("colour_by") as string;
+    return this.traits.colour_by.value;
   }
   get selected(): number[] {
-    return this.model.get("selected") as number[];
+    return this.traits.selected.value;
   }
   get lassos(): Lasso[] {
-    return this.model.get("_lassos") as Lasso[];
+    return this.traits._lassos.value;
+  }
+  /** The sample that was pointed at last. */
+  readonly pointed = signal(-1);
+  private readonly over = computed(() =>
+    this.pointed.value < this.samples.kind.length ? this.pointed.value : -1,
+  );
+  /** The sample that is pointed at; −1 for none, as where there are fewer samples by now. */
+  get hovered(): number {
+    return this.over.value;
   }
 }
+
+/** What follows from signals, as small as it is: another only where it says something else. */
+function settled<T>(follow: () => T): ReadonlySignal<T> {
+  let last: { value: T; text: string } | undefined;
+  return computed(() => {
+    const value = follow();
+    const text = JSON.stringify(value);
+    if (last?.text !== text) last = { value, text };
+    return last.value;
+  });
+}
+
+type Listener = Parameters<Model["on"]>[1];

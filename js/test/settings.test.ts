@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { helpFor } from "../src/panels/settings";
-import type { Field } from "../src/state";
+import type { Field } from "../src/wire";
 
 const field: Field = {
   name: "perplexity",

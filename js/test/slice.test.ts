@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
-
-import { medianName, toAsk } from "../src/sides/slice";
+import { summarise } from "../src/draw/summary";
+import { toAsk } from "../src/sides/asking";
+import { linesOf as from, type Known, medianName } from "../src/sides/slice_lines";
 
 test("a median says of how many of the selected samples it is, as long as some are missing", () => {
   expect(medianName(15, 208)).toBe("median of 15 of 208 selected");
@@ -21,4 +22,62 @@ test("what is wanted no more is not asked for any longer, until it is wanted aga
   expect(toAsk(new Set([3, 5]), [5])).toEqual([5]);
   expect(toAsk(new Set([5]), [])).toEqual([]);
   expect(toAsk(new Set(), [3, 5])).toEqual([3, 5]);
+});
+
+type Asked = Omit<Known, "summary">;
+
+const linesOf = (known: Asked) => {
+  const { profiles, quantity, alphas, selected } = known;
+  return from({ ...known, summary: summarise(profiles[quantity], alphas.length, selected) });
+};
+
+const KNOWN: Asked = {
+  kinds: ["trained", "sample", "sample", "minimum"],
+  selected: [],
+  hovered: -1,
+  quantity: "loss",
+  alphas: [0, 1],
+  profiles: {
+    loss: Float32Array.of(1, 1, 1, 2, 1, 3, Number.NaN, Number.NaN),
+    val_loss: Float32Array.of(5, 5, 5, 6, 5, 7, Number.NaN, Number.NaN),
+    accuracy: Float32Array.of(0.5, 0.5, 0.5, 0.6, 0.5, 0.7, 0.5, 0.8),
+  },
+  estimates: null,
+};
+
+test("the line that is pointed at lies over the others, with its dashed one on the validation data", () => {
+  const { train, val, legend, missing } = linesOf({ ...KNOWN, selected: [1], hovered: 2 });
+  expect(train.map(({ values }) => [...Array.from(values)])).toEqual([
+    [1, 2],
+    [1, 3],
+  ]);
+  expect(val.map(({ label, dashed }) => [label, dashed])).toEqual([
+    ["#1, validation", true],
+    ["#2, validation", true],
+  ]);
+  expect(legend).toHaveLength(4);
+  expect(missing).toEqual([]);
+});
+
+test("what is not known is missing, for the quantity that is shown", () => {
+  expect(linesOf({ ...KNOWN, selected: [1, 3] }).missing).toEqual([3]);
+  const { missing, train, val } = linesOf({ ...KNOWN, selected: [3], quantity: "accuracy" });
+  expect(missing).toEqual([]);
+  expect(Array.from(train[0]!.values)[1]).toBeCloseTo(0.8);
+  expect(val).toEqual([]);
+});
+
+test("of many samples the median and the quartiles are drawn at each α", () => {
+  const n = 9;
+  const kinds = Array.from({ length: n }, () => "sample");
+  const loss = Float32Array.from({ length: 2 * n }, (_, k) => (k % 2 ? Math.floor(k / 2) : 1));
+  const { many, train, legend } = linesOf({
+    ...KNOWN,
+    kinds,
+    selected: kinds.map((_, i) => i),
+    profiles: { loss },
+  });
+  expect(train).toEqual([]);
+  expect(many).toMatchObject({ median: [1, 4], lower: [1, 2], upper: [1, 6] });
+  expect(legend.map(({ label }) => label)).toEqual(["median of 9"]);
 });

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { sideBySide } from "../src/panels/trust";
-import type { Readout } from "../src/state";
+import type { Readout } from "../src/wire";
 
 const readout = (name: string, value: string): Readout => ({
   name,

@@ -74,8 +74,12 @@ def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNoteb
         )
         rgb = np.median(np.reshape(painted, (-1, 4)), axis=0)[:3]  # a contour may pass
         assert np.abs(rgb - colour((np.log10(truth) - low) / (high - low))).max() < 10
-    toggle.click()
+    expect(toggle).to_have_attribute("aria-selected", "true")
+    toggle.press("ArrowLeft")
+    expect(notebook.part("slice-tab")).to_be_focused()
+    expect(notebook.part("slice-tab")).to_have_attribute("aria-selected", "true")
     expect(notebook.part("plane")).to_be_hidden()
+    expect(notebook.part("slice")).to_be_visible()
 
 
 def test_a_selection_of_others_than_two_samples_shows_the_slice_again(

@@ -1,6 +1,6 @@
 // Every touch of bqplot's internals (0.13) is in this file, and under the browser tests.
 
-import type { BackboneModel, Model } from "../state";
+import type { BackboneModel, Model } from "../wire";
 import type { Point } from "./geometry";
 import { type Rect, type Scales, toData, toPixel } from "./scales";
 

@@ -1,5 +1,7 @@
 // The map: samples in the plane of the screen, coloured by a column.
 
+import { signal } from "@preact/signals-core";
+
 import type { Figure } from "../draw/bqplot";
 import { BqplotScatter } from "../draw/bqplot_scatter";
 import { CanvasScatter } from "../draw/canvas_scatter";
@@ -10,7 +12,8 @@ import { type Ball, ballOf, project, type Rotation, START, turned } from "../dra
 import { toPixels } from "../draw/scales";
 import { LOOK, type Scatter } from "../draw/scatter";
 import { names } from "../panels/bar";
-import type { Samples, State } from "../state";
+import type { State } from "../state";
+import type { Samples } from "../wire";
 
 export interface ColourScale {
   label: string;
@@ -40,7 +43,10 @@ export class MapView {
   /** A frame of the replay that is shown instead of the map. */
   frame: Float32Array | null = null;
   /** How a map of three dimensions is turned. */
-  rotation: Rotation = START;
+  private readonly turning = signal<Rotation>(START);
+  /** Counts the times that the map was drawn; and those that it was, or was laid out anew. */
+  private readonly drawn = signal(0);
+  private readonly laid = signal(0);
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
   private readonly marks: Scatter;
@@ -61,6 +67,20 @@ export class MapView {
     return this.figure.still && this.scatter.still;
   }
 
+  /** Called by who reads `scale`, `counts` or `solid` in an effect, which follows them then. */
+  followDrawing(): void {
+    this.drawn.value;
+  }
+
+  /** The same for `pixels`, and all that is placed on the map. */
+  followLayout(): void {
+    this.laid.value;
+  }
+
+  get rotation(): Rotation {
+    return this.turning.value;
+  }
+
   /** Draw everything anew; points move to their places within `glide` ms. */
   draw(glide = 0): void {
     this.place();
@@ -69,8 +89,8 @@ export class MapView {
     const { looks, names, paths } = this.looks(this.colours());
     this.choose(looks.length);
     this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, figure, glide);
+    this.drawn.value = this.drawn.peek() + 1;
     this.locate();
-    this.emphasise(this.state.selected);
   }
 
   /** Draw so many samples by an element each, or on a canvas. */
@@ -118,8 +138,7 @@ export class MapView {
   /** Turn a map of three dimensions by angles to the right and downwards; null turns it back. */
   turn(by: readonly [number, number] | null): void {
     if (!this.solid) return;
-    this.rotation = by ? turned(this.rotation, ...by) : START;
-    this.draw();
+    this.turning.value = by ? turned(this.turning.peek(), ...by) : START;
   }
 
   /** Where the samples are in the plane of the screen. */
@@ -135,8 +154,9 @@ export class MapView {
   }
 
   /** Dim what is not selected. */
-  emphasise(selected: readonly number[]): void {
-    this.scatter.emphasise(selected);
+  emphasise(): void {
+    this.followDrawing();
+    this.scatter.emphasise(this.state.selected);
   }
 
   /** Show all samples, with one unit as long on both axes. */
@@ -153,6 +173,7 @@ export class MapView {
   /** Find the pixels of every sample, for the gestures. */
   locate(): void {
     this.pixels = toPixels(this.figure, this.points);
+    this.laid.value = this.laid.peek() + 1;
   }
 
   /** The figure has another size. */

@@ -1,20 +1,14 @@
 // How the map comes about: what is minimised falling while it does, and its frames again
 // afterwards. The replay is all in the browser, also without a kernel.
 
+import { signal } from "@preact/signals-core";
+
 import { count, short } from "../draw/colours";
 import { h, s } from "../ui/dom";
+import type { Trace } from "../wire";
 
 const RATE = 90; // ms a frame is shown
 const LOGARITHMIC = 5; // times the least, from which a logarithmic axis shows more
-
-export interface Trace {
-  name: string;
-  iterations: number[];
-  total: number;
-  phases: string[];
-  values: (number | null)[];
-  live: boolean;
-}
 
 export interface Axis {
   low: number;
@@ -42,8 +36,7 @@ export function heightOn({ low, high, logarithmic }: Axis, value: number): numbe
 }
 
 export class Replay {
-  /** The frame that is on the map in place of the map itself; null where it is not. */
-  shown: Float32Array | null = null;
+  private readonly showing = signal<Float32Array | null>(null);
   private readonly back = this.button("step-back", "Step back", "M9 2L3 7l6 5zM2 2h1v10h-1z");
   private readonly play = this.button("play", "Play", "");
   private readonly forward = this.button("step-on", "Step on", "M3 2l6 5-6 5zM9 2h1v10h-1z");
@@ -87,30 +80,26 @@ export class Replay {
     ),
   );
   private frames: Float32Array[] = [];
-  private trace: Trace = {
+  private readonly curve = signal<Trace>({
     name: "",
     iterations: [],
     total: 0,
     phases: [],
     values: [],
     live: false,
-  };
+  });
   private timer: ReturnType<typeof setInterval> | undefined;
 
-  /** `show` is told when `shown` is another. */
-  constructor(
-    private readonly show: () => void,
-    signal: AbortSignal,
-  ) {
-    const options = { signal };
+  constructor(until: AbortSignal) {
+    const options = { signal: until };
     this.play.addEventListener("click", () => this.toggle(), options);
     this.back.addEventListener("click", () => this.step(-1), options);
     this.forward.addEventListener("click", () => this.step(1), options);
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)), options);
     this.element.addEventListener("keydown", (event) => this.key(event), options);
-    signal.addEventListener("abort", () => this.pause());
+    until.addEventListener("abort", () => this.pause());
     this.pause();
-    this.load(new Float32Array(0), this.trace);
+    this.load(new Float32Array(0), this.curve.value);
   }
 
   private button(name: string, label: string, icon: string): HTMLButtonElement {
@@ -127,9 +116,14 @@ export class Replay {
     return button;
   }
 
+  /** The frame that is on the map in place of the map itself; null where it is not. */
+  get shown(): Float32Array | null {
+    return this.showing.value;
+  }
+
   /** Whether the map shows something else than the map that is made. */
   get away(): boolean {
-    return this.shown !== null || this.trace.live;
+    return this.shown !== null || this.curve.value.live;
   }
 
   /** The number of the frame that is shown instead of the map; null for the map. */
@@ -154,21 +148,15 @@ export class Replay {
 
   private take(frames: Float32Array[], trace: Trace): void {
     this.pause();
-    this.trace = trace;
+    this.curve.value = trace;
     this.frames = frames;
-    this.put(null);
+    this.showing.value = null;
     const last = trace.iterations.length - 1;
     this.slider.max = String(Math.max(0, last));
     this.element.classList.toggle("lw-empty-film", last < 2 && !trace.live);
     for (const control of [this.back, this.play, this.forward, this.slider])
       control.disabled = frames.length < 3;
     this.tell(last);
-  }
-
-  private put(frame: Float32Array | null): void {
-    if (this.shown === frame) return;
-    this.shown = frame;
-    this.show();
   }
 
   private key(event: KeyboardEvent): void {
@@ -226,12 +214,12 @@ export class Replay {
   private go(frame: number): void {
     const last = this.frames.length - 1;
     const to = Math.min(Math.max(frame, 0), last);
-    this.put(to >= last ? null : this.frames[to]!);
+    this.showing.value = to >= last ? null : this.frames[to]!;
     this.tell(to);
   }
 
   private tell(frame: number): void {
-    const { name, iterations, total, phases, values, live } = this.trace;
+    const { name, iterations, total, phases, values, live } = this.curve.value;
     this.slider.value = String(Math.max(0, frame));
     const value = values[frame];
     const reading = value == null ? "" : `${name} ${short(value)}`;
@@ -251,8 +239,8 @@ export class Replay {
   }
 
   private drawCurve(frame: number): void {
-    const { iterations, total, phases, values, live } = this.trace;
-    const axis = axisOf(this.trace);
+    const { iterations, total, phases, values, live } = this.curve.value;
+    const axis = axisOf(this.curve.value);
     // While it grows, the curve leaves room for what is to come.
     const first = live ? 0 : (iterations[0] ?? 0);
     const end = live ? total : (iterations[iterations.length - 1] ?? 1);

@@ -2,8 +2,9 @@
 
 import { count, VIRIDIS } from "../draw/colours";
 import type { ColourScale } from "../map/map";
-import type { Choosable, Progress, State } from "../state";
+import type { State } from "../state";
 import { h, s } from "../ui/dom";
+import type { Choosable, Progress } from "../wire";
 
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",

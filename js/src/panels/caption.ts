@@ -3,8 +3,8 @@
 // Some of it is known only once the samples or the map are there. It has its room from the first
 // frame on, so that nothing moves when it comes; what has no room is a press on a button away.
 
-import type { MapInfo } from "../state";
 import { h } from "../ui/dom";
+import type { MapInfo } from "../wire";
 
 export class Caption {
   private readonly text = h("div", { class: "lw-caption-text" });

@@ -1,8 +1,9 @@
 // Parameters of the sampler and the reducer that are chosen, in a row that opens under the bar: an
 // overlay would be cut off by the cell's output, and hide the map that one is turning.
 
-import type { Field, State } from "../state";
+import type { State } from "../state";
 import { h, s } from "../ui/dom";
+import type { Field } from "../wire";
 
 export type Target = "sampler" | "reducer";
 export type Values = Record<string, string | boolean>;

@@ -1,7 +1,8 @@
 // The readouts below the map, and beside them those of the null it is compared with.
 
-import type { Null, Readout, State, Trust } from "../state";
+import type { State } from "../state";
 import { h } from "../ui/dom";
+import type { Null, Readout, Trust } from "../wire";
 
 /** What the map may be compared with, as the kernel knows it and as a reader does. */
 export const NULLS: Record<string, string> = {

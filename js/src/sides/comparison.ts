@@ -1,6 +1,8 @@
 // The picture of samples without structure that is laid beside the map, in place of the slice: drawn
 // as the map is, with the same scale of colours.
 
+import type { ReadonlySignal } from "@preact/signals-core";
+
 import { CanvasScatter } from "../draw/canvas_scatter";
 import { fitDomain } from "../draw/geometry";
 import { height } from "../draw/loss_scale";
@@ -9,8 +11,10 @@ import { type Dots, LOOK } from "../draw/scatter";
 import { type ColourScale, pathsOf, sharesOf } from "../map/map";
 import { starPath } from "../panels/bar";
 import { NULLS } from "../panels/trust";
-import type { Null, State } from "../state";
+import type { State } from "../state";
 import { h, s } from "../ui/dom";
+import { resized } from "../ui/effects";
+import type { Null } from "../wire";
 
 // As the map's figure has them.
 const MARGIN = { top: 6, bottom: 22, left: 22, right: 6 };
@@ -35,19 +39,17 @@ export class NullView {
     this.verdict,
   );
 
-  constructor(
-    private readonly state: State,
-    private readonly scale: () => ColourScale | null,
-    signal: AbortSignal,
-  ) {
-    this.scatter = new CanvasScatter(this.host, signal);
-    const observer = new ResizeObserver(() => this.draw());
-    observer.observe(this.picture);
-    signal.addEventListener("abort", () => observer.disconnect());
+  private readonly size: ReadonlySignal<number>;
+
+  constructor(until: AbortSignal) {
+    this.scatter = new CanvasScatter(this.host, until);
+    this.size = resized(this.picture, until);
   }
 
-  draw(): void {
-    const { compareWith: kind, beside } = this.state;
+  /** `scale` is that of the map's colours. */
+  draw(state: State, scale: ColourScale | null): void {
+    this.size.value;
+    const { compareWith: kind, beside } = state;
     this.element.hidden = kind === "nothing";
     if (kind === "nothing") return;
     this.title.textContent = TITLES[kind] ?? "";
@@ -79,7 +81,7 @@ export class NullView {
       plot: { left: MARGIN.left, top: MARGIN.top, ...plot },
       domain: (axis) => domain[axis],
     };
-    this.scatter.draw(this.dots(beside), scales, 0);
+    this.scatter.draw(dotsOf(beside, state, scale), scales, 0);
     const star = beside.samples.kind.indexOf("trained");
     const [x, y] = toPixel(scales, beside.points[2 * star]!, beside.points[2 * star + 1]!);
     const place = { transform: `translate(${x} ${y})` };
@@ -93,22 +95,24 @@ export class NullView {
   get still(): boolean {
     return this.scatter.still;
   }
+}
 
-  private dots({ points, columns, samples }: Null): Dots {
-    const { colourBy, lossScale } = this.state;
-    const scale = this.scale();
-    const raw = columns[colourBy] ?? columns.loss!;
-    const values = scale?.logarithmic ? raw.map((value) => height(lossScale, value)) : raw;
-    const looks = Uint8Array.from(samples.kind, (kind, i) =>
-      !Number.isFinite(points[2 * i]!)
-        ? LOOK.none
-        : kind === "trained"
-          ? LOOK.star
-          : scale && Number.isFinite(values[i]!)
-            ? LOOK.point
-            : LOOK.hollow,
-    );
-    const shares = sharesOf(values, scale?.low ?? 0, scale?.high ?? 1);
-    return { points, looks, shares, depth: null, names: new Map(), paths: pathsOf(samples) };
-  }
+function dotsOf(
+  { points, columns, samples }: Null,
+  { colourBy, lossScale }: State,
+  scale: ColourScale | null,
+): Dots {
+  const raw = columns[colourBy] ?? columns.loss!;
+  const values = scale?.logarithmic ? raw.map((value) => height(lossScale, value)) : raw;
+  const looks = Uint8Array.from(samples.kind, (kind, i) =>
+    !Number.isFinite(points[2 * i]!)
+      ? LOOK.none
+      : kind === "trained"
+        ? LOOK.star
+        : scale && Number.isFinite(values[i]!)
+          ? LOOK.point
+          : LOOK.hollow,
+  );
+  const shares = sharesOf(values, scale?.low ?? 0, scale?.high ?? 1);
+  return { points, looks, shares, depth: null, names: new Map(), paths: pathsOf(samples) };
 }

@@ -1,77 +1,59 @@
-// The plane through θ* and two selected samples, over the slice: colours, contours, where they lie.
+// The plane through θ* and two selected samples: colours, contours, where they lie.
+
+import { computed, signal, untracked } from "@preact/signals-core";
 
 import { count, short } from "../draw/colours";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
 import { names, starPath } from "../panels/bar";
-import { onValidation, type State } from "../state";
+import type { State } from "../state";
 import { capitalised, h, s } from "../ui/dom";
+import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
+import { onValidation, type PlaneData, type PlaneState } from "../wire";
+import type { Context, Side } from "./side";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
 const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
 const LINES = 12; // contours at most
 
-/** What the kernel sends of a plane; values by quantity, by rows of the first sample's axis. */
-export interface PlaneData {
-  pair: [number, number];
-  extent: [number, number];
-  size: number;
-  values: Readonly<Record<string, Float32Array>>;
-  gram: number[];
-  text: string[];
-}
-
-export interface PlaneState {
-  pair: [number, number];
-  state: "waiting" | "running" | "done" | "stopped" | "error";
-  done: number;
-  total: number;
-  message: string;
-}
-
-export class PlaneView {
-  readonly button = h(
-    "button",
-    {
-      class: "lw-button lw-small",
-      type: "button",
-      "data-testid": "plane-toggle",
-      "aria-pressed": "false",
-      disabled: true,
-    },
-    "Plane",
-  );
+export class PlaneSide implements Side {
+  readonly key = "plane";
+  readonly label = "Plane";
+  readonly testId = "plane-toggle";
+  readonly isStill = true;
+  readonly shown = {};
   private readonly canvas = h("canvas", { class: "lw-canvas", "aria-hidden": "true" });
   private readonly layer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
   private readonly tip = new Tooltip();
   readonly element = h(
     "div",
-    { class: "lw-plane", "data-testid": "plane", hidden: true },
+    { class: "lw-plane", "data-testid": "plane" },
     this.canvas,
     this.layer,
     this.tip.element,
   );
-  /** Whether the plane is shown in place of the slice. */
-  on = false;
+  private readonly state: State;
   private frame: Frame | null = null;
   private heights: Float32Array = new Float32Array(0);
   /** Where the contours are, in words. */
-  private levels: string[] = [];
+  private readonly levels = signal("");
+  private readonly isOn = computed(() => this.context.chosen.value === this.key && this.isPossible);
 
-  /** `changed` is called when the plane has come or gone; `range` tells the map's colours of losses. */
-  constructor(
-    private readonly state: State,
-    private readonly changed: () => void,
-    private readonly range: () => readonly [number, number],
-    signal: AbortSignal,
-  ) {
-    this.button.addEventListener("click", () => this.turn(!this.on), { signal });
+  constructor(private readonly context: Context) {
+    this.state = context.state;
+  }
+
+  async begin(): Promise<void> {
+    const { follow, signal } = this.context;
+    const size = resized(this.element, signal);
     this.layer.addEventListener("pointermove", (event) => this.read(event), { signal });
     this.layer.addEventListener("pointerleave", () => this.tip.hide(), { signal });
-    const observer = new ResizeObserver(() => this.draw());
-    observer.observe(this.element);
-    signal.addEventListener("abort", () => observer.disconnect());
+    follow(() => this.ask());
+    follow(() => {
+      size.value;
+      if (this.isOn.value) this.draw();
+    });
   }
 
   /** The two selected samples, if a plane goes through them and θ*. */
@@ -92,14 +74,8 @@ export class PlaneView {
     return work && String(work.pair) === String(this.pair) ? work : null;
   }
 
-  private turn(on: boolean): void {
-    this.on = on;
-    if (on) this.ask();
-    else this.state.send({ type: "no plane" });
-    this.changed();
-  }
-
-  private asked = "";
+  /** What the kernel was asked for; null while it is not. */
+  private asked: string | null = null;
 
   /** What is to be drawn: metrics are not there before they are asked for. */
   private get wish(): string {
@@ -110,28 +86,26 @@ export class PlaneView {
     return onValidation(this.state.quantity.name) === "val_loss";
   }
 
+  /** Ask for the plane while it is looked at, and for another once that is another. */
   private ask(): void {
-    this.asked = this.wish;
-    if (!this.data || this.work?.state !== "done")
-      this.state.send({ type: "plane", pair: this.pair });
+    const wish = this.isOn.value ? this.wish : null;
+    if (wish === this.asked) return;
+    this.asked = wish;
+    if (wish === null) this.state.send({ type: "no plane" });
+    else if (untracked(() => !this.data || this.work?.state !== "done"))
+      this.state.send({ type: "plane", pair: untracked(() => this.pair) });
   }
 
-  /** Follow what is selected, and what the kernel has sent. */
-  update(): void {
-    const { pair } = this;
-    const { alive } = this.state;
-    const possible = pair !== null && (alive || this.data !== null);
-    this.button.disabled = !possible;
-    this.button.title = !pair
+  get isPossible(): boolean {
+    return this.pair !== null && (this.state.alive || this.data !== null);
+  }
+
+  get hint(): string {
+    return !this.pair
       ? "Select two samples to see the plane through them and θ*"
-      : possible
-        ? "What the slice shows, on the plane through θ* and both samples"
+      : this.isPossible
+        ? "On the plane through θ* and the two samples that are selected"
         : "This plane was not evaluated, and there is no kernel to do it";
-    if (this.on && !possible) this.turn(false);
-    else if (this.on && this.asked !== this.wish) this.ask();
-    this.button.setAttribute("aria-pressed", String(this.on));
-    this.element.hidden = !this.on;
-    this.draw();
   }
 
   get title(): string {
@@ -146,13 +120,15 @@ export class PlaneView {
   }
 
   /** What stands below the plane: how good it is, and how far its drawing is. */
-  legend(): HTMLElement[] {
+  get legend(): HTMLElement[] {
     const { data, work } = this;
     const parts: HTMLElement[] = [];
     const working = this.state.alive && (work?.state === "running" || work?.state === "waiting");
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
-      const text = working ? data.text.slice(0, 1) : [...data.text, ...this.levels];
+      const text = working
+        ? data.text.slice(0, 1)
+        : [...data.text, ...[this.levels.value].filter(Boolean)];
       parts.push(
         h(
           "span",
@@ -189,17 +165,19 @@ export class PlaneView {
     }[work.state];
   }
 
-  draw(): void {
+  private readonly failed = computed(() => this.work?.state === "error");
+
+  private draw(): void {
     const { data } = this;
     const { clientWidth: width, clientHeight: height } = this.element;
-    if (!this.on || width === 0) return;
+    if (width === 0) return;
     const ratio = window.devicePixelRatio || 1;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.frame = null;
-    this.levels = [];
     if (!data) {
-      const text = this.work?.state === "error" ? "no plane" : "computing…";
+      this.levels.value = "";
+      const text = this.failed.value ? "no plane" : "computing…";
       this.layer.replaceChildren(
         s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text),
       );
@@ -224,7 +202,7 @@ export class PlaneView {
 
   /** Between which heights colours go: those of losses are the map's. */
   private colours(): readonly [number, number] {
-    if (this.isLoss) return this.range();
+    if (this.isLoss) return this.context.lossRange();
     const known = this.heights.filter(Number.isFinite);
     return [
       known.reduce((a, b) => Math.min(a, b), Infinity),
@@ -262,7 +240,10 @@ export class PlaneView {
     frame: Frame,
   ): void {
     const known = this.heights.filter(Number.isFinite);
-    if (!known.length) return;
+    if (!known.length) {
+      this.levels.value = "";
+      return;
+    }
     const names: string[] = [];
     const [dark, bright] = this.colours();
     const step = (high - low) / (size - 1);
@@ -284,7 +265,7 @@ export class PlaneView {
       context.stroke();
       names.push(text);
     }
-    this.levels = names.length ? [`contours at ${names.join(", ")}`] : [];
+    this.levels.value = names.length ? `contours at ${names.join(", ")}` : "";
   }
 
   private mark({ pair, extent: [low, high] }: PlaneData, frame: Frame): void {

@@ -1,12 +1,18 @@
 // The slice: a quantity against α, drawn in the browser from the profiles that were sent once.
 
-import { bandEdges, bandPath, describe, type Estimates, isRough } from "../draw/band";
-import type { Figure } from "../draw/bqplot";
-import { LINES, POINTED } from "../draw/colours";
+import { computed, signal } from "@preact/signals-core";
+
+import { bandPath, WIDTH } from "../draw/band";
+import { Figure } from "../draw/bqplot";
+import { short } from "../draw/colours";
 import { height, lossTicks } from "../draw/loss_scale";
-import { type Summary, summarise } from "../draw/summary";
-import { shortLabel } from "../panels/bar";
-import { onValidation, type State } from "../state";
+import { summarise } from "../draw/summary";
+import { label } from "../panels/bar";
+import { capitalised, h, s } from "../ui/dom";
+import { Tooltip } from "../ui/tooltip";
+import { Asking } from "./asking";
+import type { Context, Side } from "./side";
+import { type Line, linesOf } from "./slice_lines";
 
 // The order in which Python lists the marks of the figure.
 const BAND = 0;
@@ -15,267 +21,252 @@ const TRAIN = 2;
 const VAL = 3;
 const MEDIAN = 4;
 
-/** As in figures.py. */
-const MEDIAN_COLOUR = "#1b87cf";
-
-/** Up to so many selected samples are told apart by colour; more are drawn faint, with a median. */
-const FEW = LINES.length;
 const MOST_FAINT = 40;
+const MOST_NAMED = 8; // lines that are named below, and read at the pointer
 
-export interface Line {
-  label: string;
-  colour: string;
-  dashed: boolean;
-  values: ArrayLike<number>;
-  /** Standard errors, where the line is from a part of the examples. */
-  errors: ArrayLike<number> | null;
-}
+export class SliceSide implements Side {
+  readonly key = "slice";
+  readonly label = "Slice";
+  readonly testId = "slice-tab";
+  readonly hint = "Along the straight line from θ* to a sample and beyond";
+  readonly isPossible = true;
+  private readonly layer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
+  private readonly tip = new Tooltip();
+  readonly element = h(
+    "div",
+    { class: "lw-figure", "data-testid": "slice" },
+    this.layer,
+    this.tip.element,
+  );
+  private figure: Figure | null = null;
+  /** Counts the times that the figure was laid out or its axes were changed. */
+  private readonly laid = signal(0);
+  /** The α that is read at the pointer. */
+  private readonly reading = signal<number | null>(null);
+  /** Not found again with each hover. */
+  private readonly summary = computed(() => {
+    const { profiles, quantity, alphas, selected } = this.context.state;
+    return summarise(profiles[quantity.name], alphas.length, selected);
+  });
+  private readonly lines = computed(() => {
+    const { samples, selected, hovered, quantity, alphas, profiles, estimates } =
+      this.context.state;
+    const kinds = samples.kind;
+    return linesOf({
+      kinds,
+      selected,
+      hovered,
+      quantity: quantity.name,
+      alphas,
+      profiles,
+      estimates,
+      summary: this.summary.value,
+    });
+  });
 
-export const medianName = (known: number, selected: number): string =>
-  known < selected ? `median of ${known} of ${selected} selected` : `median of ${known}`;
+  constructor(private readonly context: Context) {}
 
-/**
- * The slices that the kernel is to take, the last first: of those `missing`, the ones that it was
- * `asked` for before the others. Null where it has been asked for just these.
- */
-export function toAsk(asked: ReadonlySet<number>, missing: readonly number[]): number[] | null {
-  const wanted = new Set(missing);
-  const before = [...asked].filter((i) => wanted.has(i));
-  const more = [...wanted].filter((i) => !asked.has(i));
-  return more.length || before.length < asked.size ? [...before, ...more] : null;
-}
-
-export class SliceView {
-  /** The lines a reader is told the values of. */
-  legend: Line[] = [];
-  /** Samples whose profile is wanted and not there. */
-  missing: number[] = [];
-  /** Samples on the screen that are wanted from more examples than they are. */
-  doubted: number[] = [];
-  /** How many lines are drawn, the faint ones among them. */
-  lines = 0;
-  /** What the lines are from, where it is not all of the data. */
-  note = "";
-  private profiles: Readonly<Record<string, Float32Array>> = {};
-  private alphas: number[] = [];
-  private estimates: Estimates | null = null;
-
-  constructor(
-    readonly figure: Figure,
-    readonly state: State,
-  ) {}
-
-  /** Take up what the kernel has sent. */
-  load(): void {
-    this.alphas = this.state.alphas;
-    this.profiles = this.state.profiles;
-    this.estimates = this.state.estimates;
+  async begin(): Promise<void> {
+    const { model, state, follow, signal } = this.context;
+    const figure = await Figure.show(model, model.get("_slice") as string, this.element, signal);
+    if (signal.aborted) return;
+    this.figure = figure;
+    figure.onLayout(() => this.changed(), signal);
+    const asking = new Asking(state);
+    follow(() => this.draw(figure));
+    follow(() => asking.ask(this.lines.value));
+    follow(() => this.drawLayer(figure));
+    this.layer.addEventListener("pointermove", (event) => this.read(figure, event), { signal });
+    this.layer.addEventListener("pointerleave", () => this.endReading(), { signal });
   }
 
-  /** A sample's row of what is shown. */
-  private shown(index: number): Float32Array | null {
-    return this.row(this.profiles[this.state.quantity.name], index);
+  private changed(): void {
+    this.laid.value = this.laid.peek() + 1;
   }
 
-  private row(of: Float32Array | undefined, index: number): Float32Array | null {
-    const width = this.alphas.length;
-    if (!of) return null;
-    const row = of.subarray(index * width, (index + 1) * width);
-    return row.length === width && !Number.isNaN(row[0]!) ? row : null;
+  get isStill(): boolean {
+    return this.figure?.still ?? false;
   }
 
-  has(index: number): boolean {
-    return this.shown(index) !== null;
-  }
-
-  private summed: { of: readonly unknown[]; summary: Summary } | null = null;
-
-  /** What the selected samples' lines have in common; it is not found again with each hover. */
-  private summary(selected: readonly number[]): Summary {
-    const { name } = this.state.quantity;
-    // Rows are filled in where they are, but the record of them is another then.
-    const of = [selected, this.profiles, name];
-    if (!this.summed?.of.every((one, i) => one === of[i]))
-      this.summed = { of, summary: summarise(this.profiles[name], this.alphas.length, selected) };
-    return this.summed!.summary;
-  }
-
-  /** Draw the selected samples' lines, and the hovered one's above them (-1: none). */
-  draw(selected: readonly number[], hovered: number): void {
-    const { known, missing, lower, median, upper, ends } = this.summary(selected);
-    const showsHovered = hovered >= 0 && this.has(hovered);
-    this.missing = hovered >= 0 && !showsHovered ? [...missing, hovered] : missing;
-    const few = selected.length <= FEW;
-    const alone = known.length + (showsHovered && !known.includes(hovered) ? 1 : 0) === 1;
-    const train: Omit<Line, "dashed">[] = [];
-    const val: typeof train = [];
-    const single: number[] = [];
-    const { name } = this.state.quantity;
-    const beside = onValidation(name);
-    const errors = this.estimates?.errors ?? {};
-    const add = (index: number, colour: string, withVal: boolean) => {
-      const label = shortLabel(index, this.state.samples.kind);
-      single.push(index);
-      train.push({
-        values: this.shown(index)!,
-        colour,
-        label,
-        errors: this.row(errors[name], index),
-      });
-      const row = withVal && beside !== name ? this.row(this.profiles[beside], index) : null;
-      const rowErrors = this.row(errors[beside], index);
-      if (row) val.push({ values: row, colour, label: `${label}, validation`, errors: rowErrors });
+  get shown(): Record<string, unknown> {
+    const { train, val, many, missing } = this.lines.value;
+    return {
+      lines: train.length + val.length + (many?.known.length ?? 0),
+      missing: missing.length,
     };
-    for (const [n, i] of few ? known.entries() : []) {
-      if (i !== hovered) add(i, LINES[n]!, alone || known.length <= 2);
-    }
-    if (showsHovered) {
-      add(hovered, POINTED, true);
-    }
+  }
 
-    this.weigh(single, few ? single : [...known, ...single]);
+  get title(): string {
+    const { quantityName, hovered, selected, samples } = this.context.state;
+    const what = capitalised(quantityName);
+    if (hovered >= 0) return `${what} on the way to ${label(hovered, samples.kind)}`;
+    return selected.length
+      ? `${what} on the way to the selection`
+      : `${what} on the way from θ* to a sample`;
+  }
 
-    const many = few ? [] : known;
-    const every = Math.max(1, Math.ceil(many.length / MOST_FAINT));
-    const edges = [...train, ...val].flatMap(({ values, errors }) =>
-      errors ? bandEdges(values, errors) : [],
-    );
-    const [low, high] = this.range([
-      ...[...train, ...val].map((line) => line.values),
-      ...edges,
-      ...(few ? [] : [ends]),
-    ]);
-    this.figure.setDomain("y", [low, high]);
-    this.setTicks(low, high);
+  get legend(): HTMLElement[] {
+    const { legend, note } = this.lines.value;
+    const entries = legend.slice(0, MOST_NAMED).map(entryOf);
+    return note
+      ? [...entries, h("span", { class: "lw-note", "data-testid": "estimate" }, note)]
+      : entries;
+  }
+
+  private draw(figure: Figure): void {
+    const { alphas, train, val, many, extent } = this.lines.value;
+    const { quantity, quantityName } = this.context.state;
+    const [low, high] = rangeOf(extent, (value) => height(quantity.scale, value));
+    figure.setDomain("y", [low, high]);
+    this.setTicks(figure, quantityName, lossTicks(quantity.scale, low, high, 7));
     const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
-      this.figure.marks[mark]!.set({
+      figure.marks[mark]!.set({
         ...extra,
-        x: Float64Array.from(this.alphas),
+        x: Float64Array.from(alphas),
         y: lines.map((line) =>
-          Array.from(line, (v) => (Number.isFinite(v) ? this.height(v) : null)),
+          Array.from(line, (v) => (Number.isFinite(v) ? height(quantity.scale, v) : null)),
         ),
       });
-    put(BAND, many.length ? [lower, upper] : []);
+    const single = (mark: number, lines: Line[]) =>
+      put(
+        mark,
+        lines.map(({ values }) => values),
+        { colors: lines.map(({ colour }) => colour) },
+      );
+    const { profiles } = this.context.state;
+    const every = Math.max(1, Math.ceil((many?.known.length ?? 0) / MOST_FAINT));
+    const faint = (many?.known ?? []).filter((_, n) => n % every === 0);
+    const width = alphas.length;
+    put(BAND, many ? [many.lower, many.upper] : []);
     put(
       FAINT,
-      many.filter((_, n) => n % every === 0).map((i) => this.shown(i)!),
+      faint.map((i) => profiles[quantity.name]!.subarray(i * width, (i + 1) * width)),
     );
-    put(
-      TRAIN,
-      train.map((line) => line.values),
-      { colors: train.map((line) => line.colour) },
-    );
-    put(
-      VAL,
-      val.map((line) => line.values),
-      { colors: val.map((line) => line.colour) },
-    );
-    put(MEDIAN, many.length ? [median] : []);
-    this.lines = train.length + val.length + many.length;
-    this.legend = [
-      ...(many.length
-        ? [
-            {
-              label: medianName(many.length, selected.length),
-              colour: MEDIAN_COLOUR,
-              dashed: false,
-              values: median,
-              errors: null,
-            },
-          ]
-        : []),
-      ...train.map((line) => ({ ...line, dashed: false })),
-      ...val.map((line) => ({ ...line, dashed: true })),
-    ];
-  }
-
-  /** Say what the lines are from, and which of those drawn one by one are not good enough. */
-  private weigh(single: number[], shown: number[]): void {
-    this.doubted = [];
-    this.note = "";
-    const { estimates } = this;
-    const { name } = this.state.quantity;
-    if (!estimates?.errors[name]) return;
-    this.note = describe(shown, estimates, single.length > 0);
-    const rough = (quantity: string, index: number) => {
-      const values = this.row(this.profiles[quantity], index);
-      const of = this.row(estimates.errors[quantity], index);
-      return values !== null && of !== null && isRough(values, of, estimates.tolerance);
-    };
-    // Lines that are compared are to be from the same examples.
-    const apart = new Set(single.map((i) => estimates.examples[i])).size > 1;
-    if (apart || single.some((i) => rough(name, i) || rough(onValidation(name), i))) {
-      this.doubted = single;
-    }
-  }
-
-  /** Bands around the lines that are from a part of the examples, as SVG paths. */
-  bands(): { colour: string; path: string }[] {
-    const { figure } = this;
-    const plot = figure.plot;
-    return this.legend.flatMap(({ values, errors, colour }) => {
-      const path = errors
-        ? bandPath(
-            this.alphas,
-            values,
-            errors,
-            (x, y) => figure.toPixel(x, y),
-            plot,
-            (loss) => this.height(loss),
-          )
-        : "";
-      return path ? [{ colour, path }] : [];
-    });
-  }
-
-  private height(loss: number): number {
-    return height(this.state.quantity.scale, loss);
-  }
-
-  private range(lines: ArrayLike<number>[]): [number, number] {
-    let low = Infinity;
-    let high = -Infinity;
-    for (const line of lines) {
-      for (let i = 0; i < line.length; i++) {
-        const value = line[i]!;
-        if (!Number.isFinite(value)) continue;
-        low = Math.min(low, this.height(value));
-        high = Math.max(high, this.height(value));
-      }
-    }
-    if (!(high >= low)) return [-4, 1];
-    const room = Math.max(0.05, (high - low) * 0.06);
-    return [low - room, high + room];
+    single(TRAIN, train);
+    single(VAL, val);
+    put(MEDIAN, many ? [many.median] : []);
+    this.changed();
   }
 
   private ticked = "";
 
-  private setTicks(low: number, high: number): void {
-    const ticks = lossTicks(this.state.quantity.scale, low, high, 7);
-    const label = this.state.quantityName;
+  private setTicks(figure: Figure, label: string, ticks: { at: number; text: string }[]): void {
     const key = JSON.stringify([label, ticks]);
     if (key === this.ticked) return;
     this.ticked = key;
-    this.figure.axes[1]!.set({
+    figure.axes[1]!.set({
       label,
       tick_labels: Object.fromEntries(ticks.map(({ at, text }) => [String(at), text])),
       tick_values: Float64Array.from(ticks, ({ at }) => at),
     });
   }
 
-  /** The values of all lines at the α nearest to a given one. */
-  read(alpha: number): { alpha: number; values: { line: Line; value: number; error: number }[] } {
-    let nearest = 0;
-    this.alphas.forEach((a, i) => {
-      if (Math.abs(a - alpha) < Math.abs(this.alphas[nearest]! - alpha)) nearest = i;
-    });
-    return {
-      alpha: this.alphas[nearest] ?? 0,
-      values: this.legend.map((line) => ({
-        line,
-        value: line.values[nearest]!,
-        error: line.errors?.[nearest] ?? 0,
-      })),
-    };
+  /** What lies over the lines: frame, θ* and the sample, bands, and what is read. */
+  private drawLayer(figure: Figure): void {
+    this.laid.value;
+    const { legend, missing } = this.lines.value;
+    const { samples, alive } = this.context.state;
+    const { left, top, width, height } = figure.plot;
+    const [low] = figure.domain("y");
+    const parts: SVGElement[] = [s("rect", { class: "lw-frame", x: left, y: top, width, height })];
+    for (const [alpha, text] of [
+      [0, "θ*"],
+      [1, "sample"],
+    ] as const) {
+      const [x] = figure.toPixel(alpha, low);
+      parts.push(
+        s("line", { class: "lw-mark", x1: x, x2: x, y1: top, y2: top + height }),
+        s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
+      );
+    }
+    parts.push(...this.bands(figure));
+    if (legend.length === 0 && samples.kind.length) {
+      const text = !missing.length
+        ? "point at a sample"
+        : alive
+          ? "computing…"
+          : "not computed, and there is no kernel";
+      const middle = { x: left + width / 2, y: top + height / 2 };
+      parts.push(s("text", { class: "lw-empty", ...middle }, text));
+    }
+    const reading = this.reading.value;
+    if (reading !== null) {
+      const [x] = figure.toPixel(reading, low);
+      parts.push(s("line", { class: "lw-reading", x1: x, x2: x, y1: top, y2: top + height }));
+    }
+    this.layer.replaceChildren(...parts);
   }
+
+  /** Bands around the lines that are from a part of the examples. */
+  private bands(figure: Figure): SVGElement[] {
+    const { alphas, legend } = this.lines.value;
+    const { scale } = this.context.state.quantity;
+    return legend.flatMap(({ values, errors, colour }) => {
+      const path =
+        errors &&
+        bandPath(
+          alphas,
+          values,
+          errors,
+          (x, y) => figure.toPixel(x, y),
+          figure.plot,
+          (loss) => height(scale, loss),
+        );
+      return path ? [s("path", { class: "lw-band", d: path, fill: colour })] : [];
+    });
+  }
+
+  /** Tell the values of all lines at the α that is nearest to the pointer. */
+  private read(figure: Figure, event: PointerEvent): void {
+    const { alphas, legend } = this.lines.value;
+    if (!legend.length) return;
+    const box = this.layer.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    const [at] = figure.toData(x, y);
+    let nearest = 0;
+    alphas.forEach((alpha, i) => {
+      if (Math.abs(alpha - at) < Math.abs(alphas[nearest]! - at)) nearest = i;
+    });
+    const alpha = alphas[nearest] ?? 0;
+    this.reading.value = alpha;
+    const lines = legend.slice(0, MOST_NAMED).map(({ label, values, errors }) => {
+      const error = errors?.[nearest] ?? 0;
+      return `${label}: ${short(values[nearest]!)}${error > 0 ? ` ± ${short(WIDTH * error, 2)}` : ""}`;
+    });
+    this.tip.show([`α = ${short(alpha)}`, ...lines], x, y, this.element);
+  }
+
+  private endReading(): void {
+    this.tip.hide();
+    this.reading.value = null;
+  }
+}
+
+function entryOf({ label, colour, dashed }: Line): HTMLElement {
+  const icon = s("svg", { class: "lw-dash", viewBox: "0 0 22 8", "aria-hidden": "true" });
+  const dashes = dashed ? "5 3" : undefined;
+  icon.append(
+    s("line", { x1: 1, x2: 21, y1: 4, y2: 4, stroke: colour, "stroke-dasharray": dashes }),
+  );
+  return h("span", { class: "lw-legend-entry" }, icon, label);
+}
+
+/** The heights between which all finite values are, and a little more. */
+function rangeOf(
+  lines: ArrayLike<number>[],
+  heightOf: (value: number) => number,
+): [number, number] {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const line of lines) {
+    for (let i = 0; i < line.length; i++) {
+      const value = line[i]!;
+      if (!Number.isFinite(value)) continue;
+      low = Math.min(low, heightOf(value));
+      high = Math.max(high, heightOf(value));
+    }
+  }
+  if (!(high >= low)) return [-4, 1];
+  const room = Math.max(0.05, (high - low) * 0.06);
+  return [low - room, high + room];
 }

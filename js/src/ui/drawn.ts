@@ -10,6 +10,7 @@ export type Shown = Record<string, unknown>;
  */
 export class Drawn {
   private waiting = false;
+  private begun = false;
 
   constructor(
     private readonly root: HTMLElement,
@@ -18,8 +19,15 @@ export class Drawn {
     private readonly signal: AbortSignal,
   ) {}
 
+  /** All that there is has been drawn a first time. */
+  begin(): void {
+    this.begun = true;
+    this.changed();
+  }
+
   /** Something is drawn otherwise from now on. */
   changed(): void {
+    if (!this.begun) return;
     this.root.dataset.drawing = "";
     if (this.waiting) return;
     this.waiting = true;

@@ -1,0 +1,67 @@
+// What lies over the points of the map: frame, lassos, star, rings, and what the axes are.
+
+import type { Rotation } from "../draw/rotation";
+import type { Lasso } from "../history";
+import { isDiamond, starPath } from "../panels/bar";
+import type { State } from "../state";
+import { s } from "../ui/dom";
+import type { MapView } from "./map";
+import type { Replay } from "./replay";
+import { triadParts } from "./turning";
+
+const MOST_RINGS = 12; // selected samples that are told apart on the map by a ring around each
+
+/** What the hand is drawing, and how the map was turned when lassos were drawn. */
+export interface Drawing {
+  dragged: Lasso;
+  lassoView: Rotation | null;
+}
+
+/** All parts, the lower ones first. */
+export function overlay(
+  map: MapView,
+  state: State,
+  replay: Replay,
+  { dragged, lassoView }: Drawing,
+): SVGElement[] {
+  map.followLayout();
+  const { left, top, width, height } = map.figure.plot;
+  const { solid, rotation, pixels } = map;
+  const kinds = state.samples.kind;
+  const otherView = solid && lassoView !== rotation;
+  const parts: SVGElement[] = [s("rect", { class: "lw-frame", x: left, y: top, width, height })];
+  for (const { polygon, removes } of replay.away || otherView ? [] : state.lassos)
+    parts.push(lassoPart({ polygon: map.polygonPixels(polygon), removes }));
+  if (dragged.polygon.length > 1) parts.push(lassoPart(dragged, " lw-drawing"));
+  const star = kinds.indexOf("trained");
+  const [x, y] = [pixels[2 * star], pixels[2 * star + 1]];
+  if (star >= 0 && Number.isFinite(x))
+    parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
+  const ring = (index: number, hovered: boolean) => {
+    const [cx, cy] = [pixels[2 * index]!, pixels[2 * index + 1]!];
+    const kind = kinds[index]!;
+    const r = (kind === "trained" || isDiamond(kind) ? 12 : 7) + (hovered ? 2 : 0);
+    if (Number.isFinite(cx))
+      parts.push(s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx, cy, r }));
+  };
+  const { selected, hovered } = state;
+  if (selected.length <= MOST_RINGS) for (const i of selected) ring(i, false);
+  if (hovered >= 0) ring(hovered, true);
+  const { axes } = state.info;
+  if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, axes));
+  const [xAxis, yAxis] = solid ? [] : axes;
+  if (xAxis)
+    parts.push(s("text", { class: "lw-axis", x: left + width / 2, y: top + height + 16 }, xAxis));
+  if (yAxis) {
+    const [x, y] = [left - 8, top + height / 2];
+    parts.push(s("text", { class: "lw-axis", x, y, transform: `rotate(-90 ${x} ${y})` }, yAxis));
+  }
+  return parts;
+}
+
+/** A lasso; one that takes out is not filled, and another colour. */
+const lassoPart = ({ polygon, removes }: Lasso, more = ""): SVGElement =>
+  s("polygon", {
+    class: `lw-lasso${removes ? " lw-removes" : ""}${more}`,
+    points: polygon.join(" "),
+  });
