@@ -13,6 +13,7 @@ from tests.browser import jupyter
 from tests.browser.jupyter import FloatArray
 from tests.browser.landscape import LandscapeNotebook
 from tests.browser.test_map import winding
+from tests.browser.test_solid import turned
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -184,6 +185,31 @@ def test_what_is_not_selected_is_faint(large: LandscapeNotebook) -> None:
     )
     assert shown[3] == 255
     assert faint[3] < 90
+
+
+def test_a_map_of_many_samples_in_three_dimensions_is_turned(large: LandscapeNotebook) -> None:
+    large.part("dimensions").select_option("3")
+    large.wait_until_done()
+    points = np.asarray(large.ask("w.landscape.coordinates.tolist()"))
+    points = points - (points.min(axis=0) + points.max(axis=0)) / 2
+    radius = np.linalg.norm(points, axis=1).max()
+    frame = radius * np.array([[-1.0, -1.0], [1.0, 1.0]])
+    view = turned(points, 0.5, 0.35)
+    for key, angle in (("Home", 0.0), ("Shift+ArrowLeft", -np.pi / 24)):
+        large.part("map").locator("svg.lw-layer").focus()
+        large.page.keyboard.press(key)
+        large.draw()
+        view = turned(view, angle, 0.0)
+        pixels = large.places(np.vstack([frame, view[:, :2]]))[2:]
+        some = alone(pixels, 8)
+        canvas = large.part("map").get_by_test_id("dots")
+        assert (large.canvas_colours(canvas, pixels[some])[:, 3] > 60).all()
+        for index in some[:2]:
+            large.point_at(pixels[index])
+            name = large.part("map").locator(".lw-tooltip > :first-child")
+            expect(name).to_have_text(f"#{index}")
+    large.part("dimensions").select_option("2")
+    large.wait_until_done()
 
 
 @pytest.mark.parametrize("selected", [(), (3, 8, 1200)])
