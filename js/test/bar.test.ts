@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { describe, label, names } from "../src/panels/bar";
+import { label, names } from "../src/names";
+import { describe } from "../src/panels/bar";
 import type { Progress } from "../src/wire";
 
 const progress = (changed: Partial<Progress>): Progress => ({

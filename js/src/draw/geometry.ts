@@ -164,3 +164,13 @@ function select(values: Float64Array, k: number): number {
   }
   return values[k]!;
 }
+
+/** A star of five points around the origin, as an SVG path. */
+export function starPath(radius: number): string {
+  const corners = Array.from({ length: 10 }, (_, i) => {
+    const r = i % 2 ? radius * 0.42 : radius;
+    const angle = (Math.PI * i) / 5 - Math.PI / 2;
+    return `${(r * Math.cos(angle)).toFixed(2)},${(r * Math.sin(angle)).toFixed(2)}`;
+  });
+  return `M${corners.join("L")}Z`;
+}

@@ -6,7 +6,7 @@ import { short } from "../draw/colours";
 import type { Point } from "../draw/geometry";
 import type { Rotation } from "../draw/rotation";
 import { combine, History, type Lasso, type Mode, type Step } from "../history";
-import { label, nameOf } from "../panels/bar";
+import { label, nameOf } from "../names";
 import type { State } from "../state";
 import type { Follow } from "../ui/effects";
 import type { Tooltip } from "../ui/tooltip";

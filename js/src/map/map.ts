@@ -11,7 +11,7 @@ import { heights, lossTicks } from "../draw/loss_scale";
 import { type Ball, ballOf, project, type Rotation, START, turned } from "../draw/rotation";
 import { toPixels } from "../draw/scales";
 import { LOOK, type Scatter } from "../draw/scatter";
-import { names } from "../panels/bar";
+import { names } from "../names";
 import type { State } from "../state";
 import type { Samples } from "../wire";
 

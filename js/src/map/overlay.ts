@@ -1,8 +1,9 @@
 // What lies over the points of the map: frame, lassos, star, rings, and what the axes are.
 
+import { starPath } from "../draw/geometry";
 import type { Rotation } from "../draw/rotation";
 import type { Lasso } from "../history";
-import { isDiamond, starPath } from "../panels/bar";
+import { isDiamond } from "../names";
 import type { State } from "../state";
 import { s } from "../ui/dom";
 import type { MapView } from "./map";

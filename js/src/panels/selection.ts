@@ -1,9 +1,9 @@
 // The selected samples, in a table below the slice.
 
 import { short } from "../draw/colours";
+import { COLUMN_NAMES, label } from "../names";
 import type { State } from "../state";
 import { h } from "../ui/dom";
-import { COLUMN_NAMES, label } from "./bar";
 
 const SHOWN = 5;
 

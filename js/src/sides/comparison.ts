@@ -4,12 +4,11 @@
 import type { ReadonlySignal } from "@preact/signals-core";
 
 import { CanvasScatter } from "../draw/canvas_scatter";
-import { fitDomain } from "../draw/geometry";
+import { fitDomain, starPath } from "../draw/geometry";
 import { height } from "../draw/loss_scale";
 import { type Scales, toPixel } from "../draw/scales";
 import { type Dots, LOOK } from "../draw/scatter";
 import { type ColourScale, pathsOf, sharesOf } from "../map/map";
-import { starPath } from "../panels/bar";
 import { NULLS } from "../panels/trust";
 import type { State } from "../state";
 import { h, s } from "../ui/dom";

@@ -3,9 +3,10 @@
 import { computed, signal, untracked } from "@preact/signals-core";
 
 import { count, short } from "../draw/colours";
+import { starPath } from "../draw/geometry";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
-import { names, starPath } from "../panels/bar";
+import { names } from "../names";
 import type { State } from "../state";
 import { capitalised, h, s } from "../ui/dom";
 import { resized } from "../ui/effects";

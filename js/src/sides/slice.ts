@@ -7,7 +7,7 @@ import { Figure } from "../draw/bqplot";
 import { short } from "../draw/colours";
 import { height, lossTicks } from "../draw/loss_scale";
 import { summarise } from "../draw/summary";
-import { label } from "../panels/bar";
+import { label } from "../names";
 import { capitalised, h, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 import { Asking } from "./asking";

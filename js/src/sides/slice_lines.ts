@@ -4,7 +4,7 @@
 import { bandEdges, describe, type Estimates, isRough } from "../draw/band";
 import { LINES, POINTED } from "../draw/colours";
 import type { Summary } from "../draw/summary";
-import { shortLabel } from "../panels/bar";
+import { shortLabel } from "../names";
 import { onValidation } from "../wire";
 
 /** As in figures.py. */
