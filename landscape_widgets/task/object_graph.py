@@ -110,6 +110,8 @@ def has_attributes(thing: Any) -> bool:
         return False
     if not kind.__flags__ & 1 << 9:  # not of a class statement (Py_TPFLAGS_HEAPTYPE)
         return False
+    if not isinstance(getattr(thing, "__dict__", {}), dict):  # made as it was asked for
+        return False
     return kind.__module__.split(".")[0] not in ("torch", "threading", "logging", "numpy")
 
 

@@ -60,7 +60,9 @@ def parts(node: Any) -> list[tuple[str, Any]] | None:
 
 def attributes(node: Any) -> dict[str, Any]:
     """What an object keeps in its attributes, those in slots as well."""
-    found: dict[str, Any] = dict(getattr(node, "__dict__", {}))
+    kept = attribute(node, "__dict__")
+    # Those that make attributes as they are asked for may make one of this name, too.
+    found: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
     for kind in type(node).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:

@@ -45,7 +45,7 @@ def test_the_median_loss_at_the_radius_is_one_and_a_half_times_an_untrained_ones
     # Directions other than those it was found with.
     basis = unit_directions(64, objective, generator)
     losses = objective.evaluate(basis, found.radius * np.eye(64)).losses
-    assert np.median(losses) == pytest.approx(1.5 * found.reference, rel=0.35)
+    assert np.quantile(losses, 0.1) < 1.5 * found.reference < np.quantile(losses, 0.9)
 
 
 def test_the_radius_lies_between_the_two_steps_where_the_target_is_passed(objective):
