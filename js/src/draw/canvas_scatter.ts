@@ -42,7 +42,8 @@ export class CanvasScatter implements Scatter {
   private from: Float32Array | null = null;
   private begun = 0;
   private glide = 0;
-  private stale = { places: false, dots: false };
+  /** Whether what is painted is to be somewhere else. */
+  private moved = false;
   private waiting = false;
   private raster = new Raster(0, 0);
   private stamps = new Map<number, Stamps>();
@@ -62,7 +63,7 @@ export class CanvasScatter implements Scatter {
     this.scales = scales;
     this.order = paintOrder(dots.looks, dots.depth);
     this.element.hidden = false;
-    this.stale.places = true;
+    this.moved = true;
     this.paintSoon();
   }
 
@@ -77,7 +78,7 @@ export class CanvasScatter implements Scatter {
 
   relayout(): void {
     this.from = null;
-    this.stale.places = true;
+    this.moved = true;
     this.paintSoon();
   }
 
@@ -93,7 +94,6 @@ export class CanvasScatter implements Scatter {
 
   /** Paint in the next animation frame, once for all that has changed by then. */
   private paintSoon(): void {
-    this.stale.dots = true;
     if (this.waiting) return;
     this.waiting = true;
     requestAnimationFrame(() => {
@@ -104,14 +104,13 @@ export class CanvasScatter implements Scatter {
 
   private paint(dots: Dots): void {
     this.resize();
-    if (this.stale.places) {
+    if (this.moved) {
       this.move(dots);
       this.paintPaths(dots);
       this.writeNames(dots);
-      this.stale.places = this.from !== null;
+      this.moved = this.from !== null;
     }
     this.paintDots(dots);
-    this.stale.dots = false;
     if (this.from) this.paintSoon();
   }
 
@@ -127,7 +126,7 @@ export class CanvasScatter implements Scatter {
       canvas.height = height;
     }
     this.stamps.clear(); // made for another ratio, perhaps
-    this.stale.places = true;
+    this.moved = true;
   }
 
   /** Bring samples to where they are by now. */
