@@ -83,6 +83,11 @@ class Cloud:
         """θ_i, shape (P,)."""
         return self.anchor + self.displacement(index)
 
+    def check_index(self, index: int) -> None:
+        """Raise an IndexError where there is no such sample."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"Sample {index} was asked for; there are 0 to {len(self) - 1}.")
+
     def towards(self, a: int, b: int) -> DenseBasis:
         """The directions θ_a − θ* and θ_b − θ* as a basis of their own.
 
@@ -93,9 +98,8 @@ class Cloud:
         ValueError
             If it is twice the same.
         """
-        for index in (a, b):
-            if not 0 <= index < len(self):
-                raise IndexError(f"Sample {index} was asked for; there are 0 to {len(self) - 1}.")
+        self.check_index(a)
+        self.check_index(b)
         if a == b:
             raise ValueError(f"A plane needs two samples; sample {a} was given twice.")
         basis = DenseBasis(torch.stack([self.displacement(a), self.displacement(b)]))

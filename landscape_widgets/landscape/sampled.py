@@ -282,8 +282,7 @@ class Sampled:
     def model_at(self, index: int) -> nn.Module:
         """A new model with the weights of a sample."""
         cloud = self._sampled()
-        if not 0 <= index < len(cloud):
-            raise IndexError(f"Sample {index} was asked for; there are 0 to {len(cloud) - 1}.")
+        cloud.check_index(index)
         return self.objective.model_at(cloud.vector(index), cloud.buffers(index))
 
     def points(self, space: Space | None = None, *, standardise: bool = False) -> FloatArray:
