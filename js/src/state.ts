@@ -8,6 +8,7 @@ import { LOG, type LossScale } from "./draw/loss_scale";
 import type { Lasso } from "./history";
 import { type Rows, Table } from "./tables";
 import {
+  type Asked,
   type Choice,
   type Choosable,
   type Field,
@@ -16,8 +17,6 @@ import {
   type MapInfo,
   type Model,
   type Null,
-  type PlaneData,
-  type PlaneState,
   type Progress,
   type Quantity,
   type Samples,
@@ -41,8 +40,8 @@ const TRAITS: Record<keyof Traits, true> = {
   _alphas: true,
   _profiles: true,
   _estimates: true,
-  _plane: true,
-  _plane_state: true,
+  _answers: true,
+  _asked: true,
   _progress: true,
   _trust: true,
   _info: true,
@@ -181,17 +180,13 @@ export class State {
   get estimates(): Estimates | null {
     return this.estimated.value;
   }
-  private readonly planar = computed<PlaneData | null>(() => {
-    const raw = this.traits._plane.value ?? {};
-    if (!raw.pair) return null;
-    return { ...raw, values: floatsByName(raw.values) } as PlaneData;
-  });
-  get plane(): PlaneData | null {
-    return this.planar.value;
+  /** What came last as the answer to a question of this name, as it came. */
+  answer(name: string): Record<string, unknown> | null {
+    return this.traits._answers.value?.[name] ?? null;
   }
-  get planeState(): PlaneState | null {
-    const raw = this.traits._plane_state.value ?? {};
-    return raw.pair ? (raw as PlaneState) : null;
+  /** How far the answer is. */
+  asked(name: string): Asked | null {
+    return this.traits._asked.value?.[name] ?? null;
   }
   get progress(): Progress {
     return this.traits._progress.value;

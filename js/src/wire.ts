@@ -117,22 +117,22 @@ export interface MapInfo {
 export const onValidation = (quantity: string): string =>
   quantity.startsWith("val_") ? quantity : `val_${quantity}`;
 
+/** How far the answer to a question is; what it is `of` is as it was asked. */
+export interface Asked {
+  of: unknown;
+  state: "waiting" | "running" | "done" | "stopped" | "error";
+  done: number;
+  total: number;
+  message: string;
+}
+
 /** What the kernel sends of a plane; values by quantity, by rows of the first sample's axis. */
 export interface PlaneData {
-  pair: [number, number];
   extent: [number, number];
   size: number;
   values: Readonly<Record<string, Float32Array>>;
   gram: number[];
   text: string[];
-}
-
-export interface PlaneState {
-  pair: [number, number];
-  state: "waiting" | "running" | "done" | "stopped" | "error";
-  done: number;
-  total: number;
-  message: string;
 }
 
 /** What is minimised while a map is laid out, frame by frame; the frames themselves once it is there. */
@@ -160,8 +160,8 @@ export interface Traits {
   _alphas: number[];
   _profiles: Record<string, DataView>;
   _estimates: Record<string, unknown>;
-  _plane: Record<string, unknown>;
-  _plane_state: Partial<PlaneState>;
+  _answers: Record<string, Record<string, unknown>>;
+  _asked: Record<string, Asked>;
   _progress: Progress;
   _trust: Partial<Trust>;
   _info: MapInfo;

@@ -80,6 +80,8 @@ class Channel:
         self._by_rows = False  # whether a view reads them
         self._is_whole = True  # whether the trait holds the table
         self._info: dict[str, Any] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._asked: dict[str, dict[str, Any]] = {}
         self.progress_shown = wire.progress("idle")
         self._frame = self._drawn = 0
         self._published = 0.0
@@ -198,7 +200,7 @@ class Channel:
         """Choose a null for the user, whose own choice cannot be had."""
         self._show(compare_with=kind)
 
-    # Slices and planes
+    # Slices
 
     def slices(
         self,
@@ -240,17 +242,25 @@ class Channel:
             if not self._is_whole and self._profiles.nbytes <= LARGEST:
                 self._show_profiles(self._profiles.values)
 
-    def plane(self, plane: dict[str, Any]) -> None:
-        """The plane beside the map."""
-        self._show(_plane=plane)
+    # What the sides ask
 
-    def plane_state(self, state: dict[str, Any]) -> None:
-        """How far the plane is that is drawn."""
-        self._show(_plane_state=state)
+    def answered(self, name: str, answer: dict[str, Any]) -> None:
+        """What is known of the answer to the question of this name."""
+        with self.lock:
+            self._answers = {**self._answers, name: answer}
+            self._show(_answers=self._answers)
 
-    def no_plane(self) -> None:
-        """Take the plane away."""
-        self._show(_plane={}, _plane_state={})
+    def asked(self, name: str, state: dict[str, Any]) -> None:
+        """How far that answer is."""
+        with self.lock:
+            self._asked = {**self._asked, name: state}
+            self._show(_asked=self._asked)
+
+    def nothing_asked(self) -> None:
+        """Take all answers away."""
+        with self.lock:
+            self._answers, self._asked = {}, {}
+            self._show(_answers={}, _asked={})
 
     # Bar and progress line
 

@@ -40,8 +40,8 @@ class Messages:
         self._with_landscape: dict[str, Callable[[Content], None]] = {
             "slices": lambda said: session.ask_slices([int(i) for i in said["indices"]]),
             "doubted": lambda said: session.doubt([int(i) for i in said["indices"]]),
-            "plane": lambda said: session.ask_plane(*(int(i) for i in said["pair"])),
-            "no plane": lambda said: session.planes.stop(),
+            "ask": lambda said: session.ask(said["name"], said["of"]),
+            "no answer": lambda said: session.questions.stop(said["name"]),
             "refine": self._refine,
             "choose": lambda said: session.controls.choose(said["what"], said["key"]),
             "set": lambda said: session.controls.retype(said["what"], said["values"]),

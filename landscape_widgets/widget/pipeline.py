@@ -20,8 +20,9 @@ from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.comparison import Comparison
 from landscape_widgets.widget.controls import Controls
 from landscape_widgets.widget.film import Film
-from landscape_widgets.widget.planes import Planes
 from landscape_widgets.widget.preparation import Preparation
+from landscape_widgets.widget.questions import Questions
+from landscape_widgets.widget.sides import ANSWERS
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.stopwatch import Stopwatch
 from landscape_widgets.widget.worker import Urgency
@@ -64,7 +65,7 @@ class Pipeline:
         self._preparation, self._channel, self._controls = preparation, channel, controls
         self._let = give_way
         self.slices = Slices(channel, self.report, self._report_asked, give_way)
-        self.planes = Planes(channel, give_way)
+        self.questions = Questions(channel, give_way, ANSWERS)
         self.comparison = Comparison(channel, self._step)
         self._stopwatch = Stopwatch()
         self._film = Film()
@@ -246,7 +247,7 @@ class Pipeline:
             self._channel.samples(self.land.cloud)
             self._end_film()
             self.slices.begin(self.land)
-            self.planes.forget()
+            self.questions.forget()
             self._publish_points()
         self._controls.publish()
         self.publish_info()

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback
 from landscape_widgets.tracebacks import place, shortened
@@ -50,7 +49,7 @@ class Session:
         self.controls = Controls(preparation, channel, self._changed, **chosen)
         pipeline = Pipeline(preparation, channel, self.controls, self.worker.give_way)
         self.pipeline, self.slices = pipeline, pipeline.slices
-        self.planes, self.comparison = pipeline.planes, pipeline.comparison
+        self.questions, self.comparison = pipeline.questions, pipeline.comparison
         self._waiting = 0  # calls of `wait` that are underway
         self._error: BaseException | None = None
         self._traceback: TracebackType | None = None
@@ -117,7 +116,7 @@ class Session:
         with self.channel.lock:
             self.pipeline.is_replaced = False
             self.slices.forget()
-            self.planes.stop()
+            self.questions.stop()
             self.worker.stop()
             if self.worker.busy:  # what was to come and was dropped cannot tell of it
                 self.worker.submit(self._end_stopped)
@@ -209,15 +208,14 @@ class Session:
         self.slices.doubt(indices)
         self.worker.submit(self._resting(self.slices.improve), Urgency.REFINEMENTS)
 
-    def ask_plane(self, a: int, b: int) -> None:
-        """Want the plane through θ* and two samples."""
-        self.planes.ask(a, b)
-        self.worker.submit(partial(self.planes.draw, self.land), Urgency.PLANES)
+    def ask(self, name: str, of: dict[str, Any]) -> None:
+        """Want to know what a side asks; see `Questions`."""
+        self.questions.ask(name, of)
+        self.worker.submit(partial(self.questions.serve, self.land), Urgency.ANSWERS)
 
     def show(self, quantity: str) -> None:
-        """Show another quantity along slices and on planes."""
+        """Show another quantity along slices."""
         self.slices.quantity = quantity
-        self.planes.with_metrics = quantity not in LOSSES
         if not self.pipeline.is_unfinished:
             self.worker.submit(self._resting(self.pipeline.take_slices))
 

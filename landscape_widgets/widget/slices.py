@@ -162,7 +162,7 @@ class Slices:
         self.doubt([])
 
     def serve(self, cancelled: CancelCallback) -> None:
-        """Compute the slices that were asked for; a plane comes between two blocks of them."""
+        """Compute the slices that were asked for; answers come between two blocks of them."""
         done = 0
         while self._wanted and not cancelled():
             with self._lock:
@@ -173,7 +173,7 @@ class Slices:
             if block:
                 done += self._take(block, cancelled)
                 self._publish()
-            self._give_way(Urgency.PLANES)
+            self._give_way(Urgency.ANSWERS)
 
     def improve(self, cancelled: CancelCallback) -> None:
         """Take the slices on the screen from the next larger part of the data."""
@@ -186,7 +186,7 @@ class Slices:
                 self._tell("estimates", 0, len(rough))
                 self._take_losses(rough, lambda: self.is_asked or cancelled())
                 self._publish()
-            self._give_way(Urgency.PLANES)
+            self._give_way(Urgency.ANSWERS)
 
     def _tell(self, phase: str, done: int, total: int) -> None:
         """Report slices that are asked for, unless they are there in no time."""

@@ -25,7 +25,7 @@ class Urgency(IntEnum):
 
     USUAL = 0
     REFINEMENTS = 1
-    PLANES = 2
+    ANSWERS = 2
     SLICES = 3
 
 

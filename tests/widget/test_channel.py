@@ -22,12 +22,12 @@ def channel(sent):
 
 def test_what_belongs_together_is_one_message(channel, sent):
     with channel.together():
-        channel.no_plane()
+        channel.nothing_asked()
         with channel.together():
             channel.progress("running", Progress("map", 1, 2))
         channel.null({})
         assert sent == []
-    assert [set(message) for message in sent] == [{"_plane", "_plane_state", "_progress", "_null"}]
+    assert [set(message) for message in sent] == [{"_answers", "_asked", "_progress", "_null"}]
 
 
 def test_what_was_shown_before_something_went_wrong_is_sent(channel, sent):
@@ -46,12 +46,12 @@ def test_what_was_shown_before_something_went_wrong_is_sent(channel, sent):
 def test_another_thread_shows_nothing_in_between(channel, sent):
     other = threading.Thread(target=channel.null, args=({"kind": "walk"},))
     with channel.together():
-        channel.plane({"pair": [1, 2]})
+        channel.answered("plane", {"of": {"pair": [1, 2]}})
         other.start()
         other.join(0.1)
-        channel.plane_state({})
+        channel.asked("plane", {})
     other.join(60)
-    assert [set(message) for message in sent] == [{"_plane", "_plane_state"}, {"_null"}]
+    assert [set(message) for message in sent] == [{"_answers", "_asked"}, {"_null"}]
 
 
 def test_what_is_said_to_be_resting_is_said_again(channel, sent):

@@ -28,15 +28,25 @@ def widget(model, monkeypatch):
 
 
 def ask(widget, a: int, b: int) -> None:
-    say(widget, "plane", pair=[a, b])
+    say(widget, "ask", name="plane", of={"pair": [a, b], "metrics": False})
+
+
+def plane(widget) -> dict:
+    """What the page was sent of it."""
+    return state(widget, "answers")["plane"]
+
+
+def work(widget) -> dict:
+    """How far the plane is."""
+    return state(widget, "asked")["plane"]
 
 
 def watch(widget, name: str, react=lambda count: None) -> list[dict]:
-    """All values that a trait takes; `react` is told how many there were."""
+    """All values of a trait, or of answers the planes; `react` is told how many there were."""
     seen = []
 
     def see(change) -> None:
-        seen.append(change.new)
+        seen.append(change.new["plane"] if name == "_answers" else change.new)
         react(len(seen))
 
     widget.observe(see, name)
@@ -44,14 +54,14 @@ def watch(widget, name: str, react=lambda count: None) -> list[dict]:
 
 
 def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
-    planes = watch(widget, "_plane")
+    planes = watch(widget, "_answers")
     ask(widget, 10, 15)
     widget.wait(60)
-    assert state(widget, "plane_state")["state"] == "done"
+    assert work(widget)["state"] == "done"
     assert len(planes) >= 3
     truth = widget.landscape.plane(10, 15)
     final = planes[-1]
-    assert final["pair"] == [10, 15]
+    assert final["of"]["pair"] == [10, 15]
     assert final["size"] == 51
     assert final["extent"] == [-0.5, 1.5]
     np.testing.assert_allclose(floats(final["values"]["loss"]), truth.losses.ravel(), rtol=1e-4)
@@ -71,28 +81,28 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
 def test_a_plane_that_was_drawn_is_not_drawn_again(widget, monkeypatch):
     ask(widget, 2, 5)
     widget.wait(60)
-    first = state(widget, "plane")
+    first = plane(widget)
     ask(widget, 1, 5)
     widget.wait(60)
-    assert state(widget, "plane")["pair"] == [1, 5]
+    assert plane(widget)["of"]["pair"] == [1, 5]
     monkeypatch.setattr(widget.landscape, "plane", None)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert state(widget, "plane") == first
-    assert state(widget, "plane_state")["state"] == "done"
+    assert plane(widget) == first
+    assert work(widget)["state"] == "done"
 
 
 def test_a_plane_that_is_no_longer_wanted_ends_early_and_keeps_what_there_is(widget):
     def give_up(count: int) -> None:
-        say(widget, "no plane")
+        say(widget, "no answer", name="plane")
 
-    planes = watch(widget, "_plane", give_up)
+    planes = watch(widget, "_answers", give_up)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert state(widget, "plane_state")["state"] == "stopped"
+    assert work(widget)["state"] == "stopped"
     assert len(planes) == 1
-    assert state(widget, "plane")["pair"] == [2, 5]
-    assert np.isfinite(floats(state(widget, "plane")["values"]["loss"])).all()
+    assert plane(widget)["of"]["pair"] == [2, 5]
+    assert np.isfinite(floats(plane(widget)["values"]["loss"])).all()
 
 
 def test_another_plane_ends_the_one_before(widget):
@@ -100,12 +110,12 @@ def test_another_plane_ends_the_one_before(widget):
         if count == 1:
             ask(widget, 1, 4)
 
-    planes = watch(widget, "_plane", think_again)
+    planes = watch(widget, "_answers", think_again)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert [plane["pair"] for plane in planes[:2]] == [[2, 5], [1, 4]]
-    assert state(widget, "plane")["pair"] == [1, 4]
-    assert state(widget, "plane_state")["state"] == "done"
+    assert [plane["of"]["pair"] for plane in planes[:2]] == [[2, 5], [1, 4]]
+    assert plane(widget)["of"]["pair"] == [1, 4]
+    assert work(widget)["state"] == "done"
 
 
 def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
@@ -116,7 +126,7 @@ def test_slices_that_are_asked_for_come_before_the_rest_of_a_plane(widget):
             say(widget, "slices", indices=[7])
         slices_then.append(np.isfinite(sent_slices(widget).reshape(24, -1)[7]).all())
 
-    planes = watch(widget, "_plane", point_at_one)
+    planes = watch(widget, "_answers", point_at_one)
     ask(widget, 2, 5)
     widget.wait(60)
     assert not slices_then[0]
@@ -135,13 +145,13 @@ def test_a_plane_comes_before_slices_that_wait(widget, monkeypatch):
     monkeypatch.setattr(widget.session.slices.profile, "put", ask_for_a_plane)
 
     def see(change) -> None:
-        planes.append(change.new)
+        planes.append(change.new["plane"])
         known.append(int(np.isfinite(sent_slices(widget).reshape(24, -1)[:, 0]).sum()))
 
-    widget.observe(see, "_plane")
+    widget.observe(see, "_answers")
     say(widget, "slices", indices=list(range(24)))
     widget.wait(60)
-    assert state(widget, "plane_state")["state"] == "done"
+    assert work(widget)["state"] == "done"
     assert len(planes) > 2
     assert set(known) == {16}
     assert np.isfinite(sent_slices(widget)).all()
@@ -156,10 +166,10 @@ def test_stop_lets_go_of_a_plane_that_waits(widget):
     watch(widget, "_profiles", stop)
     say(widget, "slices", indices=[7])
     widget.wait(60)
-    assert state(widget, "plane_state")["state"] == "stopped"
+    assert work(widget)["state"] == "stopped"
     say(widget, "slices", indices=[8])
     widget.wait(60)
-    assert state(widget, "plane") == {}
+    assert state(widget, "answers") == {}
 
 
 def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatch):
@@ -183,10 +193,10 @@ def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatc
     def see(count: int) -> None:
         left.append(int(np.isnan(sent_slices(widget).reshape(24, -1)[:, 0]).sum()))
 
-    watch(widget, "_plane", lambda count: see(count) if count > 1 else None)
+    watch(widget, "_answers", lambda count: see(count) if count > 1 else None)
     widget.start()
     widget.wait(120)
-    assert state(widget, "plane_state")["state"] == "done"
+    assert work(widget)["state"] == "done"
     assert left[-1] > 0
     assert np.isfinite(sent_slices(widget)).all()
     widget.close()
@@ -195,8 +205,8 @@ def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatc
 def test_samples_on_one_line_with_the_trained_weights_are_told_so(widget):
     ask(widget, 0, 5)
     widget.wait(60)
-    assert state(widget, "plane_state")["state"] == "error"
-    assert "lie on one line through θ*" in state(widget, "plane_state")["message"]
+    assert work(widget)["state"] == "error"
+    assert "lie on one line through θ*" in work(widget)["message"]
     assert state(widget, "progress")["state"] == "done"
 
 
@@ -205,4 +215,4 @@ def test_other_samples_have_other_planes(widget):
     widget.wait(60)
     say(widget, "choose", what="sampler", key="subspace")
     widget.wait(120)
-    assert state(widget, "plane") == state(widget, "plane_state") == {}
+    assert state(widget, "answers") == state(widget, "asked") == {}

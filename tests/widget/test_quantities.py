@@ -104,18 +104,17 @@ def test_slices_that_are_asked_for_have_the_metric_that_is_shown(model, monkeypa
 
 
 def test_a_plane_has_metrics_only_where_one_is_shown(widget):
-    say(widget, "plane", pair=[1, 2])
+    say(widget, "ask", name="plane", of={"pair": [1, 2], "metrics": False})
     widget.wait(60)
-    assert list(state(widget, "plane")["values"]) == ["loss", "val_loss"]
-    widget.quantity = "val_accuracy"
-    say(widget, "plane", pair=[1, 2])
+    assert list(state(widget, "answers")["plane"]["values"]) == ["loss", "val_loss"]
+    say(widget, "ask", name="plane", of={"pair": [1, 2], "metrics": True})
     widget.wait(60)
-    sent = state(widget, "plane")
+    sent = state(widget, "answers")["plane"]
     truth = widget.landscape.plane(1, 2, metrics=True)
     for name, values in truth.values.items():
         np.testing.assert_allclose(floats(sent["values"][name]), values.ravel(), rtol=1e-3)
     assert "of validation accuracy" in sent["text"][0]
-    assert state(widget, "plane_state")["state"] == "done"
+    assert state(widget, "asked")["plane"]["state"] == "done"
 
 
 def test_a_metric_of_estimated_slices_is_of_all_of_the_data_and_leaves_the_losses(

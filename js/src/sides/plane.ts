@@ -1,8 +1,8 @@
 // The plane through θ* and two selected samples: colours, contours, where they lie.
 
-import { computed, signal, untracked } from "@preact/signals-core";
+import { computed, signal } from "@preact/signals-core";
 
-import { count, short } from "../draw/colours";
+import { short } from "../draw/colours";
 import { starPath } from "../draw/geometry";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
@@ -11,7 +11,8 @@ import type { State } from "../state";
 import { capitalised, h, s } from "../ui/dom";
 import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
-import { onValidation, type PlaneData, type PlaneState } from "../wire";
+import { floatsByName, onValidation, type PlaneData } from "../wire";
+import { Question } from "./question";
 import type { Context, Side } from "./side";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
@@ -35,6 +36,7 @@ export class PlaneSide implements Side {
     this.tip.element,
   );
   private readonly state: State;
+  private readonly question: Question<PlaneData>;
   private frame: Frame | null = null;
   private heights: Float32Array = new Float32Array(0);
   /** Where the contours are, in words. */
@@ -43,6 +45,11 @@ export class PlaneSide implements Side {
 
   constructor(private readonly context: Context) {
     this.state = context.state;
+    this.question = new Question(
+      context.state,
+      "plane",
+      (raw) => ({ ...raw, values: floatsByName(raw.values) }) as PlaneData,
+    );
   }
 
   async begin(): Promise<void> {
@@ -50,7 +57,10 @@ export class PlaneSide implements Side {
     const size = resized(this.element, signal);
     this.layer.addEventListener("pointermove", (event) => this.read(event), { signal });
     this.layer.addEventListener("pointerleave", () => this.tip.hide(), { signal });
-    follow(() => this.ask());
+    this.question.begin(
+      follow,
+      computed(() => (this.isOn.value ? this.of.value : null)),
+    );
     follow(() => {
       size.value;
       if (this.isOn.value) this.draw();
@@ -64,37 +74,16 @@ export class PlaneSide implements Side {
     return [selected[0]!, selected[1]!];
   }
 
-  private get data(): PlaneData | null {
-    const data = this.state.plane;
-    const shown = data?.values[this.state.quantity.name];
-    return shown && String(data.pair) === String(this.pair) ? data : null;
-  }
-
-  private get work(): PlaneState | null {
-    const work = this.state.planeState;
-    return work && String(work.pair) === String(this.pair) ? work : null;
-  }
-
-  /** What the kernel was asked for; null while it is not. */
-  private asked: string | null = null;
-
   /** What is to be drawn: metrics are not there before they are asked for. */
-  private get wish(): string {
-    return `${this.pair} ${this.isLoss ? "" : "with metrics"}`;
+  private readonly of = computed(() => ({ pair: this.pair, metrics: !this.isLoss }));
+
+  private get data(): PlaneData | null {
+    const data = this.question.data(this.of.value);
+    return data?.values[this.state.quantity.name] ? data : null;
   }
 
   private get isLoss(): boolean {
     return onValidation(this.state.quantity.name) === "val_loss";
-  }
-
-  /** Ask for the plane while it is looked at, and for another once that is another. */
-  private ask(): void {
-    const wish = this.isOn.value ? this.wish : null;
-    if (wish === this.asked) return;
-    this.asked = wish;
-    if (wish === null) this.state.send({ type: "no plane" });
-    else if (untracked(() => !this.data || this.work?.state !== "done"))
-      this.state.send({ type: "plane", pair: untracked(() => this.pair) });
   }
 
   get isPossible(): boolean {
@@ -122,12 +111,12 @@ export class PlaneSide implements Side {
 
   /** What stands below the plane: how good it is, and how far its drawing is. */
   get legend(): HTMLElement[] {
-    const { data, work } = this;
+    const { data } = this;
+    const of = this.of.value;
     const parts: HTMLElement[] = [];
-    const working = this.state.alive && (work?.state === "running" || work?.state === "waiting");
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
-      const text = working
+      const text = this.question.isWorking(of)
         ? data.text.slice(0, 1)
         : [...data.text, ...[this.levels.value].filter(Boolean)];
       parts.push(
@@ -138,35 +127,8 @@ export class PlaneSide implements Side {
         ),
       );
     }
-    const status = this.status(work);
-    if (status) parts.push(h("span", { class: "lw-note", "data-testid": "plane-status" }, status));
-    if (working) {
-      const stop = h(
-        "button",
-        { class: "lw-button lw-small", type: "button", "data-testid": "plane-stop" },
-        "Stop",
-      );
-      stop.addEventListener("click", () => this.state.send({ type: "no plane" }));
-      parts.push(stop);
-    }
-    return parts;
+    return [...parts, ...this.question.status(of)];
   }
-
-  private status(work: PlaneState | null): string {
-    if (!work) return "";
-    if (!this.state.alive && work.state !== "done" && work.state !== "error")
-      return "left unfinished when the kernel ended";
-    const counted = work.total ? `: ${count(work.done)} of ${count(work.total)} evaluations` : "…";
-    return {
-      waiting: "waiting for the work that is running",
-      running: `${this.data ? "refining" : "evaluating"}${counted}`,
-      stopped: "stopped before it was as good as it should be",
-      error: work.message,
-      done: "",
-    }[work.state];
-  }
-
-  private readonly failed = computed(() => this.work?.state === "error");
 
   private draw(): void {
     const { data } = this;
@@ -178,7 +140,7 @@ export class PlaneSide implements Side {
     this.frame = null;
     if (!data) {
       this.levels.value = "";
-      const text = this.failed.value ? "no plane" : "computing…";
+      const text = this.question.hasFailed(this.of.value) ? "no plane" : "computing…";
       this.layer.replaceChildren(
         s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text),
       );
@@ -269,7 +231,8 @@ export class PlaneSide implements Side {
     this.levels.value = names.length ? `contours at ${names.join(", ")}` : "";
   }
 
-  private mark({ pair, extent: [low, high] }: PlaneData, frame: Frame): void {
+  private mark({ extent: [low, high] }: PlaneData, frame: Frame): void {
+    const pair = this.pair!; // data are of one
     const at = (a: number, b: number): [number, number] => {
       const [x, y] = frame.toPixel(a, b);
       return [x + ROOM.side, y + ROOM.top];
@@ -322,9 +285,8 @@ export class PlaneSide implements Side {
       const found = between(heights(scale, values), data.size, place(a), place(b));
       return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
     });
-    lines.push(
-      `${short(a, 2)} of the way to ${this.nameOf(data.pair[0])}, ${short(b, 2)} to ${this.nameOf(data.pair[1])}`,
-    );
+    const [first, second] = this.pair!.map((i) => this.nameOf(i));
+    lines.push(`${short(a, 2)} of the way to ${first}, ${short(b, 2)} to ${second}`);
     this.tip.show(lines, x, y, this.element);
   }
 }

@@ -1,0 +1,9 @@
+"""What the sides beside the map ask of a landscape, a file each; see `questions`."""
+
+from __future__ import annotations
+
+from landscape_widgets.widget.questions import Answer
+from landscape_widgets.widget.sides import plane
+
+# By the name under which the browser asks.
+ANSWERS: dict[str, Answer] = {"plane": plane.answer}

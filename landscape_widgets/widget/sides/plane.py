@@ -1,0 +1,57 @@
+"""The plane through θ* and two samples, for the side that draws it (js/src/sides/plane.ts)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from landscape_widgets.evaluation.quantities import LOSSES
+from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.plane import Plane
+from landscape_widgets.progress import CancelCallback, ProgressCallback
+from landscape_widgets.widget.wire import floats, label
+
+
+def answer(
+    land: Landscape,
+    of: dict[str, Any],
+    *,
+    show: Callable[[dict[str, Any]], None],
+    progress: ProgressCallback,
+    cancelled: CancelCallback,
+) -> dict[str, Any]:
+    """The plane of a ``{"pair": [a, b], "metrics": bool}``."""
+    a, b = of["pair"]
+    plane = land.plane(
+        a,
+        b,
+        metrics=of["metrics"],
+        progress=progress,
+        cancelled=cancelled,
+        on_plane=lambda plane: show(message(plane)),
+    )
+    return message(plane)
+
+
+def message(plane: Plane) -> dict[str, Any]:
+    """What the browser draws a plane from."""
+    return {
+        "extent": [float(plane.axes[0][0]), float(plane.axes[0][-1])],
+        "size": len(plane.axes[0]),
+        "values": {name: floats(values) for name, values in plane.values.items()},
+        "gram": plane.gram.ravel().tolist(),
+        "text": words(plane),
+    }
+
+
+def words(plane: Plane) -> list[str]:
+    """How good a plane is, and at what cost, in words."""
+    cost = f"{plane.evaluations:,} evaluations instead of {plane.losses.size:,}"
+    if not plane.held_out:
+        return [f"all of {plane.losses.size:,} points evaluated"]
+    p95 = max(plane.errors[name].p95 for name in plane.errors if name in LOSSES)
+    error = f"error {p95:.1%}"
+    for name, found in plane.errors.items():
+        error += f", of {label(name)} {found.p95:.1%}" * (name not in LOSSES)
+    error += f" (95th percentile) at {plane.held_out} points held out"
+    return [error + (f", more than {plane.tolerance:.1%}" * (not plane.converged)), cost]
