@@ -16,8 +16,8 @@ from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud, Space
 from landscape_widgets.landscape import faithfulness, files, saved
 from landscape_widgets.landscape.bootstrap import refined
+from landscape_widgets.landscape.inspected import Inspected
 from landscape_widgets.landscape.map import Map, Measure, embed, outputs_fit, places
-from landscape_widgets.landscape.profiled import Profiled
 from landscape_widgets.landscape.results import Results
 from landscape_widgets.landscape.table import table
 from landscape_widgets.progress import CancelCallback, Cancelled, ProgressCallback, ignore, never
@@ -27,7 +27,7 @@ from landscape_widgets.trust import Faithfulness, nulls
 
 
 @entries
-class Landscape(Profiled):
+class Landscape(Inspected):
     """The loss of a model on its data, sampled around the trained weights.
 
     >>> land = Landscape(model, (X, y)).sample(Minima(k=3, n=1000)).embed(TSNE())  # doctest: +SKIP
