@@ -242,6 +242,14 @@ export class State {
   get selected(): number[] {
     return this.traits.selected.value;
   }
+  private readonly opening = settled<readonly number[]>(() => this.info.opening ?? []);
+  private readonly drawn = computed(() =>
+    this.selected.length || this.hovered >= 0 ? this.selected : this.opening.value,
+  );
+  /** The samples that are drawn beside the map: those selected, or what there is to see at first. */
+  get followed(): readonly number[] {
+    return this.drawn.value;
+  }
   get lassos(): Lasso[] {
     return this.traits._lassos.value;
   }

@@ -111,6 +111,8 @@ export interface MapInfo {
   /** What had to be assumed, in sentences. */
   assumptions: string[];
   quantities: Quantity[];
+  /** Samples that the slice shows while nothing is selected or pointed at. */
+  opening?: number[];
 }
 
 /** The name of a quantity of the validation data; that of one which is already, as it is. */

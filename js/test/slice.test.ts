@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { summarise } from "../src/draw/summary";
 import { toAsk } from "../src/sides/asking";
-import { linesOf as from, type Known, medianName } from "../src/sides/slice_lines";
+import { apart, linesOf as from, type Known, medianName } from "../src/sides/slice_lines";
 
 test("a median says of how many of the selected samples it is, as long as some are missing", () => {
   expect(medianName(15, 208)).toBe("median of 15 of 208 selected");
@@ -80,4 +80,10 @@ test("of many samples the median and the quartiles are drawn at each α", () => 
   expect(train).toEqual([]);
   expect(many).toMatchObject({ median: [1, 4], lower: [1, 2], upper: [1, 6] });
   expect(legend.map(({ label }) => label)).toEqual(["median of 9"]);
+});
+
+test("names of lines are moved apart, each as near to its line as the others let it be", () => {
+  expect(apart([50, 10, 52], 14, 0, 100)).toEqual([50, 10, 64]);
+  expect(apart([95, 97, 99], 14, 0, 100)).toEqual([72, 86, 100]);
+  expect(apart([1, 2], 14, 21, 100)).toEqual([21, 35]);
 });

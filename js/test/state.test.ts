@@ -93,3 +93,20 @@ it("sends nothing without a kernel, and hears nothing once its view has ended", 
   message({ _frame: 2 });
   expect(state.frame).toBe(1);
 });
+
+it("follows what there is to see at first only while nothing is selected or pointed at", () => {
+  const { model, message } = fake({
+    selected: [],
+    _info: { opening: [1, 2, 3] },
+    _samples: { kind: ["trained", "minimum", "minimum", "minimum", "sample"] },
+  });
+  const state = new State(model, new AbortController().signal);
+  expect(state.followed).toEqual([1, 2, 3]);
+  state.pointed.value = 4;
+  expect(state.followed).toEqual([]);
+  message({ selected: [4] });
+  expect(state.followed).toEqual([4]);
+  state.pointed.value = -1;
+  message({ selected: [] });
+  expect(state.followed).toEqual([1, 2, 3]);
+});

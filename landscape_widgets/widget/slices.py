@@ -18,6 +18,7 @@ from landscape_widgets.profiles.growing import FIRST, SHARES, GrowingSlices
 from landscape_widgets.profiles.line import ALPHAS, Slice, slice_along
 from landscape_widgets.progress import CancelCallback, Progress, ProgressCallback
 from landscape_widgets.widget.channel import Channel
+from landscape_widgets.widget.opening import opening
 from landscape_widgets.widget.wire import Profiles
 from landscape_widgets.widget.worker import Urgency
 
@@ -300,7 +301,9 @@ class Slices:
         """Take the slices that are due block by block, as long as there is time."""
         take = take or self._take
         size, shown = 4 if self._growing is None else 1, time.monotonic()
-        waiting = list(filter(is_due, range(self.profile.n)))
+        first = opening(self.land)  # on the screen, where a page is open and nothing is selected
+        order = dict.fromkeys([*first, *range(self.profile.n)])
+        waiting = list(filter(is_due, order))
         total = self.profile.n if phase == "ahead" else len(waiting)  # some are there from before
         if waiting and self.seconds_left:
             self._report(Progress(phase, total - len(waiting), total))

@@ -22,6 +22,7 @@ from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.trust import Faithfulness
 from landscape_widgets.trust.loss_scale import FLOOR, LossScale
 from landscape_widgets.trust.readouts import AGREEMENT
+from landscape_widgets.widget.opening import opening
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -301,6 +302,7 @@ READING: dict[str, Any] = {
     "notes": [],
     "assumptions": [],
     "quantities": [],
+    "opening": [],
 }
 
 
@@ -348,6 +350,7 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         "notes": notes,
         **scales(land),
         "assumptions": list(land.assumptions),
+        "opening": opening(land),
     }
 
 

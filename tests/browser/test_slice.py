@@ -32,13 +32,15 @@ LARGE_WIDGET = """
 w = lw.LandscapeWidget(model, data, sampler=lw.samplers.Subspace(n=30), reducer='pca')
 w
 """
-# As where the slice of each sample takes a while, and there is no time for any ahead.
+# As where the slice of each sample takes a while, and there is no time for any ahead; none is shown
+# before something is selected.
 SLOW = """
 import time, numpy as np, landscape_widgets as lw
-from landscape_widgets.widget import slices
+from landscape_widgets.widget import slices, wire
 from tests.models import digits, mlp, train
 from torch.nn.functional import cross_entropy
 slices.PROFILE_SECONDS = 0.0
+wire.opening = lambda land: []
 data = digits(100)
 model = train(mlp(), data, 60)
 pause = [0.002]
@@ -79,6 +81,35 @@ def test_pointing_at_a_sample_draws_its_losses(notebook: LandscapeNotebook) -> N
         (drawn,), (drawn_val,) = notebook.curves(TRAIN), notebook.curves(VAL, dashed=True)
         assert_drawn(drawn, alphas, np.array(train[0]))
         assert_drawn(drawn_val, alphas, np.array(val[0]))
+
+
+def test_the_slice_opens_on_the_ways_to_the_minima_and_comes_back_to_them(
+    notebook: LandscapeNotebook,
+) -> None:
+    alphas = notebook.ask("w._alphas")
+    minima = [i for i, kind in enumerate(notebook.ask("w._samples['kind']")) if kind == "minimum"]
+    ways, _ = notebook.ask(SLICE.format(minima[:3]))
+    title = notebook.page.get_by_text("Loss on the way from θ* to M1, M2 and M3", exact=True)
+    pixels = notebook.pixels()
+
+    def assert_opening() -> None:
+        expect(title).to_be_visible()
+        drawn = notebook.curves(TRAIN)
+        assert len(drawn) == 3
+        for curve, losses in zip(drawn, ways, strict=True):
+            assert_drawn(curve, alphas, np.array(losses))
+        names = notebook.part("slice").locator(".lw-line-name").all_text_contents()
+        assert names == ["M1", "M2", "M3"]
+
+    assert_opening()
+    notebook.point_at(pixels[50])
+    assert len(notebook.curves(TRAIN)) == 1
+    notebook.point_at(np.array([2.0, 2.0]))
+    assert_opening()
+    notebook.select(50)
+    assert len(notebook.curves(TRAIN)) == 1
+    notebook.reset()
+    assert_opening()
 
 
 def test_every_tick_of_the_slice_has_a_label_with_a_true_minus(notebook: LandscapeNotebook) -> None:

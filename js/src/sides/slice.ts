@@ -7,12 +7,12 @@ import { Figure } from "../draw/bqplot";
 import { short } from "../draw/colours";
 import { height, lossTicks } from "../draw/loss_scale";
 import { summarise } from "../draw/summary";
-import { label } from "../names";
-import { capitalised, h, s } from "../ui/dom";
+import { label, shortLabel } from "../names";
+import { capitalised, h, listed, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 import { Asking } from "./asking";
 import type { Context, Side } from "./side";
-import { type Line, linesOf } from "./slice_lines";
+import { apart, type Line, linesOf } from "./slice_lines";
 
 // The order in which Python lists the marks of the figure.
 const BAND = 0;
@@ -21,6 +21,7 @@ const TRAIN = 2;
 const VAL = 3;
 const MEDIAN = 4;
 
+const NAME_HEIGHT = 14; // px, of a line's name
 const MOST_FAINT = 40;
 const MOST_NAMED = 8; // lines that are named below, and read at the pointer
 
@@ -45,16 +46,16 @@ export class SliceSide implements Side {
   private readonly reading = signal<number | null>(null);
   /** Not found again with each hover. */
   private readonly summary = computed(() => {
-    const { profiles, quantity, alphas, selected } = this.context.state;
-    return summarise(profiles[quantity.name], alphas.length, selected);
+    const { profiles, quantity, alphas, followed } = this.context.state;
+    return summarise(profiles[quantity.name], alphas.length, followed);
   });
   private readonly lines = computed(() => {
-    const { samples, selected, hovered, quantity, alphas, profiles, estimates } =
+    const { samples, followed, hovered, quantity, alphas, profiles, estimates } =
       this.context.state;
     const kinds = samples.kind;
     return linesOf({
       kinds,
-      selected,
+      selected: followed,
       hovered,
       quantity: quantity.name,
       alphas,
@@ -97,12 +98,12 @@ export class SliceSide implements Side {
   }
 
   get title(): string {
-    const { quantityName, hovered, selected, samples } = this.context.state;
+    const { quantityName, hovered, selected, followed, samples } = this.context.state;
     const what = capitalised(quantityName);
     if (hovered >= 0) return `${what} on the way to ${label(hovered, samples.kind)}`;
-    return selected.length
-      ? `${what} on the way to the selection`
-      : `${what} on the way from θ* to a sample`;
+    if (selected.length) return `${what} on the way to the selection`;
+    const names = followed.map((i) => shortLabel(i, samples.kind));
+    return `${what} on the way from θ* to ${listed(names) || "a sample"}`;
   }
 
   get legend(): HTMLElement[] {
@@ -179,7 +180,7 @@ export class SliceSide implements Side {
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
-    parts.push(...this.bands(figure));
+    parts.push(...this.bands(figure), ...this.named(figure));
     if (legend.length === 0 && samples.kind.length) {
       const text = !missing.length
         ? "point at a sample"
@@ -195,6 +196,31 @@ export class SliceSide implements Side {
       parts.push(s("line", { class: "lw-reading", x1: x, x2: x, y1: top, y2: top + height }));
     }
     this.layer.replaceChildren(...parts);
+  }
+
+  /** The names of the lines, where each reaches its sample. */
+  private named(figure: Figure): SVGElement[] {
+    const { alphas, train } = this.lines.value;
+    const { scale } = this.context.state.quantity;
+    const end = alphas.indexOf(1);
+    if (end < 0 || train.length < 2) return [];
+    const { top, height: room } = figure.plot;
+    const ends = train.flatMap(({ label, colour, values }) => {
+      const value = values[end]!;
+      if (!Number.isFinite(value)) return [];
+      const [x, y] = figure.toPixel(1, height(scale, value));
+      return [{ label, colour, x, y }];
+    });
+    const ys = apart(
+      ends.map(({ y }) => y),
+      NAME_HEIGHT,
+      top + 1.5 * NAME_HEIGHT, // below what the sample's own mark is called
+      top + room - NAME_HEIGHT / 2,
+    );
+    return ends.flatMap(({ label, colour, x, y }, n) => [
+      s("circle", { class: "lw-line-end", cx: x, cy: y, r: 3.5, fill: colour }),
+      s("text", { class: "lw-line-name", x: x + 8, y: ys[n]! + 4, fill: colour }, label),
+    ]);
   }
 
   /** Bands around the lines that are from a part of the examples. */

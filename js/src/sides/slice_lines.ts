@@ -141,3 +141,20 @@ function rowOf(of: Float32Array | undefined, width: number, index: number): Floa
   const row = of?.subarray(index * width, (index + 1) * width);
   return row && row.length === width && !Number.isNaN(row[0]!) ? row : null;
 }
+
+/** Places as near to those given as they may be while none is nearer than `gap` to another. */
+export function apart(places: readonly number[], gap: number, low: number, high: number): number[] {
+  const order = places.map((_, n) => n).sort((a, b) => places[a]! - places[b]!);
+  const found = [...places];
+  let least = low;
+  for (const n of order) {
+    found[n] = Math.max(found[n]!, least);
+    least = found[n]! + gap;
+  }
+  let most = high;
+  for (const n of order.reverse()) {
+    found[n] = Math.min(found[n]!, most);
+    most = found[n]! - gap;
+  }
+  return found;
+}

@@ -6,6 +6,12 @@ type Attributes = Record<string, string | number | boolean | undefined>;
 const SUPPRESS = "data-lm-suppress-shortcuts";
 const CONTROLS = new Set(["button", "input", "select", "textarea", "summary", "a"]);
 
+/** "a, b and c". */
+export const listed = (names: readonly string[]): string =>
+  names.length < 2
+    ? names.join("")
+    : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
+
 export const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 export function h<K extends keyof HTMLElementTagNameMap>(
