@@ -236,7 +236,7 @@ class LandscapeView {
     follow(() => map.emphasise());
     follow(() => {
       map.followDrawing();
-      drawColourBar(page.colours, map.scale, map.counts, state.samples.kind);
+      drawColourBar(page.colours, map.scale, map.counts, state.samples);
     });
   }
 

@@ -1,5 +1,7 @@
 // What columns and samples are called.
 
+import type { Samples } from "./wire";
+
 export const COLUMN_NAMES: Record<string, string> = {
   loss: "training loss",
   loss_error: "its standard error",
@@ -14,35 +16,26 @@ export const nameOf = (column: string): string =>
   COLUMN_NAMES[column] ?? column.replace(/^val_/, "validation ");
 
 /** What a sample is called where there is little room: by its name on the map, or its number. */
-export const shortLabel = (index: number, kinds: readonly string[]): string =>
-  kinds[index] === "trained" ? "θ*" : names(kinds)[index] || `#${index}`;
+export const shortLabel = (index: number, { names }: Pick<Samples, "names">): string =>
+  names[index] ?? `#${index}`;
 
 /** What a sample is called: its number, the name beside its diamond, and what it is. */
-export function label(index: number, kinds: readonly string[]): string {
-  const kind = kinds[index];
-  if (kind === "trained") return "θ*";
+export function label(index: number, { kind: kinds, names }: Samples): string {
+  const [kind, name] = [kinds[index], names[index]];
+  if (kind === "trained") return name && name !== TRAINED ? `${name}, ${TRAINED}` : TRAINED;
   if (!kind || kind === "sample") return `#${index}`;
-  const name = names(kinds)[index];
-  return name && name !== kind ? `#${index} ${name}, ${kind}` : `#${index} ${kind}`;
+  if (!name) return `#${index} ${kind}`;
+  return kind === "model" ? `#${index} ${name}` : `#${index} ${name}, ${kind}`;
 }
 
-/** Whether samples of a kind are drawn as diamonds; the kernel says in words what they are. */
-export const isDiamond = (kind: string): boolean =>
-  kind === "minimum" || kind.startsWith("model") || kind.startsWith("end of a descent");
+const TRAINED = "θ*";
 
-/** What stands beside each diamond: minima M1, M2, other ends of descents E1, E2; "" of other samples. */
-export function names(kinds: readonly string[]): readonly string[] {
-  const before = known.get(kinds);
-  if (before) return before;
-  let [minima, ends] = [0, 0];
-  const found = kinds.map((kind) => {
-    if (!isDiamond(kind)) return "";
-    if (kind.startsWith("model")) return kind;
-    return kind === "minimum" ? `M${++minima}` : `E${++ends}`;
-  });
-  known.set(kinds, found);
-  return found;
-}
-
-/** Names are asked for at each move of the pointer, and there may be very many samples. */
-const known = new WeakMap<readonly string[], readonly string[]>();
+/** What the legend calls those that are drawn as diamonds. */
+export const kindsOfDiamonds = ({ kind: kinds, names }: Samples): string[] => [
+  ...new Set(
+    Object.keys(names)
+      .map((index) => kinds[Number(index)]!)
+      .filter((kind) => kind !== "trained")
+      .map((kind) => (kind === "model" ? "model of yours" : kind)),
+  ),
+];

@@ -71,6 +71,8 @@ export interface Samples {
   kind: string[];
   path: number[];
   step: number[];
+  /** Of those that stand out, by number: θ*, M1, a model's name. */
+  names: Readonly<Record<number, string>>;
 }
 
 /** What is chosen on the bar and made by the kernel. */

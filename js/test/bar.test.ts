@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { label, names } from "../src/names";
+import { kindsOfDiamonds, label, shortLabel } from "../src/names";
 import { describe } from "../src/panels/bar";
 import type { Progress } from "../src/wire";
 
@@ -36,25 +36,25 @@ test("work that ends with its time is not said to be left, unless it is done soo
 
 test("a sample is called by its number, the name beside its diamond, and what it is", () => {
   const falling = "end of a descent, still falling";
-  const kinds = [
-    "trained",
-    "minimum",
-    falling,
-    "sample",
-    "minimum",
-    "model 0",
-    "model 0, units matched",
-    "end of a path",
-  ];
-  expect(names(kinds)).toEqual(["", "M1", "E1", "", "M2", "model 0", "model 0, units matched", ""]);
-  expect(kinds.map((_, i) => label(i, kinds))).toEqual([
+  const kinds = ["trained", "minimum", falling, "sample", "model", "end of a path"];
+  const named = { 0: "θ*", 1: "M1", 2: "E1", 4: "no decay, units matched" };
+  const samples = { sampler: [], kind: kinds, path: [], step: [], names: named };
+  expect(kinds.map((_, i) => label(i, samples))).toEqual([
     "θ*",
     "#1 M1, minimum",
     `#2 E1, ${falling}`,
     "#3",
-    "#4 M2, minimum",
-    "#5 model 0",
-    "#6 model 0, units matched",
-    "#7 end of a path",
+    "#4 no decay, units matched",
+    "#5 end of a path",
   ]);
+  expect(kinds.map((_, i) => shortLabel(i, samples))).toEqual([
+    "θ*",
+    "M1",
+    "E1",
+    "#3",
+    "no decay, units matched",
+    "#5",
+  ]);
+  expect(label(0, { ...samples, names: { 0: "decay 0.01" } })).toBe("decay 0.01, θ*");
+  expect(kindsOfDiamonds(samples)).toEqual(["minimum", falling, "model of yours"]);
 });

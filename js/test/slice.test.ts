@@ -32,7 +32,7 @@ const linesOf = (known: Asked) => {
 };
 
 const KNOWN: Asked = {
-  kinds: ["trained", "sample", "sample", "minimum"],
+  names: { 0: "θ*", 3: "M1" },
   selected: [],
   hovered: -1,
   quantity: "loss",
@@ -69,12 +69,10 @@ test("what is not known is missing, for the quantity that is shown", () => {
 
 test("of many samples the median and the quartiles are drawn at each α", () => {
   const n = 9;
-  const kinds = Array.from({ length: n }, () => "sample");
   const loss = Float32Array.from({ length: 2 * n }, (_, k) => (k % 2 ? Math.floor(k / 2) : 1));
   const { many, train, legend } = linesOf({
     ...KNOWN,
-    kinds,
-    selected: kinds.map((_, i) => i),
+    selected: Array.from({ length: n }, (_, i) => i),
     profiles: { loss },
   });
   expect(train).toEqual([]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,32 @@ class Cloud:
 
     def __len__(self) -> int:
         return len(self.coefficients)
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """What samples that stand out are called, by number: θ*, M1 and M2, E1, a model's name.
+
+        A minimum is an M, another end of a descent an E; the user's models have their own names,
+        or numbers.
+        """
+        table, found, counts = self.table, {}, {"M": 0, "E": 0}
+        models = table["model"].to_numpy() if "model" in table else None
+        routes = table["route"].to_numpy() if "route" in table else None
+        endings = table["ending"].to_numpy() if "ending" in table else None
+        for row in np.flatnonzero(table["kind"].to_numpy() != "sample").tolist():
+            kind = table["kind"].iat[row]
+            model = None if models is None else models[row]
+            if kind == "trained":
+                found[row] = model if isinstance(model, str) else "θ*"
+            elif kind == "model":
+                name = model if isinstance(model, str) else f"model {model:.0f}"
+                matched = routes is not None and routes[row] == "aligned"
+                found[row] = name + ", units matched" * matched
+            elif kind == "minimum" or (endings is not None and isinstance(endings[row], str)):
+                letter = "M" if kind == "minimum" else "E"
+                counts[letter] += 1
+                found[row] = f"{letter}{counts[letter]}"
+        return found
 
     def displacement(self, index: int) -> Tensor:
         """θ_i − θ*, shape (P,)."""

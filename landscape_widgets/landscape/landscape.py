@@ -247,7 +247,7 @@ class Landscape(Inspected):
         """One row for each evaluated sample, under its number.
 
         Columns: loss, loss_error (where losses are estimated), val_loss, radius, x, y (and z),
-        sampler, kind, path, step, each metric ("val_accuracy"), and what else the sampler tells.
+        name, sampler, kind, path, step, each metric ("val_accuracy"), and what the sampler adds.
         """
         self._sampled()
         results = self.results

@@ -24,8 +24,8 @@ def with_errors(results: Results) -> dict[str, FloatArray]:
 def table(results: Results, coordinates: FloatArray) -> pd.DataFrame:
     """One row for each evaluated sample, under its number.
 
-    Columns: losses (with their errors, as "loss_error"), radius, x, y (and z), sampler, kind, path,
-    step, each metric, and what else the sampler tells.
+    Columns: losses (with their errors, as "loss_error"), radius, x, y (and z), name ("θ*", "M1",
+    see `Cloud.names`), sampler, kind, path, step, each metric, and what else the sampler tells.
 
     Parameters
     ----------
@@ -37,6 +37,7 @@ def table(results: Results, coordinates: FloatArray) -> pd.DataFrame:
     columns: dict[str, Any] = with_errors(results)
     columns["radius"] = cloud.table["radius"].to_numpy()
     columns.update(zip("xyz", coordinates.T, strict=False))
+    columns["name"] = [cloud.names.get(row, "") for row in range(len(cloud))]
     for name in ("sampler", "kind", "path", "step"):
         columns[name] = cloud.table[name].to_numpy()
     columns.update(results.values)

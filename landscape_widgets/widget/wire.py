@@ -194,13 +194,14 @@ def estimates(profile: Profiles, n_examples: int, tolerance: float) -> dict[str,
     }
 
 
-def samples(cloud: Cloud | None) -> dict[str, list[Any]]:
-    """What is known of each sample without evaluating it."""
-    names = ("sampler", "kind", "path", "step")
+def samples(cloud: Cloud | None) -> dict[str, Any]:
+    """What is known of each sample without evaluating it; and names, by number, of some."""
+    columns = ("sampler", "kind", "path", "step")
     if cloud is None:
-        return {name: [] for name in names}
-    found = {name: cloud.table[name].tolist() for name in names}
+        return {**{name: [] for name in columns}, "names": {}}
+    found: dict[str, Any] = {name: cloud.table[name].tolist() for name in columns}
     found["kind"] = kinds(cloud)
+    found["names"] = {str(row): name for row, name in cloud.names.items()}
     return found
 
 
@@ -222,9 +223,6 @@ def kinds(cloud: Cloud) -> list[str]:
             ending = table["ending"][row] if "ending" in table else ""
             known = ENDINGS.get(ending)
             found[row] = "end of a path" if known is None else f"end of a descent, {known}"
-        elif kind == "model":
-            matched = ", units matched" * (table["route"][row] == "aligned")
-            found[row] = f"model {table['model'][row]:.0f}{matched}"
     return found
 
 

@@ -69,11 +69,13 @@ def test_the_same_seed_gives_the_same_landscape_bit_for_bit(model):
 def test_the_frame_has_a_row_a_sample_with_losses_metrics_and_places(land):
     frame = land.sample(SAMPLER).embed("pca").to_frame()
     assert len(frame) == len(land.cloud)
-    expected = ["loss", "val_loss", "radius", "x", "y", "sampler", "kind", "path", "step"]
-    assert list(frame.columns[:10]) == [*expected, "val_accuracy"]
+    expected = ["loss", "val_loss", "radius", "x", "y", "name", "sampler", "kind"]
+    expected += ["path", "step"]
+    assert list(frame.columns[:11]) == [*expected, "val_accuracy"]
     assert frame.index.name == "sample"
     np.testing.assert_array_equal(frame[["x", "y"]], land.coordinates)
     assert (frame["kind"] == "minimum").sum() == 3
+    assert list(frame["name"][:5]) == ["θ*", "M1", "M2", "M3", ""]
 
 
 def test_a_stopped_run_keeps_the_samples_it_has_and_can_go_on(land, model):

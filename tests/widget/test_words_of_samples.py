@@ -17,22 +17,26 @@ def land():
     return Landscape(train(mlp(), DATA, 60), DATA, metrics=[])
 
 
+def sent(land, sampler):
+    return wire.samples(sampler.draw(land.objective, seed=0))
+
+
 def kinds(land, sampler):
-    return wire.samples(sampler.draw(land.objective, seed=0))["kind"]
+    return sent(land, sampler)["kind"]
 
 
 def test_an_end_that_still_falls_is_called_so(land):
-    found = kinds(land, samplers.Minima(n=3, steps=5, finish=1))
-    assert found == ["trained", *["end of a descent, still falling"] * 3, *["sample"] * 3]
+    found = sent(land, samplers.Minima(n=3, steps=5, finish=1))
+    assert found["kind"] == ["trained", *["end of a descent, still falling"] * 3, *["sample"] * 3]
+    assert found["names"] == {"0": "θ*", "1": "E1", "2": "E2", "3": "E3"}
 
 
 def test_the_ends_of_ways_are_the_users_models(land):
     other = train(mlp(seed=1), DATA, 60)
-    found = kinds(land, samplers.Interpolation([other, other], points=2, curve=False))
-    assert found[1:] == [
-        "sample", "model 0", "sample", "model 0, units matched",
-        "sample", "model 1", "sample", "model 1, units matched",
-    ]  # fmt: skip
+    found = sent(land, samplers.Interpolation([other, other], points=2, curve=False))
+    assert found["kind"][1:] == ["sample", "model"] * 4
+    names = ["model 0", "model 0, units matched", "model 1", "model 1, units matched"]
+    assert found["names"] == {"0": "θ*", **dict(zip("2468", names, strict=True))}
 
 
 def test_the_last_sample_of_a_path_is_its_end_and_no_minimum(land):

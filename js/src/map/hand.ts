@@ -123,7 +123,7 @@ export class Hand implements Handlers {
 
   private describe(index: number): string[] {
     const { columns, samples, evaluated } = this.state;
-    const lines = [label(index, samples.kind)];
+    const lines = [label(index, samples)];
     if (!evaluated[index]) return [...lines, "not evaluated yet"];
     for (const [name, values] of Object.entries(columns)) {
       if (name === "gap" || name === "path" || Number.isNaN(values[index])) continue;

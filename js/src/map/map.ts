@@ -11,7 +11,6 @@ import { heights, lossTicks } from "../draw/loss_scale";
 import { type Ball, ballOf, project, type Rotation, START, turned } from "../draw/rotation";
 import { toPixels } from "../draw/scales";
 import { LOOK, type Scatter } from "../draw/scatter";
-import { names } from "../names";
 import type { State } from "../state";
 import type { Samples } from "../wire";
 
@@ -216,12 +215,13 @@ export class MapView {
 
 function knownOf(samples: Samples): Known {
   const { kind: kinds } = samples;
-  const looks = new Uint8Array(kinds.length);
+  const looks = new Uint8Array(kinds.length).fill(LOOK.none);
   const named = new Map<number, string>();
-  names(kinds).forEach((name, i) => {
-    if (name) named.set(i, name);
-    looks[i] = kinds[i] === "trained" ? LOOK.star : name ? LOOK.diamond : LOOK.none;
-  });
+  for (const [key, name] of Object.entries(samples.names)) {
+    const i = Number(key);
+    looks[i] = kinds[i] === "trained" ? LOOK.star : LOOK.diamond;
+    if (name !== "θ*") named.set(i, name);
+  }
   return { samples, looks, names: named, paths: pathsOf(samples) };
 }
 

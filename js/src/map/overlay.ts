@@ -3,7 +3,6 @@
 import { starPath } from "../draw/geometry";
 import type { Rotation } from "../draw/rotation";
 import type { Lasso } from "../history";
-import { isDiamond } from "../names";
 import type { State } from "../state";
 import { s } from "../ui/dom";
 import type { MapView } from "./map";
@@ -28,7 +27,7 @@ export function overlay(
   map.followLayout();
   const { left, top, width, height } = map.figure.plot;
   const { solid, rotation, pixels } = map;
-  const kinds = state.samples.kind;
+  const { kind: kinds, names } = state.samples;
   const otherView = solid && lassoView !== rotation;
   const parts: SVGElement[] = [s("rect", { class: "lw-frame", x: left, y: top, width, height })];
   for (const { polygon, removes } of replay.away || otherView ? [] : state.lassos)
@@ -40,8 +39,7 @@ export function overlay(
     parts.push(s("path", { class: "lw-star", d: starPath(10), transform: `translate(${x} ${y})` }));
   const ring = (index: number, hovered: boolean) => {
     const [cx, cy] = [pixels[2 * index]!, pixels[2 * index + 1]!];
-    const kind = kinds[index]!;
-    const r = (kind === "trained" || isDiamond(kind) ? 12 : 7) + (hovered ? 2 : 0);
+    const r = (names[index] ? 12 : 7) + (hovered ? 2 : 0);
     if (Number.isFinite(cx))
       parts.push(s("circle", { class: hovered ? "lw-ring lw-hovered" : "lw-ring", cx, cy, r }));
   };

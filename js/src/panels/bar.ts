@@ -3,10 +3,10 @@
 import { count, VIRIDIS } from "../draw/colours";
 import { starPath } from "../draw/geometry";
 import type { ColourScale } from "../map/map";
-import { isDiamond, nameOf } from "../names";
+import { kindsOfDiamonds, nameOf } from "../names";
 import type { State } from "../state";
 import { h, s } from "../ui/dom";
-import type { Choosable, Progress } from "../wire";
+import type { Choosable, Progress, Samples } from "../wire";
 
 type Chooser = Choosable | "colour-by";
 
@@ -167,7 +167,7 @@ export function drawColourBar(
   host: HTMLElement,
   scale: ColourScale | null,
   counts: Record<string, number>,
-  kinds: readonly string[],
+  samples: Samples,
 ): void {
   if (!scale || !counts.placed) {
     host.replaceChildren();
@@ -187,12 +187,7 @@ export function drawColourBar(
     h("div", { class: "lw-ticks" }, ...ticks),
   );
   const entries = [symbol("star", "trained weights θ*")];
-  const marked = new Set(
-    kinds
-      .filter((kind) => isDiamond(kind))
-      .map((kind) => (kind.startsWith("model") ? "model of yours" : kind)),
-  );
-  for (const kind of marked) entries.push(symbol("minimum", kind));
+  for (const kind of kindsOfDiamonds(samples)) entries.push(symbol("minimum", kind));
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
   host.replaceChildren(

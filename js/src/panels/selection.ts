@@ -83,7 +83,7 @@ export class SelectionPanel {
         h(
           "tr",
           {},
-          h("th", { scope: "row" }, label(i, samples.kind)),
+          h("th", { scope: "row" }, label(i, samples)),
           ...names.map((c) => h("td", { class: "lw-number" }, cell(columns[c]![i] ?? NaN))),
         ),
       );

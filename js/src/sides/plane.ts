@@ -6,7 +6,7 @@ import { short } from "../draw/colours";
 import { starPath } from "../draw/geometry";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
-import { names } from "../names";
+import { shortLabel } from "../names";
 import type { State } from "../state";
 import { capitalised, h, s } from "../ui/dom";
 import { resized } from "../ui/effects";
@@ -106,7 +106,7 @@ export class PlaneSide implements Side {
 
   /** What a sample is called on the map. */
   private nameOf(index: number): string {
-    return names(this.state.samples.kind)[index] || `#${index}`;
+    return shortLabel(index, this.state.samples);
   }
 
   /** What stands below the plane: how good it is, and how far its drawing is. */

@@ -52,9 +52,8 @@ export class SliceSide implements Side {
   private readonly lines = computed(() => {
     const { samples, followed, hovered, quantity, alphas, profiles, estimates } =
       this.context.state;
-    const kinds = samples.kind;
     return linesOf({
-      kinds,
+      names: samples.names,
       selected: followed,
       hovered,
       quantity: quantity.name,
@@ -100,9 +99,9 @@ export class SliceSide implements Side {
   get title(): string {
     const { quantityName, hovered, selected, followed, samples } = this.context.state;
     const what = capitalised(quantityName);
-    if (hovered >= 0) return `${what} on the way to ${label(hovered, samples.kind)}`;
+    if (hovered >= 0) return `${what} on the way to ${label(hovered, samples)}`;
     if (selected.length) return `${what} on the way to the selection`;
-    const names = followed.map((i) => shortLabel(i, samples.kind));
+    const names = followed.map((i) => shortLabel(i, samples));
     return `${what} on the way from θ* to ${listed(names) || "a sample"}`;
   }
 

@@ -5,7 +5,7 @@ import { bandEdges, describe, type Estimates, isRough } from "../draw/band";
 import { LINES, POINTED } from "../draw/colours";
 import type { Summary } from "../draw/summary";
 import { shortLabel } from "../names";
-import { onValidation } from "../wire";
+import { onValidation, type Samples } from "../wire";
 
 /** As in figures.py. */
 const MEDIAN_COLOUR = "#1b87cf";
@@ -24,7 +24,7 @@ export interface Line {
 
 /** What the lines are drawn from. */
 export interface Known {
-  kinds: readonly string[];
+  names: Samples["names"];
   selected: readonly number[];
   /** The sample that is pointed at; −1 for none. */
   hovered: number;
@@ -61,7 +61,7 @@ export const medianName = (known: number, selected: number): string =>
   known < selected ? `median of ${known} of ${selected} selected` : `median of ${known}`;
 
 export function linesOf(known: Known): Lines {
-  const { kinds, selected, hovered, quantity, alphas, profiles, estimates } = known;
+  const { names, selected, hovered, quantity, alphas, profiles, estimates } = known;
   const beside = onValidation(quantity);
   const errors = estimates?.errors ?? {};
   const row = (of: Float32Array | undefined, index: number) => rowOf(of, alphas.length, index);
@@ -74,7 +74,7 @@ export function linesOf(known: Known): Lines {
   const val: Line[] = [];
   const single: number[] = [];
   const add = (index: number, colour: string, withVal: boolean) => {
-    const label = shortLabel(index, kinds);
+    const label = shortLabel(index, { names });
     const line = (name: string, values: Float32Array, dashed: boolean): Line => ({
       label: dashed ? `${label}, validation` : label,
       colour,
