@@ -39,38 +39,49 @@ class Calibration:
 
     Attributes
     ----------
-    radius : float
-        Distance from θ* at which the median loss along random directions is `target`.
+    relative : float
+        At how many times the length of θ*'s filters from θ* the median loss along random
+        directions is `target`.
+    unit : float
+        That length; see `filters_length`.
     reference : float
         Median loss of untrained copies.
     target : float
         1.5 times that.
     radii, losses : arrays (s,)
-        What was tried, and the median losses there.
+        Distances that were tried, and the median losses there.
     reached : bool
         False where the loss levels off below the target (a bounded loss): the radius is then
         where it has risen by 90% of what it ever does.
     """
 
-    radius: float
+    relative: float
+    unit: float
     reference: float
     target: float
     radii: FloatArray
     losses: FloatArray
     reached: bool
 
+    @property
+    def radius(self) -> float:
+        """Distance from θ*."""
+        return self.relative * self.unit
 
-def unit_direction(
-    objective: Objective, generator: torch.Generator, filter_normalised: bool = True
-) -> Tensor:
-    """A random filter-normalised direction (P,), scaled as a whole to length 1."""
+
+def filter_direction(objective: Objective, generator: torch.Generator) -> Tensor:
+    """A random filter-normalised direction (P,), as long as θ*'s filters.
+
+    It is not scaled as a whole: a sum over layers is rounded in another way where these are scaled
+    against each other, and long descents make much of that.
+    """
     anchor, layout = objective.anchor, objective.layout
-    direction = random_direction(anchor, layout, generator, filter_normalised)
+    direction = random_direction(anchor, layout, generator)
     norm = float(accumulated(direction).norm())
     if norm == 0 or not math.isfinite(norm):  # θ* is zero wherever filters are
         direction = random_direction(anchor, layout, generator, filter_normalised=False)
-        norm = float(accumulated(direction).norm())
-    return direction / norm
+        direction *= filters_length(objective) / float(accumulated(direction).norm())
+    return direction
 
 
 def filters_length(objective: Objective) -> float:
@@ -98,26 +109,26 @@ class DrawnAgain(Basis):
         self._states: list[Tensor] = []
         for _ in range(k):
             self._states.append(generator.get_state())
-            unit_direction(objective, generator)
+            filter_direction(objective, generator)
 
     def row(self, j: int) -> Tensor:
         generator = torch.Generator()
         generator.set_state(self._states[j])
-        return unit_direction(self.objective, generator)
+        return filter_direction(self.objective, generator)
 
     def columns(self, place: slice, directions: Sequence[int] | None = None) -> Tensor:
         numbers = range(self.k) if directions is None else directions
         return torch.stack([self.row(j)[place] for j in numbers])
 
 
-def unit_directions(k: int, objective: Objective, generator: torch.Generator) -> Basis:
+def filter_directions(k: int, objective: Objective, generator: torch.Generator) -> Basis:
     """k such directions as a basis, held in memory where that is little."""
     anchor = objective.anchor
     if k * anchor.nbytes > allowance(anchor.device):
         return DrawnAgain(k, objective, generator)
     vectors = anchor.new_empty(k, objective.size)
     for vector in vectors:
-        vector.copy_(unit_direction(objective, generator))
+        vector.copy_(filter_direction(objective, generator))
     return DenseBasis(vectors)
 
 
@@ -126,9 +137,8 @@ def reference_loss(work: Work, copies: int = COPIES) -> float:
     objective, losses = work.objective, []
     for number in range(copies):  # one is in memory at a time
         work.report("untrained", number, copies)
-        fresh = reinitialise(objective.anchor, objective.layout, work.generator)
-        basis = DenseBasis((fresh - objective.anchor)[None])
-        losses.append(work.losses(basis, np.ones((1, 1)))[0])
+        loss = objective.loss(reinitialise(objective.anchor, objective.layout, work.generator))
+        losses.append(math.inf if math.isnan(loss) else loss)
     return float(np.median(losses))
 
 
@@ -151,14 +161,14 @@ def calibrate(work: Work) -> Calibration:
     objective = work.objective
     reference = reference_loss(work)
     target = _target(objective.anchor_loss, reference)
-    directions = unit_directions(COPIES, objective, work.generator)
-    scale = filters_length(objective)
+    directions = filter_directions(COPIES, objective, work.generator)
+    unit = filters_length(objective)
 
     tried: dict[float, float] = {}
 
     def median_at(exponent: float) -> float:
         work.report("radius", len(tried), int(2 * (LAST - FIRST)) + 1)
-        rows = np.eye(COPIES) * (scale * 2.0**exponent)
+        rows = np.eye(COPIES) * 2.0**exponent
         tried[exponent] = float(np.median(work.losses(directions, rows)))
         return tried[exponent]
 
@@ -195,10 +205,11 @@ def calibrate(work: Work) -> Calibration:
         if not rise > least:  # turned over, it is what else it would be
             losses, target = -losses, -objective.anchor_loss + 0.9 * fall
     return Calibration(
-        radius=scale * 2.0 ** _crossing(exponents, losses, target),
+        relative=2.0 ** _crossing(exponents, losses, target),
+        unit=unit,
         reference=reference,
         target=target,
-        radii=scale * 2.0**exponents,
+        radii=unit * 2.0**exponents,
         losses=losses,
         reached=reached,
     )
@@ -228,9 +239,11 @@ def _crossing(exponents: FloatArray, losses: FloatArray, target: float) -> float
     return float(exponents[above - 1] + share * (exponents[above] - exponents[above - 1]))
 
 
-def radius_or_calibrated(work: Work, radius: float | None) -> float:
-    """The radius that the user gave, or the loss-calibrated one."""
-    return float(radius) if radius is not None else calibrate(work).radius
+def relative_radius(work: Work, radius: float | None) -> float:
+    """The radius that the user gave, or the loss-calibrated one, in lengths of θ*'s filters."""
+    if radius is None:
+        return calibrate(work).relative
+    return float(radius) / filters_length(work.objective)
 
 
 def reach(

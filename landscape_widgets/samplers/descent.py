@@ -22,13 +22,8 @@ from landscape_widgets.samplers.base import (
     assemble_paths,
     last_of_paths,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
-from landscape_widgets.samplers.descents import (
-    Optimiser,
-    descend,
-    perturbed_start,
-    relative_rate,
-)
+from landscape_widgets.samplers.calibration import filters_length, relative_radius
+from landscape_widgets.samplers.descents import RATE, Optimiser, descend, perturbed_start
 from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 
@@ -106,19 +101,19 @@ class Descent(Sampler):
         return VectorStorage.around(objective, self.name, rows, less, self.path)
 
     def _draw(self, work: Work) -> Cloud:
-        radius = radius_or_calibrated(work, self.radius)
+        relative = relative_radius(work, self.radius)
         found = self._storage(work.objective).open()
         paths: list[int] = []
         steps: list[int] = []
         for number in range(self.runs):
             try:
                 work.report("descents", number, self.runs)
-                start = perturbed_start(work, radius)
+                start = perturbed_start(work, relative)
                 run = descend(
                     work,
                     start,
                     steps=self.steps,
-                    learning_rate=self._rate(work, start, radius),
+                    learning_rate=self._rate(work, start, relative),
                     batch_size=self.batch_size,
                     optimiser=self.optimiser,
                     relative=self.learning_rate is None and self.optimiser == "adam",
@@ -141,10 +136,11 @@ class Descent(Sampler):
             step=steps,
         )
 
-    def _rate(self, work: Work, start: Tensor, radius: float) -> float:
+    def _rate(self, work: Work, start: Tensor, relative: float) -> float:
         if self.learning_rate is not None:
             return self.learning_rate
         if self.optimiser == "adam":
-            return relative_rate(work.objective, radius)
+            return RATE * relative
         steepness = float(work.objective.gradient(work.objective.anchor + start).norm())
-        return 0.05 * radius / steepness if steepness > 0 else 0.0
+        radius = relative * filters_length(work.objective)
+        return RATE * radius / steepness if steepness > 0 else 0.0

@@ -14,7 +14,8 @@ from landscape_widgets.geometry.directions import Directions
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.precision import accumulated
 from landscape_widgets.samplers.base import Work
-from landscape_widgets.samplers.calibration import filters_length, unit_direction
+from landscape_widgets.samplers.calibration import filter_direction, filters_length
+from landscape_widgets.task.parameters import usual_size
 
 Optimiser = Literal["adam", "sgd"]
 
@@ -103,9 +104,7 @@ class Units:
             others = own[own > 0].square().mean().sqrt()
             self.sizes[place] = torch.where(own > 0, own, others).expand_as(rows).reshape(-1)
         known = self.sizes > 0
-        usual = (
-            float(accumulated(self.sizes[known]).square().mean().sqrt()) if bool(known.any()) else 0
-        )
+        usual = usual_size(anchor, layout)
         if usual == 0:
             usual = filters_length(objective) / math.sqrt(objective.size)
         moves = accumulated(self.sizes[known]) * accumulated(gradient[known])
@@ -222,21 +221,17 @@ def descend(
     return run
 
 
-def relative_rate(objective: Objective, distance: float) -> float:
-    """Adam's rate in `Units` for a start that far from θ* along a filter-normalised direction."""
-    return RATE * distance / filters_length(objective)
+def perturbed_start(work: Work, relative: float, attempts: int = 8) -> Tensor:
+    """A random displacement (P,) as many times the length of θ*'s filters long.
 
-
-def perturbed_start(
-    work: Work, radius: float, filter_normalised: bool = True, attempts: int = 8
-) -> Tensor:
-    """A random displacement (P,) of length `radius`, or of a half, a quarter ... where the loss
-    there is not finite."""
-    direction = unit_direction(work.objective, work.generator, filter_normalised)
+    Or a half, a quarter ... of it, where the loss there is not finite.
+    """
+    direction = filter_direction(work.objective, work.generator)
     for halvings in range(attempts):
-        start: Tensor = direction * (radius * 0.5**halvings)
+        start: Tensor = direction * (relative * 0.5**halvings)
         if math.isfinite(work.objective.loss(work.objective.anchor + start)):
             return start
+    radius = relative * filters_length(work.objective)
     nearest = radius * 0.5 ** (attempts - 1)
     raise ValueError(
         f"The loss is not finite from {radius:.3g} down to {nearest:.3g} away from the trained "

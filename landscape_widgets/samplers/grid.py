@@ -20,7 +20,7 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.calibration import relative_radius
 from landscape_widgets.samplers.random_directions import (
     BASIS,
     Kind,
@@ -108,9 +108,9 @@ class Grid(Sampler):
         elif work.objective.size <= 2:
             return self._everywhere(work)
         else:
-            radius = radius_or_calibrated(work, self.radius)
+            relative = relative_radius(work, self.radius)
             basis = random_basis(2, work, self.basis)
-            along = radius * np.linspace(-1, 1, self.points)
+            along = relative * np.linspace(-1, 1, self.points)
         number = np.arange(self.points)
         coefficients = np.stack(np.meshgrid(along, along, indexing="xy"), axis=-1).reshape(-1, 2)
         place = np.stack(np.meshgrid(number, number, indexing="xy"), axis=-1).reshape(-1, 2)

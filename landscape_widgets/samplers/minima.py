@@ -25,8 +25,8 @@ from landscape_widgets.samplers.base import (
     assemble,
     check_directions,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
-from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
+from landscape_widgets.samplers.calibration import filters_length, relative_radius
+from landscape_widgets.samplers.descents import RATE, descend, perturbed_start
 from landscape_widgets.samplers.settle import Ending, Settled, settle
 
 EXAMPLES = 256_000  # that one descent's finish may see: 100 times 2,560 of them
@@ -157,7 +157,8 @@ class Minima(Sampler):
         Cancelled
         """
         objective = work.objective
-        radius = radius_or_calibrated(work, self.radius)
+        relative = relative_radius(work, self.radius)
+        radius = relative * filters_length(objective)
         k = min(self.k, objective.size)
         starts: list[Tensor] = []
         settled: list[Settled] = []
@@ -165,13 +166,12 @@ class Minima(Sampler):
         twins: list[int | None] = []
         for number in range(k):
             work.report("minima", number, k)
-            start = perturbed_start(work, radius)
-            rate = relative_rate(objective, radius)
+            start = perturbed_start(work, relative)
             run = descend(
                 work,
                 start,
                 steps=self.steps,
-                learning_rate=rate,
+                learning_rate=RATE * relative,
                 batch_size=self.batch_size,
                 relative=True,
                 until=ADAM,

@@ -20,8 +20,8 @@ from landscape_widgets.samplers.base import (
     assemble,
     last_of_paths,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
-from landscape_widgets.samplers.descents import descend, perturbed_start, relative_rate
+from landscape_widgets.samplers.calibration import relative_radius
+from landscape_widgets.samplers.descents import RATE, descend, perturbed_start
 from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 STEPS = (2, 6, 15, 40)  # of the descent that are kept
@@ -83,7 +83,7 @@ class Neighbourhood(Sampler):
         return VectorStorage.around(objective, self.name, rows, "arms", self.path)
 
     def _draw(self, work: Work) -> Cloud:
-        radius = radius_or_calibrated(work, self.radius)
+        relative = relative_radius(work, self.radius)
         found = self._storage(work.objective).open()
         whole = 0  # directions of the arms that are done
         paths: list[int] = []
@@ -93,13 +93,14 @@ class Neighbourhood(Sampler):
             try:
                 work.report("arms", arm, self.arms)
                 # Not from 0: an arm that ends beside θ* has nowhere to descend.
-                start = perturbed_start(work, radius * work.rng.uniform(0.1, 1.0))
+                distance = relative * work.rng.uniform(0.1, 1.0)
+                start = perturbed_start(work, distance)
                 found.append(start)
                 run = descend(
                     work,
                     start,
                     steps=max(STEPS),
-                    learning_rate=relative_rate(work.objective, float(start.norm())),
+                    learning_rate=RATE * distance,
                     batch_size=self.batch_size,
                     relative=True,
                     record=STEPS,

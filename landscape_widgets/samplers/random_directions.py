@@ -1,4 +1,4 @@
-"""A basis of random directions of length 1: held in memory, or drawn again from its seed."""
+"""A basis of random directions of one length: held in memory, or drawn again from its seed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from landscape_widgets.geometry.basis import Basis
 from landscape_widgets.geometry.seeded import SeededBasis
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Sampler, Work, check_directions
+from landscape_widgets.samplers.calibration import filters_length
 from landscape_widgets.samplers.vector_storage import check_memory
 
 Kind = Literal["auto", "dense", "seeded"]
@@ -36,7 +37,7 @@ def check_random_basis(
 
 
 def random_basis(k: int, work: Work, kind: str, filter_normalised: bool = True) -> Basis:
-    """k random filter-normalised directions, each scaled as a whole to length 1.
+    """k random filter-normalised directions, as long as θ*'s filters, or plain ones so long.
 
     "dense" and "seeded" are the same directions; "auto" holds them as long as they take less than
     1 GiB. They are drawn from the seed of the work, and nothing of its generators.
@@ -45,9 +46,11 @@ def random_basis(k: int, work: Work, kind: str, filter_normalised: bool = True) 
     basis = SeededBasis(k, work.seed, objective.anchor, objective.layout, filter_normalised)
     lengths = np.sqrt(np.diag(basis.gram()))
     if not (np.isfinite(lengths) & (lengths > 0)).all():  # θ* is zero wherever filters are
+        filter_normalised = False
         basis = SeededBasis(k, work.seed, objective.anchor, objective.layout, False)
         lengths = np.sqrt(np.diag(basis.gram()))
-    basis = basis.scaled(1 / lengths)
+    if not filter_normalised:  # which else are so long, and see `filter_direction`
+        basis = basis.scaled(filters_length(objective) / lengths)
     return basis if _is_seeded(k, objective, kind) else basis.dense()
 
 

@@ -17,7 +17,7 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.calibration import relative_radius
 from landscape_widgets.samplers.random_directions import (
     BASIS,
     Kind,
@@ -69,10 +69,10 @@ class Rays(Sampler):
         check_random_basis(self, self.rays, objective, self.basis, "rays")
 
     def _draw(self, work: Work) -> Cloud:
-        radius = radius_or_calibrated(work, self.radius)
+        relative = relative_radius(work, self.radius)
         basis = random_basis(self.rays, work, self.basis, self.filter_normalised)
         steps = np.arange(1, self.points + 1)
-        coefficients = np.kron(np.eye(self.rays), steps[:, None] * (radius / self.points))
+        coefficients = np.kron(np.eye(self.rays), steps[:, None] * (relative / self.points))
         return assemble(
             work,
             self,

@@ -19,7 +19,7 @@ from landscape_widgets.samplers.base import (
     Work,
     assemble,
 )
-from landscape_widgets.samplers.calibration import radius_or_calibrated
+from landscape_widgets.samplers.calibration import filters_length, relative_radius
 from landscape_widgets.samplers.random_directions import (
     BASIS,
     Kind,
@@ -50,7 +50,7 @@ class Subspace(Sampler):
         Samples besides θ*.
     radius : float, optional
         Largest distance from θ*; loss-calibrated by default (see `calibration`): a point then
-        lies as far from θ* as its coefficients are long, in directions of length 1, and has the
+        lies as far from θ* as its coefficients are long, in directions of one length, and has the
         same loss if layers of a ReLU network are scaled against each other. Distances between
         weights, and so maps of them, change with such a scaling.
     filter_normalised : bool
@@ -82,14 +82,16 @@ class Subspace(Sampler):
     def _draw(self, work: Work) -> Cloud:
         if work.objective.size <= self.k:
             return self._everywhere(work)
-        radius = radius_or_calibrated(work, self.radius)
+        relative = relative_radius(work, self.radius)
         basis = random_basis(self.k, work, self.basis, self.filter_normalised)
         coefficients = work.rng.normal(size=(self.n, self.k))
         # A radius that was given is one of weights, and directions not quite at right angles. One
         # that was found is one of filters: how they are scaled does not count.
-        gram = np.eye(self.k) if self.radius is None else basis.gram()
+        gram = np.eye(self.k)
+        if self.radius is not None:
+            gram = basis.gram() / filters_length(work.objective) ** 2
         squared = ((coefficients @ gram) * coefficients).sum(axis=1)
-        lengths = radius * work.rng.uniform(size=self.n)
+        lengths = relative * work.rng.uniform(size=self.n)
         coefficients *= (lengths / squared**0.5)[:, None]
         return assemble(work, self, basis, coefficients)
 

@@ -115,20 +115,30 @@ def filter_norms(anchor: Tensor, layout: ParameterLayout, place: slice, filters:
 
     A tensor that is zero throughout (the second factor of a fresh low-rank adapter, the last layer
     of a block that begins as the identity) would never move. Its filters count as if its weights
-    had the root mean square of all weights that are not zero.
+    were of the `usual_size`.
     """
     rows = anchor[place].view(filters, -1)
     norms: Tensor = rows.norm(dim=1)
     if bool(norms.any()):
         return norms
-    total, count = 0.0, 0
-    for _, other, shape in layout.slices():
-        weights = anchor[other]
-        if len(shape) > 1 and bool(weights.any()):
-            total += float(accumulated(weights).square().sum())
-            count += weights.numel()
-    typical = math.sqrt(total / count) if count else 0.0
-    return torch.full_like(norms, typical * math.sqrt(rows.shape[1]))
+    return torch.full_like(norms, usual_size(anchor, layout) * math.sqrt(rows.shape[1]))
+
+
+def usual_size(anchor: Tensor, layout: ParameterLayout) -> float:
+    """Geometric mean of the root mean squares of tensors with two axes or more; zeros left out.
+
+    It stays what it is where one layer is multiplied by a number and the next one divided by it,
+    to the bit for powers of two: these are summed apart. 0 where there are none.
+    """
+    mantissas, exponents, count = 0.0, 0, 0
+    for _, place, shape in layout.slices():
+        size = float(anchor[place].norm()) if len(shape) > 1 else 0.0
+        if size > 0:
+            mantissa, exponent = math.frexp(size / math.sqrt(shape.numel()))
+            mantissas += math.log2(mantissa)
+            exponents += exponent
+            count += 1
+    return 2.0 ** ((mantissas + exponents) / count) if count else 0.0
 
 
 def filter_normalise(

@@ -9,6 +9,7 @@ from landscape_widgets.geometry.basis import ConcatenatedBasis, DenseBasis
 from landscape_widgets.geometry.seeded import PIECE, SeededBasis
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers import Grid, Rays, Subspace
+from landscape_widgets.samplers.calibration import filters_length
 from landscape_widgets.task.parameters import ParameterLayout
 from tests.evaluation.networks import make
 from tests.models import ConvNet, digits, train
@@ -170,7 +171,8 @@ def test_samplers_draw_the_same_cloud_from_seeds_as_from_memory(make_sampler):
     assert isinstance(seeded.basis, SeededBasis)
     assert isinstance(dense.basis, DenseBasis)
     np.testing.assert_allclose(seeded.coefficients, dense.coefficients, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(np.diag(seeded.gram()), 1.0, rtol=1e-5)
+    length = filters_length(objective)
+    np.testing.assert_allclose(np.diag(seeded.gram()), length**2, rtol=1e-5)
     np.testing.assert_allclose(seeded.distances(), dense.distances(), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(
         seeded.isometric(standardise=True) @ seeded.isometric(standardise=True).T,

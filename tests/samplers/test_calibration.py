@@ -6,14 +6,19 @@ from torch import nn
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.samplers.base import Work
-from landscape_widgets.samplers.calibration import DrawnAgain, calibrate, unit_directions
+from landscape_widgets.samplers.calibration import (
+    DrawnAgain,
+    calibrate,
+    filter_directions,
+    filters_length,
+)
 from landscape_widgets.task.parameters import reinitialise
 from tests.models import digits
 
 
-def test_unit_directions_are_filter_normalised_as_a_loop_over_filters_does_it(convolutional):
+def test_directions_are_filter_normalised_as_a_loop_over_filters_does_it(convolutional):
     objective = convolutional
-    basis = unit_directions(3, objective, torch.Generator().manual_seed(5))
+    basis = filter_directions(3, objective, torch.Generator().manual_seed(5))
     generator = torch.Generator().manual_seed(5)
     model = objective.model_at(objective.anchor)
     for j in range(3):
@@ -29,7 +34,7 @@ def test_unit_directions_are_filter_normalised_as_a_loop_over_filters_does_it(co
                     part[f] *= parameter[f].detach().norm() / part[f].norm()
             parts.append(part.reshape(-1))
         expected = torch.cat(parts)
-        torch.testing.assert_close(basis.row(j), expected / expected.norm())
+        torch.testing.assert_close(basis.row(j), expected)
 
 
 @pytest.mark.parametrize("fixture", ["objective", "convolutional"])
@@ -43,8 +48,8 @@ def test_the_median_loss_at_the_radius_is_one_and_a_half_times_an_untrained_ones
     # A median of eight: once in a thousand it is not between these.
     assert np.quantile(untrained, 0.1) < found.reference < np.quantile(untrained, 0.9)
     # Directions other than those it was found with.
-    basis = unit_directions(64, objective, generator)
-    losses = objective.evaluate(basis, found.radius * np.eye(64)).losses
+    basis = filter_directions(64, objective, generator)
+    losses = objective.evaluate(basis, found.relative * np.eye(64)).losses
     assert np.quantile(losses, 0.1) < 1.5 * found.reference < np.quantile(losses, 0.9)
 
 
@@ -75,8 +80,8 @@ def test_a_bounded_loss_gives_the_radius_where_it_has_all_but_levelled_off():
     objective = own_outputs(lambda m: torch.tanh(10 * m) + 0.1)
     found = calibrate(Work(objective, seed=0))
     assert not found.reached
-    basis = unit_directions(32, objective, torch.Generator().manual_seed(1))
-    losses = objective.evaluate(basis, found.radius * np.eye(32)).losses
+    basis = filter_directions(32, objective, torch.Generator().manual_seed(1))
+    losses = objective.evaluate(basis, found.relative * np.eye(32)).losses
     assert np.median(losses) == pytest.approx(1.0, abs=0.1)
 
 
@@ -110,20 +115,22 @@ def test_a_loss_below_zero_has_a_radius_too(objective):
     assert found.radius == pytest.approx(calibrate(Work(objective, seed=0)).radius, rel=0.1)
 
 
-def test_the_same_directions_are_measured_by_their_length(objective):
-    basis = unit_directions(5, objective, torch.Generator().manual_seed(0))
+def test_directions_are_as_long_as_the_filters(objective):
+    basis = filter_directions(5, objective, torch.Generator().manual_seed(0))
     assert isinstance(basis, DenseBasis)
-    np.testing.assert_allclose(np.diag(basis.gram()), 1.0, rtol=1e-5)
+    length = filters_length(objective)
+    np.testing.assert_allclose(np.diag(basis.gram()), length**2, rtol=1e-5)
+    assert calibrate(Work(objective, seed=0)).unit == length
 
 
 def test_directions_too_many_to_hold_are_drawn_again_and_the_radius_is_the_same(
     objective, monkeypatch
 ):
-    held = unit_directions(3, objective, torch.Generator().manual_seed(5))
+    held = filter_directions(3, objective, torch.Generator().manual_seed(5))
     radius = calibrate(Work(objective, seed=0)).radius
     monkeypatch.setattr("landscape_widgets.samplers.calibration.allowance", lambda device: 0)
     generator = torch.Generator().manual_seed(5)
-    again = unit_directions(3, objective, generator)
+    again = filter_directions(3, objective, generator)
     assert isinstance(again, DrawnAgain)
     for j in (2, 0, 2):
         assert torch.equal(again.row(j), held.row(j))

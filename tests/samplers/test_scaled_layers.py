@@ -18,10 +18,20 @@ from landscape_widgets.samplers import (
     Subspace,
 )
 from landscape_widgets.samplers.base import Work
-from landscape_widgets.samplers.calibration import calibrate, filters_length
+from landscape_widgets.samplers.calibration import calibrate
 from tests.models import digits, train
 
 DATA = digits(200)
+SAMPLERS = [
+    Subspace(n=60),
+    Subspace(n=20, basis="seeded"),
+    Minima(n=60, steps=20),
+    Rays(rays=3, points=5),
+    Grid(points=5),
+    Descent(runs=2, steps=10),
+    Neighbourhood(arms=2),
+    JumpAndRetrain(jumps=1, sizes=(0.3, 0.8), steps=6),
+]
 
 
 def network() -> nn.Sequential:
@@ -30,13 +40,13 @@ def network() -> nn.Sequential:
     return train(nn.Sequential(*layers), DATA, 60)
 
 
-def scaled(model: nn.Sequential) -> nn.Sequential:
+def scaled(model: nn.Sequential, by: float = 10) -> nn.Sequential:
     """Ten times the first layer, a tenth of the second one's weights."""
     other = copy.deepcopy(model)
     with torch.no_grad():
-        other[0].weight.mul_(10)
-        other[0].bias.mul_(10)
-        other[2].weight.div_(10)
+        other[0].weight.mul_(by)
+        other[0].bias.mul_(by)
+        other[2].weight.div_(by)
     return other
 
 
@@ -54,20 +64,7 @@ def losses(objective, sampler):
     return cloud, objective.evaluate(cloud.basis, cloud.coefficients).losses
 
 
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        Subspace(n=60),
-        Subspace(n=20, basis="seeded"),
-        Minima(n=60, steps=20),
-        Rays(rays=3, points=5),
-        Grid(points=5),
-        Descent(runs=2, steps=10),
-        Neighbourhood(arms=2),
-        JumpAndRetrain(jumps=1, sizes=(0.3, 0.8), steps=6),
-    ],
-    ids=lambda sampler: sampler.name,
-)
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 def test_losses_of_the_samples_are_the_same(sampler, both):
     (cloud, expected), (other, found) = (losses(objective, sampler) for objective in both)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
@@ -77,7 +74,7 @@ def test_losses_of_the_samples_are_the_same(sampler, both):
 
 
 def test_the_calibrated_radius_is_the_same_in_units_of_the_filters(both):
-    found = [calibrate(Work(objective, 0)).radius / filters_length(objective) for objective in both]
+    found = [calibrate(Work(objective, 0)).relative for objective in both]
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
@@ -87,3 +84,25 @@ def test_in_single_precision_losses_agree_to_rounding():
         losses(Objective(one, DATA), Subspace(n=60))[1] for one in (model, scaled(model))
     )
     np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
+@pytest.mark.parametrize("by", [8, 1 / 64])
+def test_powers_of_two_change_no_bit_of_a_loss_in_single_precision(sampler, by):
+    """Nothing is rounded in another way then, of which long descents could make something."""
+    model = network()
+    (cloud, expected), (other, found) = (
+        losses(Objective(one, DATA), sampler) for one in (model, scaled(model, by))
+    )
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(other.coefficients, cloud.coefficients)
+
+
+def test_zeros_are_measured_alike_in_layers_scaled_by_powers_of_two():
+    model = network()
+    with torch.no_grad():
+        model[4].weight.zero_()
+    expected, found = (
+        losses(Objective(one, DATA), Minima(n=20, steps=20))[1] for one in (model, scaled(model, 8))
+    )
+    np.testing.assert_array_equal(found, expected)
