@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser import browsers, jupyter
+from tests.browser import browsers, jupyter, kernels
 from tests.browser.landscape import LandscapeNotebook
 
 # What is expected to be seen may be computed first, on a machine that is busy with other things.
@@ -38,7 +38,8 @@ def root(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def url(kind: str, root: Path) -> Iterator[str]:
     # Threads within an operator would wait for each other where other tests run beside.
-    with jupyter.server(kind, root, OMP_NUM_THREADS="1") as url:
+    threads = {"OMP_NUM_THREADS": "1"}
+    with kernels.copied(root, **threads), jupyter.server(kind, root, **threads) as url:
         yield url
 
 

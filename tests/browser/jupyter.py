@@ -31,14 +31,10 @@ REPOSITORY = Path(__file__).parents[2]
 FloatArray = npt.NDArray[np.float64]
 
 
-@contextlib.contextmanager
-def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
-    """Start `jupyter lab` or `jupyter notebook` on a free port, with settings of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def server_environment(root: Path, **environment: str) -> dict[str, str]:
+    """The environment of a server whose settings are in a folder of its own."""
     settings = root / ".settings"
-    environment = {
+    return {
         **os.environ,
         **environment,
         "JUPYTER_CONFIG_DIR": str(settings / "config"),
@@ -48,6 +44,15 @@ def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
         # The notebooks take their models from tests/models.py.
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
     }
+
+
+@contextlib.contextmanager
+def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
+    """Start `jupyter lab` or `jupyter notebook` on a free port, with settings of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings, environment = root / ".settings", server_environment(root, **environment)
     # No news question over the page.
     user = settings / "config" / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension"
     user.mkdir(parents=True)
