@@ -45,6 +45,8 @@ class Landscape(Inspected):
     tolerance : float, optional
         Take the training losses of samples from as many examples, the same ones for all samples,
         as their standard errors need to be at most this share of them. All are taken by default.
+    weight_decay : float, optional
+        What torch's optimiser was given when the model was trained; see `penalised`.
 
     Attributes
     ----------
@@ -263,11 +265,11 @@ class Landscape(Inspected):
     ) -> Landscape:
         """Read back what `save` has written, with the model and the data that it was made of.
 
-        Keywords are those of `Landscape`; seed and tolerance are the saved ones unless given. A
-        ValueError is raised if model or data are others than the ones it was made of.
+        Keywords are those of `Landscape`; seed, tolerance and weight_decay are the saved ones
+        unless given. A ValueError is raised if model or data are others than it was made of.
         """
         file = files.read(path)
-        made = {name: file.document.get(name) for name in ("seed", "tolerance")}
+        made = {name: file.document.get(name) for name in ("seed", "tolerance", "weight_decay")}
         land = cls(model, data, **{**made, **keywords})
         saved.check_origin(file, path, land.objective, land.tolerance)
         land._restore(file)

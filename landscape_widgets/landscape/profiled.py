@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy.typing as npt
 
 from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
+from landscape_widgets.profiles.penalised import Penalised, Weighed
 from landscape_widgets.profiles.plane import EXTENT, Plane, plane_along
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
+from landscape_widgets.task import regularisers
 from landscape_widgets.tracebacks import entries
 
 
 @entries
 class Profiled(Sampled):
     """Samples between which the loss can be followed; they need no map for that."""
+
+    _weighed: Weighed | None = None  # the latest samples and tensors whose norms were taken
 
     def slice(
         self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None, *, metrics: bool = False
@@ -68,3 +72,53 @@ class Profiled(Sampled):
             cancelled=cancelled,
             on_plane=on_plane,
         )
+
+    def penalised(
+        self,
+        l1: float | None = None,
+        l2: float | None = None,
+        *,
+        tensors: str | Iterable[str] | None = None,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Penalised:
+        """The loss with a penalty, L(θ) + l1·‖θ‖₁ + l2·‖θ‖₂², at all samples.
+
+        No loss is evaluated. `Penalised.along` and `Penalised.over` put the same penalty into
+        slices and planes of this landscape.
+
+        Parameters
+        ----------
+        l1, l2 : float, optional
+            The strengths; 0 where only the other is given. Where neither is, the penalty is what
+            the model was trained with (`weight_decay`): l2 = weight_decay/2.
+        tensors : "weights", "all" or names, optional
+            Which tensors count, see `regularisers.counted`: by default "weights", without biases
+            and normalisation, and "all" where the penalty is that of `weight_decay`.
+
+        Raises
+        ------
+        ValueError
+            If a strength is below zero or not finite, neither is given nor `weight_decay` known, or
+            there is no such tensor.
+        Cancelled
+        """
+        cloud = self._sampled()
+        if l1 is None and l2 is None:
+            if self.weight_decay is None:
+                raise ValueError(
+                    "penalised() takes what the model was trained with, and that is not known. "
+                    "Give l1= or l2=, or weight_decay= where the landscape is made."
+                )
+            l2 = regularisers.of_weight_decay(self.weight_decay)
+            tensors = regularisers.ALL if tensors is None else tensors
+        first, second = (
+            regularisers.check_strength(name, value or 0)
+            for name, value in (("l1", l1), ("l2", l2))
+        )
+        counted = regularisers.counted(self.objective.layout, tensors or regularisers.WEIGHTS)
+        known = self._weighed
+        if known is None or known.cloud is not cloud or known.counted != counted:
+            known = Weighed.of(cloud, counted, progress=progress, cancelled=cancelled)
+            self._weighed = known
+        return Penalised(first, second, self.losses, known)

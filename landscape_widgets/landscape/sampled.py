@@ -25,6 +25,7 @@ from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.samplers import parsing
 from landscape_widgets.samplers.base import Sampler, nobody
+from landscape_widgets.task import regularisers
 from landscape_widgets.task.metrics import Metric
 from landscape_widgets.tracebacks import entries
 
@@ -59,6 +60,7 @@ class Sampled:
         metrics: Sequence[str | Metric] | Mapping[str, Metric] | None = None,
         client: Any = None,
         tolerance: float | None = None,
+        weight_decay: float | None = None,
         progress: ProgressCallback = ignore,
         cancelled: CancelCallback = never,
         **options: Any,
@@ -66,6 +68,7 @@ class Sampled:
         Options.of(options, Sampled.__init__, type(self).__name__)
         if client is not None:
             check_client(client)
+        self.weight_decay = regularisers.check_weight_decay(weight_decay)
         unasked = tolerance is not None and metrics is None and val_data is None
         keywords = {"val_data": val_data, "loss": loss, "metrics": [] if unasked else metrics}
         keywords |= {"progress": progress, "cancelled": cancelled, **options}
@@ -78,6 +81,8 @@ class Sampled:
                 "No metric is shown: losses are estimated from parts of the training data "
                 "(tolerance=). Give val_data to see one on it."
             )
+        if self.weight_decay:
+            self.objective.assume(regularisers.said_of_weight_decay(self.weight_decay))
         self.evaluator: Evaluator = (
             self.objective if client is None else Cluster(self.objective, client)
         )
@@ -271,6 +276,7 @@ class Sampled:
             sampler=self.sampler,
             seed=self.seed,
             tolerance=self.tolerance,
+            weight_decay=self.weight_decay,
         )
 
     def _restore(self, file: files.File) -> None:

@@ -26,6 +26,7 @@ def save(
     sampler: Sampler | None,
     seed: int,
     tolerance: float | None,
+    weight_decay: float | None,
 ) -> None:
     """Write everything but the model and the data to one file.
 
@@ -38,6 +39,8 @@ def save(
     shown : Map, optional
     sampler, seed, tolerance
         What the cloud was drawn and evaluated with.
+    weight_decay
+        What the model was trained with.
     """
     assert results.cloud is not None
     tensors, packed = files.pack_cloud(results.cloud)
@@ -61,6 +64,7 @@ def save(
             "space": None if shown is None else shown.space,
             "seed": seed,
             "tolerance": tolerance,
+            "weight_decay": weight_decay,
             "torch": torch.__version__,
         },
     )

@@ -8,6 +8,7 @@ parameters never.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -20,10 +21,19 @@ from landscape_widgets.precision import accumulated
 
 @dataclass(frozen=True)
 class ParameterLayout:
-    """Which trainable tensor lies where in a parameter vector of length `size`."""
+    """Which trainable tensor lies where in a parameter vector of length `size`.
+
+    Attributes
+    ----------
+    names, shapes
+        Of the tensors, in the order in which they lie there.
+    normalising : frozenset of str
+        The names of those that are a normalisation layer's own.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
+    normalising: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, model: nn.Module) -> ParameterLayout:
@@ -48,7 +58,9 @@ class ParameterLayout:
                 "trainable ones: set requires_grad_(True) on those that should vary."
             )
         return cls(
-            names=tuple(name for name, _ in trainable), shapes=tuple(p.shape for _, p in trainable)
+            names=tuple(name for name, _ in trainable),
+            shapes=tuple(p.shape for _, p in trainable),
+            normalising=frozenset(_normalising(model)),
         )
 
     @property
@@ -108,6 +120,18 @@ class ParameterLayout:
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
         """View a vector of shape (P,) as named tensors, without a copy."""
         return {name: vector[place].view(shape) for name, place, shape in self.slices()}
+
+
+# BatchNorm2d, LayerNorm, GroupNorm, and those of others: LlamaRMSNorm, ActNorm.
+_NORM = re.compile(r"norm(\dd)?$", re.IGNORECASE)
+
+
+def _normalising(model: nn.Module) -> Iterator[str]:
+    """Names of the parameters that are a normalisation layer's own."""
+    for prefix, module in model.named_modules():
+        if any(_NORM.search(kind.__name__) for kind in type(module).__mro__):
+            for name, _ in module.named_parameters(prefix, recurse=False):
+                yield name
 
 
 def filter_norms(anchor: Tensor, layout: ParameterLayout, place: slice, filters: int) -> Tensor:

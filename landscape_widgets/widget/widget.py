@@ -71,7 +71,7 @@ class LandscapeWidget(RetiringWidget):
     model : torch.nn.Module
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
-    loss, metrics, client, tolerance, device, seed, max_examples, batchnorm, probe_examples,
+    loss, metrics, client, tolerance, weight_decay, device, seed, max_examples, batchnorm, probe_examples,
     strategy, precision, batch_size, batch_axis
         As for `Landscape`.
     sampler, reducer, space
@@ -154,13 +154,14 @@ class LandscapeWidget(RetiringWidget):
         *,
         client: Any = None,
         tolerance: float | None = None,
+        weight_decay: float | None = None,
         start: bool = True,
         n_components: int = 2,
         **options: Any,
     ) -> None:
         Options.of(options, LandscapeWidget.__init__, "LandscapeWidget")  # before anything is read
         keywords = {"loss": loss, "metrics": metrics, "client": client, "tolerance": tolerance}
-        keywords |= {"val_data": replayable(val_data), **options}
+        keywords |= {"weight_decay": weight_decay, "val_data": replayable(val_data), **options}
         build = partial(Landscape, model, replayable(data), **keywords)
         chosen = {"sampler": sampler, "reducer": reducer}
         self._begin(Preparation(build), start, space=space, n_components=n_components, **chosen)
