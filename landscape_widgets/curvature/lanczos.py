@@ -260,7 +260,7 @@ def _lanczos(
         scale = max(largest, *map(abs, diagonal)) + max(offsets, default=0.0)
         exhausted = length <= kind.eps * scale * 10 + kind.tiny / kind.eps
         if step + 1 >= wanted:
-            values, shares = _tridiagonal(diagonal, offsets)
+            values, shares = tridiagonal(diagonal, offsets)
             chosen = _ends(len(values), top, bottom)
             residuals = np.abs(shares[-1, chosen]) * length
             enough = _converged(values, chosen, residuals, tolerance)
@@ -299,7 +299,7 @@ def _fresh(known: Tensor, generator: torch.Generator, like: Tensor) -> Tensor:
     return vector
 
 
-def _tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[FloatArray, FloatArray]:
+def tridiagonal(diagonal: list[float], beside: list[float]) -> tuple[FloatArray, FloatArray]:
     # As in scipy's eigh_tridiagonal, whose checks take longer than this does.
     from scipy.linalg.lapack import dstev
 
