@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,10 @@ class Landscape(Inspected):
 
     Parameters
     ----------
-    model, data, val_data, loss, metrics, progress, cancelled, options
+    model
+        As for `Objective`; or several models by their names, the first a module and the others of
+        the same architecture, also as state dicts or files: see `samplers.Models`.
+    data, val_data, loss, metrics, progress, cancelled, options
         As for `Objective`. All that is drawn is drawn with `seed`, always alike.
     client : dask.distributed.Client, optional
         Whose workers evaluate the samples.
@@ -261,7 +264,11 @@ class Landscape(Inspected):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], model: nn.Module, data: Any, **keywords: Any
+        cls,
+        path: str | os.PathLike[str],
+        model: nn.Module | Mapping[str, Any],
+        data: Any,
+        **keywords: Any,
     ) -> Landscape:
         """Read back what `save` has written, with the model and the data that it was made of.
 

@@ -25,6 +25,7 @@ from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.samplers import parsing
 from landscape_widgets.samplers.base import Sampler, nobody
+from landscape_widgets.samplers.models import with_others
 from landscape_widgets.task import regularisers
 from landscape_widgets.task.metrics import Metric
 from landscape_widgets.tracebacks import entries
@@ -52,7 +53,7 @@ class Sampled:
     @with_options
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Mapping[str, Any],
         data: Any,
         *,
         val_data: Any = None,
@@ -72,6 +73,7 @@ class Sampled:
         unasked = tolerance is not None and metrics is None and val_data is None
         keywords = {"val_data": val_data, "loss": loss, "metrics": [] if unasked else metrics}
         keywords |= {"progress": progress, "cancelled": cancelled, **options}
+        model, self._own_sampler = with_others(model)
         self.objective = Objective(model, data, **keywords)
         self.seed, self.tolerance = self.objective.seed, tolerance
         if tolerance is not None:
@@ -169,7 +171,8 @@ class Sampled:
         Parameters
         ----------
         sampler
-            One of `landscape_widgets.samplers`, or its name; `Minima()` by default.
+            One of `landscape_widgets.samplers`, or its name; `Minima()` by default, and of several
+            models `Models`.
         progress, cancelled
             When `cancelled` says yes, the samples that are evaluated are kept, and
             `evaluate_rest` goes on with the others.
@@ -192,7 +195,7 @@ class Sampled:
             If work was cancelled before all of the cloud was drawn. The landscape then holds what
             it did before, or the samples that were known by then if it had none.
         """
-        sampler = samplers.resolve(sampler)
+        sampler = samplers.resolve(self._own_sampler if sampler is None else sampler)
         file = None if path is None or not Path(path).exists() else files.read(path)
         if file is None:
             # Estimates of losses are made for all samples together.

@@ -10,6 +10,7 @@ from landscape_widgets.samplers.interpolation import Interpolation
 from landscape_widgets.samplers.jump_and_retrain import JumpAndRetrain
 from landscape_widgets.samplers.langevin import Langevin
 from landscape_widgets.samplers.minima import Minima
+from landscape_widgets.samplers.models import Models
 from landscape_widgets.samplers.neighbourhood import Neighbourhood
 from landscape_widgets.samplers.rays import Rays
 from landscape_widgets.samplers.subspace import Subspace
@@ -25,6 +26,7 @@ __all__ = [
     "JumpAndRetrain",
     "Langevin",
     "Minima",
+    "Models",
     "Neighbourhood",
     "Rays",
     "Recorder",

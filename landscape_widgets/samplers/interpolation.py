@@ -16,7 +16,7 @@ from landscape_widgets.controls import Control
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.objective import Objective
-from landscape_widgets.precision import accumulated
+from landscape_widgets.samplers.alignment import aligned, can_align, checked_models
 from landscape_widgets.samplers.base import (
     BATCH_SIZE,
     Sampler,
@@ -24,13 +24,10 @@ from landscape_widgets.samplers.base import (
     assemble,
 )
 from landscape_widgets.samplers.descents import Adam, cosine, learning_rate_for
-from landscape_widgets.samplers.matching import Group, apply, match, symmetries
 from landscape_widgets.samplers.vector_storage import check_memory
 from landscape_widgets.samplers.weights import (
     Fitted,
     Weights,
-    check_weights,
-    is_weights,
     moving_buffers,
     say_what_statistics_do,
 )
@@ -69,11 +66,13 @@ class Interpolation(Sampler):
         Of training the bend.
     learning_rate : float, optional
         At the first step, falling along a cosine.
+    names : sequence of str
+        What the models are called on the map; their numbers by default.
 
     Notes
     -----
-    The table has the columns ``model`` (0, 1, ...), ``route`` and ``t`` (0 at θ*, 1 at the other
-    model).
+    The table has the columns ``model`` (0, 1, ..., or its name), ``route`` and ``t`` (0 at θ*, 1 at
+    the other model).
     """
 
     controls: ClassVar[tuple[Control, ...]] = (
@@ -92,17 +91,12 @@ class Interpolation(Sampler):
     steps: int = 200
     batch_size: int = 256
     learning_rate: float | None = None
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        given = self.models
-        several = (given,) if is_weights(given) else given
-        if isinstance(several, str) or not isinstance(several, Sequence) or not several:
-            raise TypeError(
-                f"Interpolation was given {type(given).__name__}; a state dict or a list of them, "
-                "one for each other trained model, is expected."
-            )
-        check_weights(several, "Interpolation")
-        object.__setattr__(self, "models", tuple(several))
+        models, names = checked_models(self.models, self.names, "Interpolation")
+        object.__setattr__(self, "models", models)
+        object.__setattr__(self, "names", names)
         super().__post_init__()
 
     def __repr__(self) -> str:
@@ -134,7 +128,7 @@ class Interpolation(Sampler):
                     f"Model {number} has the trained weights θ* themselves: there is no way to go. "
                     "Give the weights of another training run."
                 )
-        if self.align and not symmetries(objective.model_at(objective.anchor)):
+        if self.align and not can_align(objective):
             raise ValueError(
                 "Interpolation(align=True): no hidden units of this model are known to be free to "
                 "trade places (its forward pass cannot be read, or it has none). Give align=False."
@@ -154,7 +148,7 @@ class Interpolation(Sampler):
             beside.append(buffers)
             ways.append((number, "linear", t[:, None], (len(directions) - 1,)))
             if self.align:
-                end, buffers = self._aligned(objective, end, buffers, work.seed)
+                end, buffers = aligned(objective, end, buffers, work.seed)
                 directions.append(end)
                 beside.append(buffers)
                 ways.append((number, "aligned", t[:, None], (len(directions) - 1,)))
@@ -175,34 +169,20 @@ class Interpolation(Sampler):
             columns["kind"] += ["sample"] * (self.points - 1) + [
                 "end" if route == "curve" else "model"
             ]
-            columns["model"] += [number] * self.points
+            columns["model"] += [self.names[number] if self.names else number] * self.points
             columns["route"] += [route] * self.points
             columns["t"] += t.tolist()
         basis = DenseBasis(torch.stack(directions))
         basis.buffers = moving_buffers(objective, beside, "other models")
         firsts = {way[0]: way[3][0] for way in reversed(ways)}
         for number in range(min(len(self._models), COMPARED)):
-            say_what_statistics_do(objective, basis, firsts[number], f"model {number}")
+            say_what_statistics_do(
+                objective,
+                basis,
+                firsts[number],
+                self.names[number] if self.names else f"model {number}",
+            )
         return assemble(work, self, basis, coefficients, **columns)
-
-    @staticmethod
-    def _aligned(
-        objective: Objective, moved: Tensor, buffers: Mapping[str, Tensor], seed: int
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The displacement of the same network with its units in the order of θ*'s."""
-        groups = symmetries(objective.model_at(objective.anchor))
-        layout = objective.layout
-        reference = layout.unflatten(objective.anchor)
-        other = layout.unflatten(accumulated(objective.anchor) + accumulated(moved))
-        order = match(reference, other, groups, seed)
-        vector = layout.flatten(apply(other, groups, order))
-        theirs = {name: value.to("cpu", torch.float64) for name, value in objective.buffers.items()}
-        theirs.update(buffers)  # those that are as at θ* move too
-        turned = apply(theirs, [_buffers_only(group) for group in groups], order)
-        found = {
-            name: turned[name] for name in turned if not torch.equal(turned[name], theirs[name])
-        }
-        return (vector - accumulated(objective.anchor)).to(objective.anchor), {**buffers, **found}
 
     def _bend(self, work: Work, end: Tensor, buffers: Mapping[str, Tensor]) -> Tensor:
         """β of the curve θ* + 2t(1 − t)·β + t²·end whose mean loss is least, (P,)."""
@@ -251,13 +231,16 @@ class Interpolation(Sampler):
                 "Interpolation has sampled."
             )
         start = float(frame.loc[frame["kind"] == "trained", column].iloc[0])
-        found: dict[int, dict[str, float]] = {}
+        found: dict[int | str, dict[str, float]] = {}
         for route in ROUTES:
             for _, way in frame[frame["route"] == route].groupby("model"):
                 way = way.sort_values("t")
                 line = start + way["t"] * (way[column].iloc[-1] - start)
                 rise = float((way[column] - line).max())
-                found.setdefault(int(way["model"].iloc[0]), {})[route] = max(0.0, rise)
+                model = way["model"].iloc[0]
+                found.setdefault(model if isinstance(model, str) else int(model), {})[route] = max(
+                    0.0, rise
+                )
         table = pd.DataFrame.from_dict(found, orient="index")
         table.index.name = "model"
         return table[[route for route in ROUTES if route in table]]
@@ -266,7 +249,3 @@ class Interpolation(Sampler):
 def _half(buffers: Mapping[str, Tensor], anchor: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Buffers half-way from θ*'s."""
     return {name: (value + anchor[name].to(value)) / 2 for name, value in buffers.items()}
-
-
-def _buffers_only(group: Group) -> Group:
-    return Group(group.size, tuple(axis for axis in group.axes if axis.buffer))

@@ -17,6 +17,7 @@ from torch import nn
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.objective.options import Options, with_options
 from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.samplers.models import with_others
 from landscape_widgets.task.sources import replayable
 from landscape_widgets.tracebacks import entries, entry
 from landscape_widgets.widget.channel import Channel
@@ -69,6 +70,8 @@ class LandscapeWidget(RetiringWidget):
     Parameters
     ----------
     model : torch.nn.Module
+        Or several by their names, {"no decay": a, "decay": b}: the first is a module, the others of
+        the same architecture, also as state dicts or files. They are shown on one map.
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
     loss, metrics, client, tolerance, weight_decay, device, seed, max_examples, batchnorm, probe_examples,
@@ -143,7 +146,7 @@ class LandscapeWidget(RetiringWidget):
     @with_options
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Mapping[str, Any],
         data: Any,
         val_data: Any = None,
         loss: Callable[..., Any] | None = None,
@@ -163,6 +166,8 @@ class LandscapeWidget(RetiringWidget):
         keywords = {"loss": loss, "metrics": metrics, "client": client, "tolerance": tolerance}
         keywords |= {"weight_decay": weight_decay, "val_data": replayable(val_data), **options}
         build = partial(Landscape, model, replayable(data), **keywords)
+        if sampler is None:
+            _, sampler = with_others(model)
         chosen = {"sampler": sampler, "reducer": reducer}
         self._begin(Preparation(build), start, space=space, n_components=n_components, **chosen)
 

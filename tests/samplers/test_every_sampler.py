@@ -18,6 +18,7 @@ from landscape_widgets.samplers import (
     JumpAndRetrain,
     Langevin,
     Minima,
+    Models,
     Neighbourhood,
     Rays,
     Subspace,
@@ -46,6 +47,7 @@ SAMPLERS = {
     "JumpAndRetrain": lambda _: JumpAndRetrain(jumps=2, sizes=(0.3, 0.6), steps=6),
     "Langevin": lambda _: Langevin(chains=2, draws=8),
     "Interpolation": lambda objective: Interpolation(checkpoints(objective)[:1], 5, steps=6),
+    "Models": lambda objective: Models(checkpoints(objective)[:1], n=20),
     "Trajectory": lambda objective: Trajectory(checkpoints(objective)),
 }
 every_sampler = pytest.mark.parametrize("name", SAMPLERS)
@@ -211,7 +213,7 @@ def test_a_sampler_is_read_from_its_repr_unless_it_took_models(name, objective):
     found = parsing.parse(repr(sampler), BY_NAME)
     assert repr(found) == repr(sampler)
     assert found.name == sampler.name
-    assert (type(found) is type(sampler)) == (name not in ("Interpolation", "Trajectory"))
+    assert (type(found) is type(sampler)) == (name not in ("Interpolation", "Models", "Trajectory"))
     if isinstance(found, parsing.Unparsed):
         with pytest.raises(ValueError, match="not how to draw them again"):
             found.draw(objective, seed=0)
