@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable
 import numpy.typing as npt
 
 from landscape_widgets.landscape.sampled import Sampled
+from landscape_widgets.landscape.ways import Ways
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
 from landscape_widgets.profiles.penalised import Penalised, Weighed
 from landscape_widgets.profiles.plane import EXTENT, Plane, plane_along
+from landscape_widgets.profiles.way import Way
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.task import regularisers
 from landscape_widgets.tracebacks import entries
@@ -21,6 +23,7 @@ class Profiled(Sampled):
     """Samples between which the loss can be followed; they need no map for that."""
 
     _weighed: Weighed | None = None  # the latest samples and tensors whose norms were taken
+    _known_ways: Ways | None = None
 
     def slice(
         self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None, *, metrics: bool = False
@@ -122,3 +125,35 @@ class Profiled(Sampled):
             known = Weighed.of(cloud, counted, progress=progress, cancelled=cancelled)
             self._weighed = known
         return Penalised(first, second, self.losses, known)
+    @property
+    def _ways(self) -> Ways:
+        """Ways between the samples as they are now: what is known of them ends with these."""
+        known = self._known_ways
+        if known is None or known.results is not self.results:
+            self._sampled()
+            known = Ways(self.results, self.evaluator, self.objective, self.tolerance)
+            self._known_ways = known
+        return known
+
+    def way(
+        self,
+        index: int,
+        start: int = 0,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Way:
+        """The easiest way through the samples from θ*, or another one, to a sample.
+
+        It runs along straight lines between near samples, on which the loss is evaluated where the
+        lowest ways hang on it (some two or three losses a sample, once for all ways and basins),
+        and then round its highest point where that helps. See `profiles.way` and `profiles.graph`.
+
+        Raises
+        ------
+        IndexError, ValueError
+            If there is no such sample, or its loss is not known or not finite.
+        Cancelled
+            What was evaluated by then is kept for the next time.
+        """
+        return self._ways.way(index, start, progress=progress, cancelled=cancelled)

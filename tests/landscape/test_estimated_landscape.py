@@ -133,3 +133,16 @@ def test_no_metrics_need_no_validation_data(model):
     land = estimating(model, val_data=None, metrics=[]).sample(SAMPLER)
     assert land.evaluated.all()
     assert (land.errors["loss"][1:] > 0).all()
+
+
+def test_ways_are_estimated_as_the_samples_are(model):
+    land = estimating(model).sample(SAMPLER)
+    path = land.way(3).straight
+    errors = path.errors["loss"]
+    assert errors[0] == 0
+    assert errors[1:].min() > 0
+    assert (errors <= TOLERANCE * path.losses).all()
+    for place in range(4, len(path), 4):
+        theta = land.objective.anchor + land.cloud.basis.combine(path.coefficients[place])
+        assert abs(path.losses[place] - land.objective.loss(theta)) < 5 * errors[place]
+    assert "loss_error" in land.way(3).to_frame()
