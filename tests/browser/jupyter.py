@@ -39,6 +39,7 @@ def server_environment(root: Path, **environment: str) -> dict[str, str]:
         **environment,
         "JUPYTER_CONFIG_DIR": str(settings / "config"),
         "JUPYTER_DATA_DIR": str(settings / "data"),
+        "JUPYTER_PATH": str(settings / "path"),
         "JUPYTER_RUNTIME_DIR": str(settings / "runtime"),
         "IPYTHONDIR": str(settings / "ipython"),
         # The notebooks take their models from tests/models.py.

@@ -49,7 +49,8 @@ def copied(root: Path, **environment: str) -> Iterator[None]:
         yield
         return
     environment = jupyter.server_environment(root, **environment)
-    folder = Path(environment["JUPYTER_DATA_DIR"]) / "kernels" / "python3"
+    # Jupyter looks here before it looks into the environment that it is installed in.
+    folder = Path(environment["JUPYTER_PATH"]) / "kernels" / "python3"
     folder.mkdir(parents=True)
     # The path of a socket may have some hundred characters, and a test's folder has as many.
     with tempfile.TemporaryDirectory(prefix="lw-") as short:
