@@ -125,6 +125,7 @@ class Profiled(Sampled):
             known = Weighed.of(cloud, counted, progress=progress, cancelled=cancelled)
             self._weighed = known
         return Penalised(first, second, self.losses, known)
+
     @property
     def _ways(self) -> Ways:
         """Ways between the samples as they are now: what is known of them ends with these."""

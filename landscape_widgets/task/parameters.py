@@ -16,8 +16,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from landscape_widgets.precision import accumulated
-
 
 @dataclass(frozen=True)
 class ParameterLayout:

@@ -74,8 +74,8 @@ class LandscapeWidget(RetiringWidget):
         the same architecture, also as state dicts or files. They are shown on one map.
     data, val_data
         (inputs, targets), a Dataset, a DataLoader, or a list of batches.
-    loss, metrics, client, tolerance, weight_decay, device, seed, max_examples, batchnorm, probe_examples,
-    strategy, precision, batch_size, batch_axis
+    loss, metrics, client, tolerance, weight_decay, device, seed, max_examples, batchnorm,
+    probe_examples, strategy, precision, batch_size, batch_axis
         As for `Landscape`.
     sampler, reducer, space
         What is sampled, how it is laid out, and what distances mean; `Minima()`, `TSNE()` and the
