@@ -102,6 +102,7 @@ def extreme_eigenpairs(
     tolerance: float = 1e-4,
     iterations: int = 100,
     exact: Callable[[Tensor], Tensor] | None = None,
+    repeated: bool = True,
     on_iteration: Callable[[int, int], None] | None = None,
 ) -> Eigenpairs:
     """The largest and the smallest eigenvalues of a symmetric matrix A, by Lanczos.
@@ -131,6 +132,8 @@ def extreme_eigenpairs(
         At most so many products; as many vectors are kept.
     exact : callable, optional
         The same products in a higher precision than that of `like`, to measure residuals by.
+    repeated : bool
+        Whether to look for the same values again, which takes up to twice as many products.
     on_iteration
         Told after each product how many of how many are done; what it raises ends the work.
 
@@ -166,7 +169,7 @@ def extreme_eigenpairs(
         iterations=iterations, on_iteration=tell,
     )  # fmt: skip
     found = search(top=top, bottom=bottom, start=start)
-    while wanted < size:
+    while repeated and wanted < size:
         # A start has one vector of each eigenspace: what is at right angles to all that was found
         # may hold the same values again.
         ends = (min(top, 1), min(bottom, 1, size - wanted - min(top, 1)))

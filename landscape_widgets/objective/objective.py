@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -110,10 +111,7 @@ class Objective:
 
     @property
     def buffers(self) -> dict[str, Tensor]:
-        """What of the model's tensors is no part of θ, at θ*, by name: buffers, frozen parameters.
-
-        Frozen parameters are not copied.
-        """
+        """The model's tensors that are no part of θ, at θ*: buffers; frozen ones, not copied."""
         return self._working.buffers
 
     @property
@@ -192,12 +190,17 @@ class Objective:
         """Loss and gradient (P,) at θ on random training examples.
 
         Of data that only make sense in their own batches, one whole batch is taken. Statistics
-        that are re-estimated are those of these examples. `buffers` are those, by name, that are
-        not as at θ*.
+        that are re-estimated are those of these examples. `buffers` are as for `with_buffers`.
         """
         some = self._derivatives.drawn(generator, batch_size)
-        with self._working.lock, self._working.inplace.with_buffers(buffers or {}):
+        with self.with_buffers(buffers or {}):
             return self._derivatives.gradient.at(self._working.check(theta), some)
+
+    @contextmanager
+    def with_buffers(self, buffers: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let these of `buffers`, by name, be others than at θ*, for what is asked within it."""
+        with self._working.lock, self._working.inplace.with_buffers(buffers):
+            yield
 
     def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
         """Hessian of the mean training loss at θ, times v: both (P,), the product too."""
@@ -233,8 +236,7 @@ class Objective:
         """A new model with the weights θ (P,), in evaluation mode and working precision.
 
         Parts of a model of float32 and float64 have their own. What was trainable in the user's
-        model is so in the new one. `buffers` are those, by name,
-        that are not as at θ*.
+        model is so in the new one. `buffers` are as for `with_buffers`.
         """
         return self._working.duplicate(theta, buffers or {})
 

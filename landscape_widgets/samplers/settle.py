@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from landscape_widgets.curvature.lbfgs import Memory
 from landscape_widgets.samplers.base import Work
 from landscape_widgets.samplers.descents import Run, Units
 
@@ -24,9 +25,6 @@ FALLS = 1e-4
 GENTLE = 1e-2  # length of the gradient at a minimum, of that where the descent began
 ASIDE = 1e-2  # how far beside the end, in the units of the weights and of the start's distance
 FURTHER = 15  # steps of that descent
-# Pairs that L-BFGS remembers, as long as they take no more than this.
-HISTORY = 10
-HISTORY_BYTES = 256 << 20
 # Of its line search (Armijo's rule).
 ARMIJO = 1e-4
 SHORTER = 0.3
@@ -55,45 +53,6 @@ class Settled:
     displacement: Tensor
     loss: float
     ending: Ending
-
-
-class Memory:
-    """Pairs of steps and changes of the gradient that stand for the inverse Hessian.
-
-    The two-loop recursion of L-BFGS (Nocedal & Wright 2006, "Numerical optimization", section 7.2).
-    """
-
-    def __init__(self, size: int) -> None:
-        most = max(1, min(HISTORY, HISTORY_BYTES // (8 * max(1, size))))
-        self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=most)
-
-    def add(self, step: Tensor, change: Tensor) -> None:
-        """Take in a pair (P,), unless the loss curves downwards along it."""
-        curved = float(step @ change)
-        if curved > 1e-10 * float(step.norm() * change.norm()):
-            self._pairs.append((step, change, curved))
-
-    def clear(self) -> None:
-        """Begin again with the gradient itself."""
-        self._pairs.clear()
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def direction(self, gradient: Tensor) -> Tensor:
-        """Downhill from where the gradient is this, (P,)."""
-        found = gradient.clone()
-        shares = []
-        for step, change, curved in reversed(self._pairs):
-            share = float(step @ found) / curved
-            shares.append(share)
-            found.sub_(change, alpha=share)
-        if self._pairs:
-            step, change, curved = self._pairs[-1]
-            found.mul_(curved / float(change @ change))
-        for (step, change, curved), share in zip(self._pairs, reversed(shares), strict=True):
-            found.add_(step, alpha=share - float(change @ found) / curved)
-        return found.neg_()
 
 
 class _Descent:
