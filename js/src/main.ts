@@ -5,10 +5,11 @@
 // progress, status (with data-state), map, turn, slice-tab, slice, quantity, estimate, plane-toggle
 // (the plane's tab), plane, plane-error, plane-status, plane-stop, trust, selection, refine,
 // sampler-settings, reducer-settings, settings, apply, defaults, notice, compare-with, compared,
-// null, film, play, step-back, step-on, frames, objective, caption-more, error. The root has
-// data-ready once the figures are drawn, and then tells by data-drawn what is on the screen; see
-// ui/drawn.ts. Redraws are measured as performance measures "landscape:hover" and
-// "landscape:lasso", for those who observe them.
+// null, penalty, penalty-l1 (and -l2), penalty-tensors, penalty-trained, penalty-told, film, play,
+// step-back, step-on, frames, objective, caption-more, error. The root has data-ready once the
+// figures are drawn, and then tells by data-drawn what is on the screen; see ui/drawn.ts. Redraws
+// are measured as performance measures "landscape:hover", "landscape:lasso" and
+// "landscape:penalty", for those who observe them.
 
 import { signal, untracked } from "@preact/signals-core";
 
@@ -23,6 +24,7 @@ import { TurnButton } from "./map/turning";
 import { Page } from "./page";
 import { Bar, drawColourBar } from "./panels/bar";
 import { Caption } from "./panels/caption";
+import { PenaltyPanel } from "./panels/penalty";
 import { SelectionPanel } from "./panels/selection";
 import { Settings } from "./panels/settings";
 import { TrustPanel } from "./panels/trust";
@@ -103,6 +105,7 @@ class LandscapeView {
     const trust = new TrustPanel(state, (kind) => state.set({ compare_with: kind }));
     const selection = new SelectionPanel(state, () => state.send({ type: "refine" }));
     const caption = new Caption(until);
+    const penalty = new PenaltyPanel(state);
     this.replay = new Replay(until);
     const chosen = signal("");
     this.sides = SIDES.map((make) =>
@@ -123,6 +126,7 @@ class LandscapeView {
       settings: this.settings.element,
       turn: this.turn.element,
       replay: this.replay.element,
+      penalty: penalty.element,
       sides: this.tabs.element,
       beside: beside.element,
       trust: trust.element,
@@ -148,6 +152,7 @@ class LandscapeView {
     follow(() => this.settings.draw());
     follow(() => trust.draw());
     follow(() => selection.draw());
+    penalty.begin(follow);
     follow(() => caption.draw(state.info));
     follow(() => this.loadFrames());
     follow(() => beside.draw(state, this.scale));
@@ -164,6 +169,7 @@ class LandscapeView {
       quantity: this.state.quantity.name,
       selected,
       kernel: alive,
+      penalty: this.state.penalty,
       hovered,
       width: this.width,
       ...Object.assign({}, ...this.sides.map((side) => side.shown)),

@@ -10,6 +10,8 @@ export const COLUMN_NAMES: Record<string, string> = {
   radius: "distance from θ*",
   path: "path",
   distortion: "distortion of the map",
+  l1: "‖θ‖₁",
+  l2: "‖θ‖₂²",
 };
 
 export const nameOf = (column: string): string =>

@@ -11,6 +11,7 @@ export interface Parts {
   settings: HTMLElement;
   turn: HTMLElement;
   replay: HTMLElement;
+  penalty: HTMLElement;
   sides: HTMLElement;
   /** Lies over the sides, which keep their size below it. */
   beside: HTMLElement;
@@ -63,7 +64,15 @@ export class Page {
       h(
         "div",
         { class: "lw-stage" },
-        h("div", { class: "lw-column" }, this.title, this.map, this.colours, parts.replay),
+        h(
+          "div",
+          { class: "lw-column" },
+          this.title,
+          this.map,
+          this.colours,
+          parts.penalty,
+          parts.replay,
+        ),
         h("div", { class: "lw-right" }, parts.sides, parts.beside),
       ),
       h("div", { class: "lw-below" }, parts.trust, parts.selection),

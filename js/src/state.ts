@@ -6,6 +6,17 @@ import { batch, computed, type ReadonlySignal, type Signal, signal } from "@prea
 import type { Estimates } from "./draw/band";
 import { LOG, type LossScale } from "./draw/loss_scale";
 import type { Lasso } from "./history";
+import { nameOf } from "./names";
+import {
+  formula,
+  lowestOf,
+  type Norms,
+  normsOf,
+  type Penalty,
+  penalised,
+  penalisedRows,
+  penalties,
+} from "./penalty";
 import { type Rows, Table } from "./tables";
 import {
   type Asked,
@@ -31,6 +42,9 @@ const TRAITS: Record<keyof Traits, true> = {
   colour_by: true,
   compare_with: true,
   quantity: true,
+  l1: true,
+  l2: true,
+  tensors: true,
   _points: true,
   _columns: true,
   _evaluated: true,
@@ -122,6 +136,9 @@ export class State {
     colour_by?: string;
     compare_with?: string;
     quantity?: string;
+    l1?: number;
+    l2?: number;
+    tensors?: string;
   }): void {
     batch(() => {
       for (const [name, value] of Object.entries(values)) this.model.set(name, value);
@@ -133,8 +150,33 @@ export class State {
     return floats(this.traits._points.value);
   }
   private readonly named = computed(() => floatsByName(this.traits._columns.value));
+  private readonly weighed = computed<Record<string, Float32Array>>(() => {
+    const { norms, penalty } = this;
+    if (!norms) return this.named.value;
+    const columns = { ...this.named.value, l1: norms.l1, l2: norms.l2 };
+    const loss = this.named.value.loss ?? new Float32Array(0);
+    return penalty ? { ...columns, loss: penalised(loss, penalties(norms, penalty)) } : columns;
+  });
+  /** What is known of each sample, by name; the loss with the penalty that is shown. */
   get columns(): Record<string, Float32Array> {
-    return this.named.value;
+    return this.weighed.value;
+  }
+  /** The training losses without a penalty. */
+  get unpenalised(): Float32Array {
+    return this.named.value.loss ?? new Float32Array(0);
+  }
+  private readonly least = computed(() => {
+    const { loss } = this.columns;
+    return this.penalty && loss ? lowestOf(loss) : -1;
+  });
+  /** The sample whose loss with the penalty is the lowest; −1 where there is no penalty. */
+  get lowest(): number {
+    return this.least.value;
+  }
+  /** What a column is called, the penalty included. */
+  columnName(column: string): string {
+    const { penalty } = this;
+    return nameOf(column) + (penalty && column === "loss" ? ` + ${formula(penalty)}` : "");
   }
   get evaluated(): Float32Array {
     return floats(this.traits._evaluated.value);
@@ -162,8 +204,19 @@ export class State {
   private readonly sliced = computed(
     () => this.rows.value ?? floatsByName(this.traits._profiles.value),
   );
-  /** Slices of all samples by quantity. */
+  private readonly raised = computed<Readonly<Record<string, Float32Array>>>(() => {
+    const { norms, penalty, alphas } = this;
+    const { loss } = this.sliced.value;
+    if (!norms || !penalty || !loss) return this.sliced.value;
+    const rows = this.normRows.value;
+    return { ...this.sliced.value, loss: penalisedRows(loss, norms, penalty, alphas, rows) };
+  });
+  /** Slices of all samples by quantity; those of the loss with the penalty that is shown. */
   get profiles(): Readonly<Record<string, Float32Array>> {
+    return this.raised.value;
+  }
+  /** The same without it. */
+  get unpenalisedProfiles(): Readonly<Record<string, Float32Array>> {
     return this.sliced.value;
   }
   private readonly estimated = computed<Estimates | null>(() => {
@@ -191,6 +244,41 @@ export class State {
   get progress(): Progress {
     return this.traits._progress.value;
   }
+  private readonly turned = settled<Penalty>(() => ({
+    l1: this.traits.l1.value ?? 0,
+    l2: this.traits.l2.value ?? 0,
+    tensors: this.traits.tensors.value ?? "weights",
+  }));
+  /** The penalty as it was turned by hand, or from Python. */
+  get chosenPenalty(): Penalty {
+    return this.turned.value;
+  }
+  /** What the kernel is asked for, that a penalty takes. */
+  readonly normsOf = settled(() => ({
+    tensors: this.chosenPenalty.tensors,
+    samples: this.samples.kind.length,
+    alphas: this.alphas,
+  }));
+  private readonly normed = computed<Norms | null>(() => {
+    const raw = this.answer("norms");
+    return raw && JSON.stringify(raw.of) === JSON.stringify(this.normsOf.value)
+      ? normsOf(raw)
+      : null;
+  });
+  /** Null while they are not known. */
+  get norms(): Norms | null {
+    return this.normed.value;
+  }
+  private readonly imposed = computed<Penalty | null>(() => {
+    const { l1, l2 } = this.chosenPenalty;
+    return this.norms && (l1 > 0 || l2 > 0) ? this.chosenPenalty : null;
+  });
+  /** The penalty that is shown with the training loss: none before its norms are known. */
+  get penalty(): Penalty | null {
+    return this.imposed.value;
+  }
+  /** ‖θ‖₁ along the slices that it was asked for one by one. */
+  readonly normRows = signal<ReadonlyMap<number, Float32Array>>(new Map());
   get trust(): Trust | null {
     const trust = this.traits._trust.value;
     return trust.readouts ? (trust as Trust) : null;
@@ -214,7 +302,11 @@ export class State {
   private readonly shown = settled<Quantity>(() => {
     const name = this.traits.quantity.value;
     const known = this.info.quantities?.find((quantity) => quantity.name === name);
-    return known ?? { name, label: "training loss", scale: this.lossScale };
+    const { penalty } = this;
+    const plain = known ?? { name, label: "training loss", scale: this.lossScale };
+    return penalty && name === "loss"
+      ? { ...plain, label: `${plain.label} + ${formula(penalty)}` }
+      : plain;
   });
   /** What slices and planes show. */
   get quantity(): Quantity {

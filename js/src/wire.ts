@@ -115,6 +115,8 @@ export interface MapInfo {
   quantities: Quantity[];
   /** Samples that the slice shows while nothing is selected or pointed at. */
   opening?: number[];
+  /** What the model was trained with, where that was told. */
+  weight_decay?: number | null;
 }
 
 /** The name of a quantity of the validation data; that of one which is already, as it is. */
@@ -155,6 +157,9 @@ export interface Traits {
   colour_by: string;
   compare_with: string;
   quantity: string;
+  l1: number;
+  l2: number;
+  tensors: string;
   _points: DataView;
   _columns: Record<string, DataView>;
   _evaluated: DataView;

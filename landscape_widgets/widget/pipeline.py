@@ -22,7 +22,7 @@ from landscape_widgets.widget.controls import Controls
 from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.questions import Questions
-from landscape_widgets.widget.sides import ANSWERS
+from landscape_widgets.widget.sides import ANSWERS, norms
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.stopwatch import Stopwatch
 from landscape_widgets.widget.worker import Urgency
@@ -196,12 +196,19 @@ class Pipeline:
         self._publish_points()
         self._controls.publish()
         self.slices.compute(cancelled)
+        self._take_norms(cancelled)
         self.comparison.compare(self.land, cancelled)
         if cancelled():
             return self.publish_stopped()
         with self._channel.together():
             self._channel.settle()
             self._channel.progress("stopped" if self.is_unfinished else "done")
+
+    def _take_norms(self, cancelled: CancelCallback) -> None:
+        """What penalties are made of, before anybody turns one up, where it is soon had."""
+        if norms.is_cheap(self.land):
+            asked = norms.question(self.land, self.slices.profile.alphas, norms.TENSORS[0])
+            self.questions.answer_ahead(self.land, "norms", asked, cancelled)
 
     def take_slices(self, cancelled: CancelCallback) -> None:
         """Take slices of what is shown now, beside a map that rests."""

@@ -182,4 +182,6 @@ class Questions:
 
 
 def _key(name: str, of: Of) -> str:
-    return json.dumps([name, of], sort_keys=True)
+    text = json.dumps([name, of], sort_keys=True)
+    # 1 and 1.0 are the same to the browser.
+    return json.dumps(json.loads(text, parse_int=float), sort_keys=True)

@@ -9,6 +9,7 @@ import numpy as np
 import traitlets
 
 from landscape_widgets.errors import did_you_mean
+from landscape_widgets.task.regularisers import check_strength
 
 
 class Selection(traitlets.Tuple):
@@ -61,3 +62,23 @@ class Name(traitlets.Unicode[str, str | bytes]):
         if name not in known:
             raise traitlets.TraitError(f"{self._unknown.format(name)} {did_you_mean(name, known)}")
         return name
+
+
+class Strength(traitlets.Float[float, Any]):
+    """How strong a penalty is: a finite number of 0 or more.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(0.0)
+        self._called = name
+
+    def validate(self, obj: Any, value: Any) -> float:
+        try:
+            return check_strength(self._called, value)
+        except (TypeError, ValueError) as error:
+            raise traitlets.TraitError(str(error)) from error

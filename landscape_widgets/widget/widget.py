@@ -28,7 +28,8 @@ from landscape_widgets.widget.lifetime import RetiringWidget
 from landscape_widgets.widget.messages import Messages
 from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.session import Session
-from landscape_widgets.widget.traits import Name, Selection
+from landscape_widgets.widget.sides.norms import TENSORS
+from landscape_widgets.widget.traits import Name, Selection, Strength
 
 
 def _front_end(name: str) -> str | Path:
@@ -45,12 +46,17 @@ def _count(widget: LandscapeWidget) -> int:
 
 
 def _columns(widget: LandscapeWidget) -> list[str]:
-    return ["loss", *widget._columns]
+    norms = ("l1", "l2") if "norms" in widget._answers else ()
+    return ["loss", *widget._columns, *norms]
 
 
 def _quantities(widget: LandscapeWidget) -> list[str]:
     shown = widget._info.get("quantities", [])
     return ["loss", *(known["name"] for known in shown if known["name"] != "loss")]
+
+
+def _tensors(widget: LandscapeWidget) -> tuple[str, ...]:
+    return TENSORS
 
 
 def _nulls(widget: LandscapeWidget) -> tuple[str, ...]:
@@ -94,6 +100,11 @@ class LandscapeWidget(RetiringWidget):
     quantity : str
         What slice and plane show: "loss", "val_loss", or a metric. Metrics are taken along slices
         once one is chosen.
+    l1, l2 : float
+        The strengths of the penalty that is shown with the training loss, l1·‖θ‖₁ + l2·‖θ‖₂²; no
+        loss is evaluated for it. `landscape.penalised` has the numbers.
+    tensors : {"weights", "all"}
+        Which tensors it counts: by default no biases and no normalisation.
     sampler, reducer, space, standardise, n_components
         Set one, and what follows is done again: samples for a new sampler, else only the map.
     compare_with : {"nothing", "shuffled", "isotropic", "walk"}
@@ -116,6 +127,9 @@ class LandscapeWidget(RetiringWidget):
     selected: Any = Selection(_count).tag(sync=True)
     colour_by: Any = Name("loss", _columns, "There is no column {!r}.").tag(sync=True)
     quantity: Any = Name("loss", _quantities, "There is no quantity {!r}.").tag(sync=True)
+    l1: Any = Strength("l1").tag(sync=True)
+    l2: Any = Strength("l2").tag(sync=True)
+    tensors: Any = Name("weights", _tensors, "There are no tensors {!r}.").tag(sync=True)
     compare_with: Any = Name(NOTHING, _nulls, "There is no null {!r}.").tag(sync=True)
 
     # What the browser draws from: `channel` sets it, js/src reads it.

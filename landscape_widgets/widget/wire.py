@@ -48,6 +48,7 @@ PHASES = {
     "map": "laying out the map",
     "trust": "judging the map",
     "slices": "taking slices",
+    "norms": "adding up norms",
     "ahead": "taking slices ahead",
     "between": "taking the points between on slices",
     "agreement": "comparing with other maps",
@@ -348,6 +349,7 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         "notes": notes,
         **scales(land),
         "assumptions": list(land.assumptions),
+        "weight_decay": land.weight_decay,
         "opening": opening(land),
     }
 

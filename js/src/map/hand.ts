@@ -6,7 +6,7 @@ import { short } from "../draw/colours";
 import type { Point } from "../draw/geometry";
 import type { Rotation } from "../draw/rotation";
 import { combine, History, type Lasso, type Mode, type Step } from "../history";
-import { label, nameOf } from "../names";
+import { label } from "../names";
 import type { State } from "../state";
 import type { Follow } from "../ui/effects";
 import type { Tooltip } from "../ui/tooltip";
@@ -122,12 +122,15 @@ export class Hand implements Handlers {
   }
 
   private describe(index: number): string[] {
-    const { columns, samples, evaluated } = this.state;
+    const { columns, samples, evaluated, penalty, unpenalised } = this.state;
     const lines = [label(index, samples)];
     if (!evaluated[index]) return [...lines, "not evaluated yet"];
+    const hidden = new Set(["gap", "path", ...(penalty ? [] : ["l1", "l2"])]);
     for (const [name, values] of Object.entries(columns)) {
-      if (name === "gap" || name === "path" || Number.isNaN(values[index])) continue;
-      lines.push(`${nameOf(name)} ${short(values[index] ?? NaN)}`);
+      if (hidden.has(name) || Number.isNaN(values[index])) continue;
+      lines.push(`${this.state.columnName(name)} ${short(values[index] ?? NaN)}`);
+      if (penalty && name === "loss")
+        lines.push(`without the penalty ${short(unpenalised[index] ?? NaN)}`);
     }
     const path = samples.path[index]!;
     if (path >= 0) lines.push(`path ${path}, step ${samples.step[index]}`);

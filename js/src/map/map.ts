@@ -193,7 +193,7 @@ export class MapView {
     const ticks = logarithmic
       ? lossTicks(this.state.lossScale, low, high, 6)
       : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
-    this.scale = { label: by, low, high, ticks, logarithmic };
+    this.scale = { label: this.state.columnName(by), low, high, ticks, logarithmic };
     this.shares = sharesOf(values, low, high);
     return values;
   }

@@ -3,6 +3,7 @@
 import { starPath } from "../draw/geometry";
 import type { Rotation } from "../draw/rotation";
 import type { Lasso } from "../history";
+import { lowestMark } from "../sides/lowest";
 import type { State } from "../state";
 import { s } from "../ui/dom";
 import type { MapView } from "./map";
@@ -46,6 +47,11 @@ export function overlay(
   const { selected, hovered } = state;
   if (selected.length <= MOST_RINGS) for (const i of selected) ring(i, false);
   if (hovered >= 0) ring(hovered, true);
+  const lowest = state.lowest;
+  if (lowest >= 0 && Number.isFinite(pixels[2 * lowest]!)) {
+    const above = names[lowest] ? 9 : 4;
+    parts.push(lowestMark(pixels[2 * lowest]!, pixels[2 * lowest + 1]! - above, false));
+  }
   const { axes } = state.info;
   if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, axes));
   const [xAxis, yAxis] = solid ? [] : axes;

@@ -191,7 +191,7 @@ export function drawColourBar(
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
   host.replaceChildren(
-    h("div", { class: "lw-colour-name" }, nameOf(scale.label)),
+    h("div", { class: "lw-colour-name" }, scale.label),
     bar,
     h("div", { class: "lw-legend" }, ...entries),
   );

@@ -75,7 +75,9 @@ export class SelectionPanel {
       "tr",
       {},
       h("th", {}, "sample"),
-      ...names.map((c) => h("th", {}, shortName(c))),
+      ...names.map((c) =>
+        h("th", {}, c === "loss" && this.state.penalty ? "loss + penalty" : shortName(c)),
+      ),
     );
     const rows = selected
       .slice(0, SHOWN)

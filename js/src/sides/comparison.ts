@@ -51,7 +51,7 @@ export class NullView {
     const { compareWith: kind, beside } = state;
     this.element.hidden = kind === "nothing";
     if (kind === "nothing") return;
-    this.title.textContent = TITLES[kind] ?? "";
+    this.title.textContent = `${TITLES[kind] ?? ""}${state.penalty ? ", without the penalty" : ""}`;
     this.picture.setAttribute("aria-label", `Map of ${NULLS[kind]}`);
     const trust = beside?.trust;
     this.verdict.replaceChildren(

@@ -11,6 +11,7 @@ import { label, shortLabel } from "../names";
 import { capitalised, h, listed, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 import { Asking } from "./asking";
+import { lowestLegend, lowestMarks } from "./lowest";
 import type { Context, Side } from "./side";
 import { apart, type Line, linesOf } from "./slice_lines";
 
@@ -107,7 +108,9 @@ export class SliceSide implements Side {
 
   get legend(): HTMLElement[] {
     const { legend, note } = this.lines.value;
+    const { penalty, quantity } = this.context.state;
     const entries = legend.slice(0, MOST_NAMED).map(entryOf);
+    if (penalty && quantity.name === "loss" && legend.length) entries.push(...lowestLegend());
     return note
       ? [...entries, h("span", { class: "lw-note", "data-testid": "estimate" }, note)]
       : entries;
@@ -115,10 +118,11 @@ export class SliceSide implements Side {
 
   private draw(figure: Figure): void {
     const { alphas, train, val, many, extent } = this.lines.value;
-    const { quantity, quantityName } = this.context.state;
+    const { quantity, quantityName, penalty } = this.context.state;
     const [low, high] = rangeOf(extent, (value) => height(quantity.scale, value));
     figure.setDomain("y", [low, high]);
-    this.setTicks(figure, quantityName, lossTicks(quantity.scale, low, high, 7));
+    const name = penalty && quantity.name === "loss" ? "loss + penalty" : quantityName;
+    this.setTicks(figure, name, lossTicks(quantity.scale, low, high, 7));
     const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
       figure.marks[mark]!.set({
         ...extra,
@@ -180,6 +184,7 @@ export class SliceSide implements Side {
       );
     }
     parts.push(...this.bands(figure), ...this.named(figure));
+    parts.push(...lowestMarks(figure, this.lines.value.train, this.context.state));
     if (legend.length === 0 && samples.kind.length) {
       const text = !missing.length
         ? "point at a sample"

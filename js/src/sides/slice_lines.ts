@@ -14,6 +14,8 @@ const MEDIAN_COLOUR = "#1b87cf";
 const FEW = LINES.length;
 
 export interface Line {
+  /** Of the sample; −1 of what many have in common. */
+  index: number;
   label: string;
   colour: string;
   dashed: boolean;
@@ -76,6 +78,7 @@ export function linesOf(known: Known): Lines {
   const add = (index: number, colour: string, withVal: boolean) => {
     const label = shortLabel(index, { names });
     const line = (name: string, values: Float32Array, dashed: boolean): Line => ({
+      index,
       label: dashed ? `${label}, validation` : label,
       colour,
       dashed,
@@ -94,6 +97,7 @@ export function linesOf(known: Known): Lines {
   const many = few || !there.length ? null : { known: there, lower, median, upper };
   const lines = [...train, ...val];
   const common = many && {
+    index: -1,
     label: medianName(there.length, selected.length),
     colour: MEDIAN_COLOUR,
     dashed: false,

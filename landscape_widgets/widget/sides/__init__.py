@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from landscape_widgets.widget.questions import Answer
-from landscape_widgets.widget.sides import plane
+from landscape_widgets.widget.sides import norms, plane
 
 # By the name under which the browser asks.
-ANSWERS: dict[str, Answer] = {"plane": plane.answer}
+ANSWERS: dict[str, Answer] = {
+    "plane": plane.answer,
+    "norms": norms.answer,
+    "norms along": norms.answer_rows,
+}
