@@ -46,7 +46,8 @@ class Candidates:
     def __init__(self, inplace: InPlace, split: TiledExamples, *, full: bool) -> None:
         self.found: dict[str, Strategy] = {}
         self.why_not: dict[str, str] = {}
-        graph = self._try("trace", lambda: trace(inplace.model))
+        with inplace.alone(watched=True):  # tracing calls the model, with all that it finds around
+            graph = self._try("trace", lambda: trace(inplace.model))
         rewritten = self._add("fused", lambda: fused(inplace, graph, blocks=full))
         self._add("batches", lambda: Batches("batches", inplace, split))
         if rewritten is not None:

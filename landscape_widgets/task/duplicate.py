@@ -10,8 +10,6 @@ from __future__ import annotations
 import copy
 import io
 import logging
-import os
-import sys
 import threading
 import types
 from collections import deque
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from landscape_widgets.task.functions import is_users, needs_copy, own_globals, stored_by
-from landscape_widgets.task.iterators import Uncopied
+from landscape_widgets.task.iterators import STREAMS, Uncopied, gives_once, nowhere
 from landscape_widgets.task.object_graph import Overlay, parts, slots
 
 logger = logging.getLogger(__name__)
@@ -258,12 +256,10 @@ def _stand_in(thing: Any, path: str) -> Any:
 
     What is written to files goes nowhere, so that the user's stay as they are.
     """
-    if isinstance(thing, io.IOBase):
-        if thing in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            return None
-        if not thing.closed and thing.writable() and not thing.readable():
-            return open(os.devnull, "w" if isinstance(thing, io.TextIOBase) else "wb")
-    return Uncopied(path, type(thing).__name__) if hasattr(thing, "__next__") else None
+    if any(thing is stream for stream in STREAMS):
+        return None
+    once = hasattr(thing, "__next__") or gives_once(thing)
+    return nowhere(thing) or (Uncopied(path, type(thing).__name__) if once else None)
 
 
 def _later(held: list[Any]) -> Any:

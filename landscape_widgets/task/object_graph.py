@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_widgets.task.noise import GENERATORS
+from landscape_widgets.task.structure import attribute, in_dict
 
 PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), range, slice)
 OPAQUE = (types.ModuleType, type, weakref.ReferenceType, torch.dtype, torch.device, torch.Size)
@@ -29,9 +30,8 @@ def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:
             yield value, join(path, key if isinstance(key, str) else f"[{str(key)[:20]}]")
         if isinstance(thing, Overlay):
             return  # what is behind it is the user's, all names of a notebook among it
-        if type(thing) is not dict and isinstance(getattr(thing, "__dict__", None), dict):
-            for key, value in thing.__dict__.items():
-                yield value, join(path, key)
+        for key, value in (in_dict(thing) or {}).items():
+            yield value, join(path, key)
     elif isinstance(thing, (list, tuple, set, frozenset, deque)):
         for number, value in enumerate(thing):
             yield value, f"{path}[{number}]"
@@ -55,7 +55,7 @@ def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:
             yield thing.__globals__, path
         yield thing.__dict__, path
     elif has_attributes(thing):
-        for name, value in list(getattr(thing, "__dict__", {}).items()):
+        for name, value in list((in_dict(thing) or {}).items()):
             # Modules, buffers and parameters are called by their names alone.
             plain = isinstance(thing, nn.Module) and name in ("_modules", "_buffers", "_parameters")
             if plain or not (isinstance(thing, nn.Module) and name in _OF_MODULE and not value):
@@ -105,12 +105,14 @@ def has_attributes(thing: Any) -> bool:
         return False
     if isinstance(thing, nn.Module):
         return True
+    if isinstance(thing, types.SimpleNamespace):
+        return True
     kind = type(thing)
     if isinstance(thing, (*OPAQUE, *GENERATORS, types.FunctionType, types.MethodType)):
         return False
     if not kind.__flags__ & 1 << 9:  # not of a class statement (Py_TPFLAGS_HEAPTYPE)
         return False
-    if not isinstance(getattr(thing, "__dict__", {}), dict):  # made as it was asked for
+    if in_dict(thing) is None and attribute(thing, "__dict__") is not None:  # made when asked for
         return False
     return kind.__module__.split(".")[0] not in ("torch", "threading", "logging", "numpy")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import operator
 import types
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from landscape_widgets.task.noise import same_state, set_state, state_of
-from landscape_widgets.task.object_graph import PLAIN, join
+from landscape_widgets.task.object_graph import PLAIN, filled, join
 
 SHORT = 64  # entries of a container that are compared before every parameter vector
 _MISSING: Any = object()
@@ -58,11 +58,23 @@ class Place:
         """Let it hold what it did, where what it holds may be used up meanwhile."""
         self.put_back()
 
-    def now(self) -> Place:
+    def now(self) -> Self:
         """The same place, with what it holds now."""
         other = copy.copy(self)
         other.take()
         return other
+
+
+class Holder(Place):
+    """A place of several entries, each of which may hold any object."""
+
+    def held(self) -> dict[Any, Any]:
+        """What its entries hold now."""
+        raise NotImplementedError
+
+    def write(self, entry: Any, value: Any) -> None:
+        """Let one that is there hold something else."""
+        raise NotImplementedError
 
 
 class OfTensor(Place):
@@ -130,7 +142,7 @@ class OfArray(Place):
         self.array[...] = self.saved
 
 
-class OfDict(Place):
+class OfDict(Holder):
     """Entries of a mapping or attributes of an object, by identity."""
 
     def __init__(self, path: str, entries: dict[Any, Any]) -> None:
@@ -168,8 +180,14 @@ class OfDict(Place):
         self.entries.clear()
         self.entries.update(self.saved)
 
+    def held(self) -> dict[Any, Any]:
+        return self.entries
 
-class OfList(Place):
+    def write(self, entry: Any, value: Any) -> None:
+        self.entries[entry] = value
+
+
+class OfList(Holder):
     """Elements of a list or a deque, by identity."""
 
     def __init__(self, path: str, elements: Any) -> None:
@@ -194,6 +212,12 @@ class OfList(Place):
     def put_back(self) -> None:
         self.elements.clear()
         self.elements.extend(self.saved)
+
+    def held(self) -> dict[Any, Any]:
+        return dict(enumerate(self.elements))
+
+    def write(self, entry: Any, value: Any) -> None:
+        self.elements[entry] = value
 
 
 class OfSet(Place):
@@ -232,7 +256,7 @@ class OfBytes(Place):
         self.content[:] = self.saved
 
 
-class OfCell(Place):
+class OfCell(Holder):
     """A variable that a function shares with the one around it."""
 
     def __init__(self, path: str, cell: types.CellType) -> None:
@@ -254,6 +278,12 @@ class OfCell(Place):
 
     def put_back(self) -> None:
         self.cell.cell_contents = self.saved
+
+    def held(self) -> dict[Any, Any]:
+        return {"": self.cell.cell_contents} if filled(self.cell) else {}
+
+    def write(self, entry: Any, value: Any) -> None:
+        self.cell.cell_contents = value
 
 
 class OfMode(Place):
@@ -277,7 +307,7 @@ class OfMode(Place):
         self.attributes["training"] = self.saved
 
 
-class OfSlots(Place):
+class OfSlots(Holder):
     """Attributes of an object without a __dict__."""
 
     def __init__(self, path: str, thing: Any, names: tuple[str, ...]) -> None:
@@ -303,6 +333,13 @@ class OfSlots(Place):
                 setattr(self.thing, name, value)
             elif hasattr(self.thing, name):
                 delattr(self.thing, name)
+
+    def held(self) -> dict[Any, Any]:
+        values = {name: getattr(self.thing, name, _MISSING) for name in self.names}
+        return {name: value for name, value in values.items() if value is not _MISSING}
+
+    def write(self, entry: Any, value: Any) -> None:
+        setattr(self.thing, entry, value)
 
 
 class OfGenerator(Place):

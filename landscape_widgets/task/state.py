@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from landscape_widgets.task.iterators import restocked
 from landscape_widgets.task.noise import GENERATORS, reseed
 from landscape_widgets.task.object_graph import (
     OPAQUE,
@@ -41,6 +42,7 @@ from landscape_widgets.task.places import (
     Place,
     is_odd,
 )
+from landscape_widgets.task.structure import in_dict
 
 EVERY = 256  # vectors after which all is compared by value again
 
@@ -90,6 +92,7 @@ class State:
         walk = Walk(skipped, self.seed, self._originals)
         walk.seen.update((id(thing), thing) for thing in self.shared)
         self._places = list(walk.places(self.roots))
+        self.changing += [place for place in self._places if place.is_used_up]
         self._count = 0
         self._declared: set[int] = set()
         self._sort()
@@ -107,6 +110,8 @@ class State:
         self._moved = [place.moved for place in rest if isinstance(place, cheap)]
 
     def __getstate__(self) -> dict[str, Any]:
+        for place in self.changing:
+            place.put_back()
         paths = [place.path for place in self.changing]
         kept = {name: vars(self)[name] for name in ("roots", "moving", "seed", "found", "shared")}
         return {**kept, "paths": paths}
@@ -115,7 +120,7 @@ class State:
         paths = set(state.pop("paths"))
         vars(self).update(state, changing=[], _originals={})
         self._look()
-        self.changing = [place for place in self._places if place.path in paths]
+        self.changing = [p for p in self._places if p.path in paths or p.is_used_up]
         self._sort()
 
     @property
@@ -126,7 +131,7 @@ class State:
     def put_back(self) -> None:
         """Bring everything to what it was."""
         for place in self.changing:
-            place.put_back()
+            place.begin_anew()
         self._count += 1
         if self._count & (self._count - 1) == 0 or self._count % EVERY == 0:
             self.check()
@@ -157,14 +162,14 @@ class State:
         known, found, new = set(map(id, self.changing)), [], False
         for place in self._places:
             differs = place.differs()
-            if not (differs or place.moved()):
+            if not (differs or place.moved() or place.is_used_up):
                 continue
             if differs and id(place) not in self._declared:
                 found += place.changes()
             if id(place) not in known:
                 self.changing.append(place)
                 new = True
-            place.put_back()
+            place.begin_anew()
         if new:
             self._sort()
         self._versions = [tensor._version for tensor in self._tensors]
@@ -195,7 +200,7 @@ class Walk:
                 if thing.__dict__ and type(thing) is not nn.Parameter:
                     waiting += [(v, f"{path}.{k}") for k, v in thing.__dict__.items()]
                 continue
-            yield from self._of(thing, path)
+            yield from map(restocked, self._of(thing, path))
             if is_plain_layer(thing):
                 held = {**thing._buffers, **thing._parameters}
                 waiting += [(tensor, join(path, name)) for name, tensor in held.items()]
@@ -232,8 +237,8 @@ class Walk:
         elif has_attributes(thing):
             if is_plain_layer(thing):
                 yield OfMode(path, thing)
-            elif isinstance(getattr(thing, "__dict__", None), dict):
-                yield OfDict(path, thing.__dict__)
+            elif (attributes := in_dict(thing)) is not None:
+                yield OfDict(path, attributes)
             names = slots(thing)
             if names:
                 yield OfSlots(path, thing, names)

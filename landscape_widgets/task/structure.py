@@ -60,15 +60,22 @@ def parts(node: Any) -> list[tuple[str, Any]] | None:
 
 def attributes(node: Any) -> dict[str, Any]:
     """What an object keeps in its attributes, those in slots as well."""
-    kept = attribute(node, "__dict__")
-    # Those that make attributes as they are asked for may make one of this name, too.
-    found: dict[str, Any] = dict(kept) if isinstance(kept, Mapping) else {}
+    found = dict(in_dict(node) or {})
     for kind in type(node).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if name not in ("__dict__", "__weakref__") and hasattr(node, name):
                 found[name] = getattr(node, name)
     return found
+
+
+def in_dict(node: Any) -> dict[str, Any] | None:
+    """The dictionary of an object's attributes itself; None where it has none.
+
+    Those that make attributes as they are asked for may make one of this name, too.
+    """
+    kept = attribute(node, "__dict__")
+    return kept if isinstance(kept, dict) else None
 
 
 def attribute(node: Any, name: str) -> Any:

@@ -24,9 +24,9 @@ from landscape_widgets.task.functions import (
     names_in,
     stored_by,
 )
-from landscape_widgets.task.iterators import copied, is_iterator
+from landscape_widgets.task.iterators import gives_once, restocked
 from landscape_widgets.task.object_graph import Overlay, reached
-from landscape_widgets.task.places import Place, alike
+from landscape_widgets.task.places import Holder, Place, alike
 from landscape_widgets.task.state import Walk
 
 LARGE = 1 << 20  # bytes of an array that is not looked into: data, weights
@@ -50,7 +50,7 @@ def surroundings(
     return _Search(list(roots), list(shared)).found()
 
 
-class Names(Place):
+class Names(Holder):
     """Attributes of a class, or variables of a module, by identity.
 
     Parameters
@@ -68,66 +68,49 @@ class Names(Place):
         self.owner = owner
         self.names = None if names is None else tuple(names)
         self.take()
-        # Of the user's own iterators nothing is taken: each parameter vector gets copies of these.
-        self._unused = {
-            name: copied(value, self._called(name))
-            for name, value in self.saved.items()
-            if is_iterator(value)
-        }
-        self.is_used_up = bool(self._unused)
 
     def _called(self, name: str) -> str:
         return f"{self.path}.{name}".lstrip(".")
 
-    def _held(self) -> dict[str, Any]:
+    def held(self) -> dict[str, Any]:
         values: Mapping[str, Any] = vars(self.owner) if isinstance(self.owner, type) else self.owner
         if self.names is not None:
             return {name: values[name] for name in self.names if name in values}
         return {name: value for name, value in values.items() if not name.startswith("__")}
 
-    _unused: Mapping[str, Any] = types.MappingProxyType({})
-
     def take(self) -> None:
-        self.saved = self._held()
+        self.saved = self.held()
 
     def differs(self) -> bool:
         return bool(self._changed())
 
     def _changed(self) -> list[str]:
-        held = self._held()
+        held = self.held()
         if held.keys() == self.saved.keys() and all(held[n] is v for n, v in self.saved.items()):
             return []
         return [
             name
             for name in {**self.saved, **held}
-            if not (name in self._unused and name in held)
-            and not alike(held.get(name, _MISSING), self.saved.get(name, _MISSING))
+            if not alike(held.get(name, _MISSING), self.saved.get(name, _MISSING))
         ]
 
     def changes(self) -> list[str]:
         return [self._called(name) for name in self._changed()]
 
-    def begin_anew(self) -> None:
-        self.put_back()
-        for name, iterator in self._unused.items():
-            self._write(name, copied(iterator, self._called(name)))
-
     def put_back(self) -> None:
-        for name in self._unused.keys() & self.saved.keys():
-            self._write(name, self.saved[name])
         for name in self._changed():
             if name in self.saved:
-                self._write(name, self.saved[name])
+                self.write(name, self.saved[name])
             elif isinstance(self.owner, type):
                 delattr(self.owner, name)
             else:
                 del self.owner[name]
 
-    def _write(self, name: str, value: Any) -> None:
+    def write(self, entry: Any, value: Any) -> None:
         if isinstance(self.owner, type):
-            setattr(self.owner, name, value)
+            setattr(self.owner, entry, value)
         else:
-            self.owner[name] = value
+            self.owner[entry] = value
 
 
 class _Outside(Walk):
@@ -191,7 +174,7 @@ class _Search:
     def _class(self, kind: type) -> None:
         if not self._new(kind) or kind.__module__.split(".")[0] in _LIBRARIES:
             return
-        self._places.append(Names(kind.__name__, kind))
+        self._places.append(restocked(Names(kind.__name__, kind)))
         for name, value in list(vars(kind).items()):
             if not name.startswith("__") or callable(value):
                 self._value(value, f"{kind.__name__}.{name}")
@@ -203,7 +186,7 @@ class _Search:
         own = set(dict.keys(variables)) if isinstance(variables, Overlay) else set()
         stored = [name for name in stored_by(function.__code__) if name not in own]
         if stored and not isinstance(variables, Overlay):
-            self._places.append(Names("", variables, stored))
+            self._places.append(restocked(Names("", variables, stored)))
         for name in named_by(function.__code__):
             if name in own or name.startswith("__") or name not in variables:
                 continue
@@ -211,8 +194,9 @@ class _Search:
             if isinstance(value, types.ModuleType):
                 self._module(value, function.__code__)
             else:
-                if is_iterator(value) and not isinstance(variables, Overlay) and name not in stored:
-                    self._places.append(Names("", variables, [name]))
+                if gives_once(value) and name not in stored:
+                    where = variables.shared if isinstance(variables, Overlay) else variables
+                    self._places.append(restocked(Names("", where, [name])))
                 self._value(value, name)
 
     def _module(self, module: types.ModuleType, code: types.CodeType) -> None:
@@ -221,7 +205,7 @@ class _Search:
             return
         names = [name for name in names_in(code) if name in vars(module)]
         if names:
-            self._places.append(Names(module.__name__, vars(module), names))
+            self._places.append(restocked(Names(module.__name__, vars(module), names)))
         for name in names:
             self._value(vars(module)[name], f"{module.__name__}.{name}")
 

@@ -1,6 +1,6 @@
 """What a model or its loss keeps between calls must not show in the landscape."""
 
-import itertools
+import queue
 import random
 from collections import deque
 
@@ -186,18 +186,22 @@ def test_what_models_keep_is_put_back_and_the_users_own_stays(what):
     assert model.slot.value == 0
 
 
-class Iterating(nn.Module):
+class Queueing(nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner, self.steps = tiny(), itertools.count(1)
+        self.inner, self.steps = tiny(), queue.SimpleQueue()
+        for step in range(100):
+            self.steps.put(step)
 
     def forward(self, x):
-        return self.inner(x) * next(self.steps)
+        return self.inner(x) * self.steps.get_nowait()
 
 
 def test_what_cannot_be_put_back_is_refused():
-    with pytest.raises(ValueError, match="from the iterator steps"):
-        Objective(Iterating(), digits(20))
+    model = Queueing()
+    with pytest.raises(ValueError, match="something from steps, of type SimpleQueue"):
+        Objective(model, digits(20))
+    assert model.steps.get_nowait() == 0
 
 
 def test_what_becomes_of_noise_and_state_is_said():

@@ -1,7 +1,13 @@
 """What models write to outside themselves is the user's, and stays as it is."""
 
+import bz2
+import collections
 import csv
+import functools
+import io
 import itertools
+import sqlite3
+import types
 from collections.abc import Iterator
 
 import numpy as np
@@ -158,21 +164,27 @@ class Takes(nn.Module):
         self.inner, self.numbers = nn.Linear(64, 10), numbers
 
     def forward(self, x):
-        return self.inner(x) * next(self.numbers)
+        return self.inner(x) * next(_iterator_in(self.numbers))
+
+
+def _iterator_in(numbers):
+    """Where it is kept in a list, the first."""
+    return numbers[0] if isinstance(numbers, list) else numbers
 
 
 @pytest.mark.parametrize(
     ("numbers", "said"),
     [
         ((n for n in range(1, 9)), "something from numbers"),
-        (itertools.count(1), "iterator numbers"),
+        ([(n for n in range(1, 9))], r"something from numbers\[0\]"),
+        (map(int, (n for n in range(1, 9))), "something from numbers"),
     ],
 )
 def test_iterators_that_cannot_be_put_back_are_refused_with_nothing_taken(numbers, said):
     model = Takes(numbers)
     with pytest.raises(ValueError, match=said):
         Objective(model, digits(20))
-    assert next(model.numbers) == 1
+    assert next(_iterator_in(numbers)) == 1
 
 
 class Trembles(nn.Module):
@@ -213,12 +225,41 @@ def test_a_file_that_is_read_is_refused_with_nothing_read(tmp_path):
         assert file.readline() == "1\n"
 
 
-def test_what_is_neither_copied_nor_put_back_is_named(tmp_path):
+def test_what_is_neither_copied_nor_put_back_is_named():
+    model = nn.Linear(64, 10)
+    model.pack = bz2.BZ2Compressor()
+    said = Objective(model, digits(20)).assumptions
+    assert any("pack, of type BZ2Compressor" in sentence for sentence in said)
+
+
+class WritesRows(nn.Module):
+    def __init__(self, rows):
+        super().__init__()
+        self.inner, self.rows = nn.Linear(64, 10), rows
+
+    def forward(self, x):
+        self.rows.writerow(["called"])
+        return self.inner(x)
+
+
+def test_a_table_of_the_users_gets_no_rows(tmp_path):
     with open(tmp_path / "rows", "w") as file:
-        model = nn.Linear(64, 10)
-        model.rows = csv.writer(file)
-        said = Objective(model, digits(20)).assumptions
-    assert any("rows, of type writer" in sentence for sentence in said)
+        assert Objective(WritesRows(csv.writer(file)), digits(20)).assumptions
+    assert (tmp_path / "rows").read_text() == ""
+
+
+class Questions(nn.Module):
+    def __init__(self, base):
+        super().__init__()
+        self.inner, self.base = nn.Linear(64, 10), base
+
+    def forward(self, x):
+        return self.inner(x) * self.base.execute("select 1").fetchone()[0]
+
+
+def test_a_data_base_is_not_asked():
+    with pytest.raises(ValueError, match="something from base, of type Connection"):
+        Objective(Questions(sqlite3.connect(":memory:")), digits(20))
 
 
 class TakesOfItsClass(nn.Module):
@@ -280,3 +321,109 @@ def test_generators_outside_are_refused_with_nothing_taken(where, monkeypatch):
     with pytest.raises(ValueError, match=r"takes something from .*(numbers|supply), of type gener"):
         Objective(TakesOfItsClass(where), digits(20))
     assert next(theirs) == 3
+
+
+class Shelf:
+    __slots__ = ("numbers",)
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+
+HOLDERS = {
+    "list": (lambda it: [0, it], lambda held: next(held[1])),
+    "deque": (lambda it: collections.deque([it]), lambda held: next(held[0])),
+    "dict": (lambda it: {"a": it}, lambda held: next(held["a"])),
+    "dict of lists": (lambda it: {"a": [it]}, lambda held: next(held["a"][0])),
+    "tuple": (lambda it: (0, it), lambda held: next(held[1])),
+    "list of tuples": (lambda it: [(0, it)], lambda held: next(held[0][1])),
+    "object": (lambda it: types.SimpleNamespace(numbers=it), lambda held: next(held.numbers)),
+    "slots": (lambda it: Shelf(it), lambda held: next(held.numbers)),
+    "partial": (lambda it: functools.partial(next, it), lambda held: held()),
+    "method": (lambda it: it.__next__, lambda held: held()),
+    "pairs": (lambda it: zip(it, it, strict=False), lambda held: sum(next(held))),
+}
+
+
+class TakesOfWhatHolds(nn.Module):
+    """Scales by what an iterator gives that is held by an attribute, its class, or a global."""
+
+    held = None
+
+    def __init__(self, where, take, own=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.where, self.take = nn.Linear(64, 10), where, take
+        if where == "attribute":
+            self.held = own
+
+    def forward(self, x):
+        return self.inner(x) * self.take(store if self.where == "global" else self.held)
+
+
+store = None
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+@pytest.mark.parametrize("where", ["attribute", "class", "global", "loss"])
+def test_iterators_begin_anew_wherever_they_are_held(where, kind, monkeypatch):
+    hold, take = HOLDERS[kind]
+    theirs = iter([3, 5, 7, 11, 13])
+    held = hold(theirs)
+    first = 8 if kind == "pairs" else 3
+    if where == "class":
+        of_class = staticmethod(held) if callable(held) else held
+        monkeypatch.setattr(TakesOfWhatHolds, "held", of_class)
+    if where in ("global", "loss"):
+        monkeypatch.setitem(globals(), "store", held)
+    data, plainly = digits(20), nn.functional.cross_entropy
+    if where == "loss":
+        torch.manual_seed(0)
+        model = inner = nn.Linear(64, 10)
+        loss = lambda outputs, targets: take(store) * plainly(outputs, targets)  # noqa: E731
+    else:
+        model, loss = TakesOfWhatHolds(where, take, held), plainly
+        inner = model.inner
+    objective = Objective(model, data, loss=loss)
+    vectors = objective.anchor + 0.1 * torch.arange(3.0)[:, None]
+    for theta in (*vectors, *vectors):
+        weights = dict(zip(["weight", "bias"], theta.split([640, 10]), strict=True))
+        weights["weight"] = weights["weight"].view(10, 64)
+        z = functional_call(inner, weights, (data[0],))
+        plain = first * plainly(z, data[1]) if where == "loss" else plainly(first * z, data[1])
+        assert objective.loss(theta) == pytest.approx(float(plain), rel=1e-5)
+    assert next(theirs) == 3
+    assert not any("held" in said or "store" in said for said in objective.assumptions)
+
+
+class WritesOfItsClass(nn.Module):
+    log = None
+    rows = None
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 10)
+
+    def forward(self, x):
+        if self.log is not None:
+            self.log[0].write("called\n")
+        return self.inner(x) * (1 if self.rows is None else len(next(self.rows)[1]))
+
+
+def test_files_of_a_class_get_nothing_written_and_nothing_is_read_from_them(tmp_path, monkeypatch):
+    with open(tmp_path / "log", "w") as file:
+        monkeypatch.setattr(WritesOfItsClass, "log", [file])
+        Objective(WritesOfItsClass(), digits(20))
+        assert WritesOfItsClass.log[0] is file
+    assert (tmp_path / "log").read_text() == ""
+    (tmp_path / "rows").write_text("1\n22\n333\n")
+    with open(tmp_path / "rows") as file:
+        monkeypatch.setattr(WritesOfItsClass, "log", None)
+        monkeypatch.setattr(WritesOfItsClass, "rows", enumerate(file))
+        with pytest.raises(ValueError, match=r"something from .*rows, of type enumerate"):
+            Objective(WritesOfItsClass(), digits(20))
+        assert file.readline() == "1\n"
+    monkeypatch.setattr(WritesOfItsClass, "rows", enumerate(io.StringIO("1\n22\n333\n")))
+    objective = Objective(WritesOfItsClass(), digits(20))
+    assert objective.loss(objective.anchor) == objective.loss(objective.anchor)
+    assert next(WritesOfItsClass.rows) == (0, "1\n")
