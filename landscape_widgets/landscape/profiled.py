@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import numpy.typing as npt
 
+from landscape_widgets.diagnosis.basins import FACTOR, Basins
 from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.landscape.ways import Ways
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
@@ -158,3 +159,28 @@ class Profiled(Sampled):
             What was evaluated by then is kept for the next time.
         """
         return self._ways.way(index, start, progress=progress, cancelled=cancelled)
+
+    def basins(
+        self,
+        factor: float = FACTOR,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Basins:
+        """The basins that the samples lie in: hollows that no low way was found between.
+
+        Two are parted where every way that was found between them rises to `factor` times the
+        lowest loss of the higher one or more; where losses reach zero or below and ratios mean
+        nothing, where it rises by a tenth of the median loss above the lowest. With estimated
+        losses they must be that by more than two standard errors. See `diagnosis.basins`.
+
+        The lines that the ways hang on are evaluated once for all ways and basins.
+
+        Raises
+        ------
+        ValueError
+            If the factor is not above 1.
+        Cancelled
+            What was evaluated by then is kept for the next time.
+        """
+        return self._ways.basins(factor, progress=progress, cancelled=cancelled)

@@ -6,12 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
+from landscape_widgets.diagnosis.basins import FACTOR, Basins, find_basins
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.landscape.results import Results
 from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.profiles.estimated import estimated_losses
 from landscape_widgets.profiles.graph import Graph, LossAt, Losses, Tree
+from landscape_widgets.profiles.path import Path
 from landscape_widgets.profiles.way import Way, find_way
 from landscape_widgets.progress import (
     CancelCallback,
@@ -44,13 +46,15 @@ class Ways:
         self.results, self.evaluator = results, evaluator
         self.objective, self.tolerance = objective, tolerance
         self._found: dict[tuple[int, int], Way] = {}
+        self._basins: dict[float, Basins] = {}
 
     @cached_property
     def graph(self) -> Graph:
         """The samples and their neighbours."""
         assert self.results.cloud is not None
         values, errors = self.results.values, self.results.errors
-        return Graph(self.results.cloud, values["loss"], errors.get("loss"))
+        cloud = self.results.cloud
+        return Graph(cloud, values["loss"], errors.get("loss"), list(cloud.names))
 
     def name(self, index: int) -> str:
         """What a sample is called."""
@@ -114,3 +118,20 @@ class Ways:
             self._found[start, end] = known
             progress(Progress("ways", 1, 1))
         return known
+
+    def basins(
+        self,
+        factor: float = FACTOR,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Basins:
+        """The basins that the samples lie in; see `basins.find_basins`."""
+
+        def easiest(start: int, end: int) -> Path:
+            return self.way(end, start, cancelled=cancelled).easiest
+
+        if factor not in self._basins:
+            tree = self.tree(progress, cancelled)
+            self._basins[factor] = find_basins(self.graph, tree, easiest, factor)
+        return self._basins[factor]

@@ -9,8 +9,8 @@ which ones it hangs on, and only these are looked at, until it is one of edges t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import combinations, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from landscape_widgets.profiles.path import vertices
 from landscape_widgets.progress import Progress, ProgressCallback, ignore
 
 NEIGHBOURS = 12
+MARKED = 24  # samples that are joined to each other, be they near or not
 HUBS = 8  # pieces of a graph that is none whole, the others of which are linked to each of them
 FEWEST, MOST = 3, 39  # inner points of an edge, by its length
 ALIKE = 0.1  # of the height above the lowest loss: ends and middle that differ by less say it all
@@ -71,6 +72,8 @@ class Graph:
     cloud : Cloud
     losses, errors : array (N,)
         Of the samples, with standard errors. Those whose loss or place is not finite stay out.
+    marked : sequence of int
+        Samples that are joined to each other, too, however far apart they are; the first few.
 
     Attributes
     ----------
@@ -91,7 +94,13 @@ class Graph:
         What was found on each edge that was looked at, from the first of its ends.
     """
 
-    def __init__(self, cloud: Cloud, losses: FloatArray, errors: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        losses: FloatArray,
+        errors: FloatArray | None = None,
+        marked: Sequence[int] = (),
+    ) -> None:
         self.cloud, self.losses = cloud, losses
         self.estimated = errors is not None
         self.loss_errors = np.zeros(len(losses)) if errors is None else np.nan_to_num(errors)
@@ -101,7 +110,7 @@ class Graph:
         finite = np.isfinite(losses) & np.isfinite(self.points).all(axis=1)
         self.rows: Rows = np.flatnonzero(finite).astype(np.int64)
         self.lowest = float(losses[self.rows].min(initial=np.inf))
-        self.edges, self.lengths = self._connected()
+        self.edges, self.lengths = self._connected(marked)
         positive = self.lengths[self.lengths > 0]
         self.spacing = float(np.median(positive)) if len(positive) else 1.0
         counts = 2 * np.ceil(self.lengths / self.spacing) - 1
@@ -116,7 +125,7 @@ class Graph:
 
     # Which samples are next to which
 
-    def _connected(self) -> tuple[Rows, FloatArray]:
+    def _connected(self, marked: Sequence[int]) -> tuple[Rows, FloatArray]:
         """Edges (E, 2) with their lengths (E,), that join all samples."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
@@ -136,6 +145,13 @@ class Graph:
         if pieces > 1:
             links, gaps = _links(points, labels, pieces)
             pairs, lengths = np.concatenate([pairs, links]), np.append(lengths, gaps)
+        apart = np.intersect1d(np.asarray(marked[:MARKED], dtype=np.int64), self.rows)
+        lines = np.array(list(combinations(np.searchsorted(self.rows, apart), 2)), dtype=np.int64)
+        if len(lines):
+            pairs = np.concatenate([pairs, lines])
+            lengths = np.append(
+                lengths, np.linalg.norm(np.diff(points[lines], axis=1)[:, 0], axis=1)
+            )
         return self._made(pairs, lengths)
 
     def _made(self, pairs: Rows, lengths: FloatArray) -> tuple[Rows, FloatArray]:
