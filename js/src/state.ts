@@ -7,6 +7,7 @@ import type { Estimates } from "./draw/band";
 import { LOG, type LossScale } from "./draw/loss_scale";
 import type { Lasso } from "./history";
 import { nameOf } from "./names";
+import { Paced } from "./pace";
 import {
   formula,
   lowestOf,
@@ -75,7 +76,8 @@ export class State {
   private readonly table = new Table();
   /** Tables that came row by row, where they are too large to come as a whole. */
   private readonly rows = signal<Table["values"]>(null);
-  private readonly living = signal(true);
+  private readonly coming: Paced;
+  private readonly living: Signal<boolean>;
 
   constructor(
     private readonly model: Model,
@@ -84,6 +86,10 @@ export class State {
     this.traits = Object.fromEntries(
       NAMES.map((name) => [name, signal(model.get(name))]),
     ) as unknown as typeof this.traits;
+    this.living = signal(model.send !== undefined);
+    this.coming = new Paced(() => {
+      this.rows.value = this.table.values;
+    }, until);
     // All that came in one message is there when the first trait of it says that it is another.
     const changed = () => batch(() => this.take());
     for (const name of NAMES) model.on(`change:${name}`, changed);
@@ -95,7 +101,7 @@ export class State {
       (content, buffers) => {
         if (content.type !== "rows") return;
         this.table.take(content as unknown as Rows, buffers);
-        this.rows.value = this.table.values;
+        this.coming.ask();
       },
       until,
     );
@@ -110,6 +116,7 @@ export class State {
   private take(): void {
     const before = this.traits._profiles.peek();
     for (const name of NAMES) (this.traits[name] as Signal).value = this.model.get(name);
+    if (this.traits._progress.peek()?.state !== "running") this.coming.flush();
     const profiles = this.traits._profiles.peek();
     if (profiles === before) return;
     const [first] = Object.values(profiles ?? {});
@@ -126,7 +133,7 @@ export class State {
   }
 
   send(content: unknown): void {
-    if (this.living.peek()) this.model.send(content);
+    if (this.living.peek()) this.model.send?.(content);
   }
 
   /** Change what both sides know. */

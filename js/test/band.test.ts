@@ -55,3 +55,10 @@ it("it is said what lines are from", () => {
   expect(describe([2, 3], estimates, true)).toBe("from all 10,000 examples");
   expect(describe([3], estimates, true)).toBe("");
 });
+
+it("describes very many lines as few are", () => {
+  const many = 300_000;
+  const examples = new Float32Array(many).fill(64);
+  const of = { examples, of: 1000 };
+  expect(describe(Array.from(examples.keys()), of, false)).toBe("from 64 of 1,000 examples");
+});

@@ -83,6 +83,6 @@ describe("a raster", () => {
     expect(pixel(image, 7, 0)).toEqual([9, 9, 9, 255]);
     expect(pixel(image, 0, 1)[3]).toBe(0); // not on the other side
     raster.clear();
-    expect(Math.max(...raster.data)).toBe(0);
+    expect(Math.max(...raster.finish().data)).toBe(0);
   });
 });

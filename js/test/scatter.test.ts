@@ -40,7 +40,7 @@ describe("the opacity of a sample", () => {
 
 describe("scales", () => {
   const scales = {
-    plot: { left: 10, top: 20, width: 100, height: 50 },
+    area: { left: 10, top: 20, width: 100, height: 50 },
     domain: (axis: "x" | "y"): [number, number] => (axis === "x" ? [-1, 3] : [0, 2]),
   };
 

@@ -29,7 +29,8 @@ MEASURING_SECONDS = 1.0  # what is spent at most on measuring the pace of many r
 AT_ONCE = 0.5  # s, in which a slice that is asked for should be there
 PUBLISH_EVERY = 1.0  # s
 BLOCK_SECONDS = 0.2  # of work between two looks at what is asked for
-BLOCK = 16  # slices that are taken at once where many are asked for
+BLOCK = 16  # slices that are taken at once where many are asked for; more where they take no time
+LARGEST_BLOCK = 1024
 TELL_ABOVE = 0.3  # s; what is asked for and is there sooner is not worth a word
 
 
@@ -164,15 +165,18 @@ class Slices:
 
     def serve(self, cancelled: CancelCallback) -> None:
         """Compute the slices that were asked for; answers come between two blocks of them."""
-        done = 0
+        done, size = 0, BLOCK
         while self._wanted and not cancelled():
             with self._lock:
                 latest = dict.fromkeys(reversed(self._wanted))
                 waiting = [i for i in latest if self._is_missing(i)]
-                block, self._wanted = waiting[:BLOCK], waiting[BLOCK:][::-1]
+                block, self._wanted = waiting[:size], waiting[size:][::-1]
             self._tell("slices", done, done + len(waiting))
             if block:
+                begun = time.perf_counter()
                 done += self._take(block, cancelled)
+                took = time.perf_counter() - begun
+                size = int(np.clip(size * BLOCK_SECONDS / max(took, 1e-3), BLOCK, LARGEST_BLOCK))
                 self._publish()
             self._give_way(Urgency.ANSWERS)
 

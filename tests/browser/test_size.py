@@ -122,6 +122,7 @@ def test_pointing_names_the_sample_there_and_a_click_selects_it(large: Landscape
     for index in (first, second, third):
         large.point_at(pixels[index])
         expect(large.part("map").locator(".lw-tooltip > :first-child")).to_have_text(f"#{index}")
+        large.wait_for_drawn(hovered=index, missing=0)  # the kernel has been asked for its slice
         assert len(large.curves(2.4)) == 1
     large.page.mouse.click(*pixels[first])
     large.expect_selected([first])

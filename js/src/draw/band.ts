@@ -1,6 +1,7 @@
 // How sure slices are that are from a part of the examples: bands of two standard errors.
 
 import { count, log } from "./colours";
+import { extentOf } from "./geometry";
 import type { Rect } from "./scales";
 
 /** What the kernel knows of slices from a part of the examples. */
@@ -79,9 +80,8 @@ export function describe(
   { examples, of }: Pick<Estimates, "examples" | "of">,
   banded: boolean,
 ): string {
-  const counts = indices.map((i) => examples[i]!).filter((count) => count > 0);
-  const [low, high] = [Math.min(...counts), Math.max(...counts)];
-  if (!counts.length) return "";
+  const [low, high] = extentOf(indices.map((i) => examples[i]!).filter((count) => count > 0));
+  if (high < low) return "";
   if (low >= of) return `from all ${count(of)} examples`;
   const part = low === high ? count(low) : `${count(low)} to ${count(high)}`;
   return `from ${part} of ${count(of)} examples${banded ? `, ±${WIDTH} standard errors` : ""}`;

@@ -51,11 +51,24 @@ export function short(value: number, digits = 3, least = 1): string {
           .toExponential(digits - 1)
           .replace(/\.?0+e/, "e")
           .replace("e+", "e")
-      : Number(value.toPrecision(digits)).toLocaleString("en-US", {
-          minimumSignificantDigits: least,
-          maximumSignificantDigits: digits,
-        });
+      : formatOf(digits, least).format(Number(value.toPrecision(digits)));
   return text.replace("-", "−");
+}
+
+/** Making one takes as long as writing some hundred numbers. */
+const formats = new Map<string, Intl.NumberFormat>();
+
+function formatOf(digits: number, least: number): Intl.NumberFormat {
+  const key = `${digits} ${least}`;
+  let format = formats.get(key);
+  if (!format) {
+    format = new Intl.NumberFormat("en-US", {
+      minimumSignificantDigits: least,
+      maximumSignificantDigits: digits,
+    });
+    formats.set(key, format);
+  }
+  return format;
 }
 
 /** Between `least` and `most` round values of a logarithmic axis from 10^low to 10^high, as log10. */

@@ -16,8 +16,7 @@ const BANDS = 256; // of height, into which a polygon's edges are sorted
 export function pointsInside(points: Float32Array, polygon: readonly Point[]): number[] {
   const found: number[] = [];
   if (polygon.length < 3) return found;
-  const heights = polygon.map(([, y]) => y);
-  const [low, high] = [Math.min(...heights), Math.max(...heights)];
+  const [low, high] = extentOf(polygon.map(([, y]) => y));
   const bandOf = (y: number) =>
     Math.min(BANDS - 1, Math.floor(((y - low) / (high - low || 1)) * BANDS));
   // Of many edges, those that a point's own height meets are few.
@@ -123,17 +122,31 @@ export function fitDomain(
   };
 }
 
+/** The least and the greatest of values that are finite; ∞ and −∞ of none. Of any number of them. */
+export function extentOf(values: ArrayLike<number>): [number, number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 /** Linear-interpolated quantile of values, those that are not finite left out; NaN of nothing. */
 export const quantile = (values: ArrayLike<number>, q: number): number =>
   quantilesOf(Float64Array.from(values).filter(Number.isFinite), [q])[0]!;
 
-/** Several of finite values, which are put in another order. */
+/** Several of finite values, in ascending order; the values are put in another order. */
 export function quantilesOf(values: Float64Array, qs: readonly number[]): number[] {
+  let from = 0; // none before it is greater than any from there on
   return qs.map((q) => {
     if (values.length === 0) return NaN;
     const position = (values.length - 1) * q;
     const low = Math.floor(position);
-    const below = select(values, low);
+    const below = select(values, low, from);
+    from = low;
     if (low + 1 === values.length) return below;
     let above = Infinity;
     for (let i = low + 1; i < values.length; i++) if (values[i]! < above) above = values[i]!;
@@ -142,11 +155,12 @@ export function quantilesOf(values: Float64Array, qs: readonly number[]): number
 }
 
 /**
- * The k-th smallest of values, which are put in such an order that none before it is greater and none
- * behind it less (Hoare's selection: sorting all of them would take several times as long).
+ * The k-th smallest of values, of which none before `from` is greater than another; they are put in
+ * such an order that none before it is greater and none behind it less (Hoare's selection: sorting
+ * all of them would take several times as long).
  */
-function select(values: Float64Array, k: number): number {
-  let [left, right] = [0, values.length - 1];
+function select(values: Float64Array, k: number, from: number): number {
+  let [left, right] = [from, values.length - 1];
   while (left < right) {
     const pivot = values[k]!;
     let [i, j] = [left, right];

@@ -1,7 +1,7 @@
 // The geometry and the colours of a plane through θ* and two samples, free of any DOM.
 
 import { gather, logTicks, viridis } from "./colours";
-import type { Point } from "./geometry";
+import { extentOf, type Point } from "./geometry";
 
 export interface Frame {
   /** From (a, b) to pixels: x = m[0] a + m[2] b + m[4], y = m[1] a + m[3] b + m[5]. */
@@ -27,8 +27,8 @@ export function trueShape(
   const across = Math.sqrt(Math.max(bb - along * along, 0));
   const place = (a: number, b: number): Point => [a * first + b * along, -b * across];
   const corners = [low!, high!].flatMap((a) => [place(a, low!), place(a, high!)]);
-  const [x0, x1] = range(corners.map(([x]) => x));
-  const [y0, y1] = range(corners.map(([, y]) => y));
+  const [x0, x1] = extentOf(corners.map(([x]) => x));
+  const [y0, y1] = extentOf(corners.map(([, y]) => y));
   const unit = Math.min(width / (x1 - x0), height / (y1 - y0));
   const m: Frame["matrix"] = [
     unit * first,
@@ -47,8 +47,6 @@ export function trueShape(
     },
   };
 }
-
-const range = (values: number[]): [number, number] => [Math.min(...values), Math.max(...values)];
 
 /** A value of a size × size grid (i the slower) between its points; NaN outside, or beside one. */
 export function between(values: ArrayLike<number>, size: number, i: number, j: number): number {

@@ -16,6 +16,8 @@ export interface Shape {
 export interface Stamp {
   dx: Int8Array;
   dy: Int8Array;
+  /** How far any of them is from it, along either axis. */
+  reach: number;
   /** How much of each pixel has the colour inside, and how much that of the line, from 0 to 1. */
   fill: Float32Array;
   line: Float32Array;
@@ -51,6 +53,7 @@ export function stampOf(shape: Shape, x: number, y: number): Stamp {
     }
   }
   return {
+    reach,
     dx: Int8Array.from(found, (one) => one[0]),
     dy: Int8Array.from(found, (one) => one[1]),
     fill: Float32Array.from(found, (one) => one[2]),
@@ -74,60 +77,64 @@ export class Stamps {
   }
 }
 
-const OPAQUE = 254; // of 255, from which nothing behind can be seen
+const OPAQUE = 254 / 255; // from which nothing behind can be seen
 
 /**
  * A picture that marks are painted on, from the front to the back: what is behind opaque ones, as
  * nearly all of many are, then costs next to nothing.
  */
 export class Raster {
-  /** Red, green, blue and opacity by pixel; while it is painted on, the colours times the opacity. */
-  readonly data: Uint8ClampedArray<ArrayBuffer>;
+  /** By pixel: red, green and blue to 255, times the opacity, and the opacity to 1. */
+  private readonly painted: Float32Array;
 
   constructor(
     readonly width: number,
     readonly height: number,
   ) {
-    this.data = new Uint8ClampedArray(4 * width * height);
+    this.painted = new Float32Array(4 * width * height);
   }
 
   clear(): void {
-    this.data.fill(0);
+    this.painted.fill(0);
   }
 
   /** Paint a mark whose middle is at (x, y), behind what is painted. */
   paint(stamps: Stamps, x: number, y: number, fill: Colour, line: Colour, opacity: number): void {
-    const stamp = stamps.at(x, y);
-    const { data, width, height } = this;
+    const { dx, dy, fill: inside, line: outline, reach } = stamps.at(x, y);
+    const { painted, width, height } = this;
     const left = Math.floor(x);
     const top = Math.floor(y);
-    for (let i = 0; i < stamp.dx.length; i++) {
-      const column = left + stamp.dx[i]!;
-      const row = top + stamp.dy[i]!;
-      if (column < 0 || row < 0 || column >= width || row >= height) continue;
+    const whole = left >= reach && top >= reach && left + reach < width && top + reach < height;
+    const [fr, fg, fb] = [fill[0]!, fill[1]!, fill[2]!];
+    const [lr, lg, lb] = [line[0]!, line[1]!, line[2]!];
+    for (let i = 0; i < dx.length; i++) {
+      const column = left + dx[i]!;
+      const row = top + dy[i]!;
+      if (!whole && !(column >= 0 && row >= 0 && column < width && row < height)) continue;
       const at = 4 * (row * width + column);
-      const before = data[at + 3]!;
+      const before = painted[at + 3]!;
       if (before >= OPAQUE) continue;
-      const seen = opacity * (1 - before / 255);
-      const f = seen * stamp.fill[i]!;
-      const l = seen * stamp.line[i]!;
-      data[at] = data[at]! + f * fill[0]! + l * line[0]!;
-      data[at + 1] = data[at + 1]! + f * fill[1]! + l * line[1]!;
-      data[at + 2] = data[at + 2]! + f * fill[2]! + l * line[2]!;
-      data[at + 3] = before + 255 * (f + l);
+      const seen = opacity * (1 - before);
+      const f = seen * inside[i]!;
+      const l = seen * outline[i]!;
+      painted[at] = painted[at]! + f * fr + l * lr;
+      painted[at + 1] = painted[at + 1]! + f * fg + l * lg;
+      painted[at + 2] = painted[at + 2]! + f * fb + l * lb;
+      painted[at + 3] = before + f + l;
     }
   }
 
-  /** The picture as canvases take it; then it has to be cleared. */
+  /** The picture as canvases take it. */
   finish(): ImageData {
-    const { data } = this;
-    for (let at = 3; at < data.length; at += 4) {
-      const alpha = data[at]!;
-      if (alpha === 0 || alpha === 255) continue;
-      const times = 255 / alpha;
-      data[at - 3] = data[at - 3]! * times;
-      data[at - 2] = data[at - 2]! * times;
-      data[at - 1] = data[at - 1]! * times;
+    const { painted } = this;
+    const data = new Uint8ClampedArray(painted.length);
+    for (let at = 0; at < data.length; at += 4) {
+      const alpha = painted[at + 3]!;
+      if (alpha === 0) continue;
+      data[at] = painted[at]! / alpha;
+      data[at + 1] = painted[at + 1]! / alpha;
+      data[at + 2] = painted[at + 2]! / alpha;
+      data[at + 3] = 255 * alpha;
     }
     return new ImageData(data, this.width, this.height);
   }

@@ -4,6 +4,7 @@
 import { signal } from "@preact/signals-core";
 
 import { count, short } from "../draw/colours";
+import { extentOf } from "../draw/geometry";
 import { h, s } from "../ui/dom";
 import type { Trace } from "../wire";
 
@@ -24,7 +25,7 @@ export function axisOf({ values, phases }: Pick<Trace, "values" | "phases">): Ax
   const last = phases[phases.length - 1];
   const known = values.filter((value, i): value is number => value !== null && phases[i] === last);
   if (!known.length) return null;
-  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const [low, high] = extentOf(known);
   return { low, high, logarithmic: low > 0 && high > LOGARITHMIC * low };
 }
 

@@ -3,7 +3,7 @@
 import { computed, signal } from "@preact/signals-core";
 
 import { short } from "../draw/colours";
-import { starPath } from "../draw/geometry";
+import { extentOf, starPath } from "../draw/geometry";
 import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
 import { shortLabel } from "../names";
@@ -165,12 +165,7 @@ export class PlaneSide implements Side {
 
   /** Between which heights colours go: those of losses are the map's. */
   private colours(): readonly [number, number] {
-    if (this.isLoss) return this.context.lossRange();
-    const known = this.heights.filter(Number.isFinite);
-    return [
-      known.reduce((a, b) => Math.min(a, b), Infinity),
-      known.reduce((a, b) => Math.max(a, b), -Infinity),
-    ];
+    return this.isLoss ? this.context.lossRange() : extentOf(this.heights);
   }
 
   private fill(
@@ -202,8 +197,8 @@ export class PlaneSide implements Side {
     { size, extent: [low, high] }: PlaneData,
     frame: Frame,
   ): void {
-    const known = this.heights.filter(Number.isFinite);
-    if (!known.length) {
+    const [lowest, highest] = extentOf(this.heights);
+    if (highest < lowest) {
       this.levels.value = "";
       return;
     }
@@ -211,7 +206,6 @@ export class PlaneSide implements Side {
     const [dark, bright] = this.colours();
     const step = (high - low) / (size - 1);
     const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
-    const [lowest, highest] = [Math.min(...known), Math.max(...known)];
     const { scale } = this.state.quantity;
     const rules =
       scale.kind === "log"
