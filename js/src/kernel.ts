@@ -17,7 +17,7 @@ const LOOK_EVERY = 1000; // ms
 
 export class Kernel {
   /** Whether it can be asked for anything. */
-  alive = true;
+  alive: boolean;
   private ended = false;
   private readonly first: Connection | null;
 
@@ -27,7 +27,9 @@ export class Kernel {
     private readonly changed: () => void,
     signal: AbortSignal,
   ) {
+    this.alive = model.send !== undefined;
     this.first = this.now;
+    if (!this.alive) return;
     const slot: Slot = (_, status) => this.look(ENDED.has(status));
     this.first?.statusChanged?.connect(slot);
     // The manager tells nobody that a kernel was shut down, or that its server is away.
@@ -39,7 +41,7 @@ export class Kernel {
   }
 
   private get now(): Connection | null {
-    return this.model.widget_manager.kernel ?? null;
+    return this.model.widget_manager?.kernel ?? null;
   }
 
   /** Take a model that Python has made for a witness: the manager tells it when it is on its own. */

@@ -13,7 +13,7 @@
 
 import { signal, untracked } from "@preact/signals-core";
 
-import { Figure } from "./draw/bqplot";
+import { mapPlot } from "./draw/figures";
 import { Kernel } from "./kernel";
 import { listen } from "./map/gestures";
 import { Hand } from "./map/hand";
@@ -39,6 +39,7 @@ import { type Follow, follower } from "./ui/effects";
 import type { Model } from "./wire";
 
 const GLIDE = 700; // ms in which points move to their final places
+const MOST_TOLD = 1000; // samples that are told by their numbers on the root
 
 interface RenderProps {
   model: Model;
@@ -167,7 +168,7 @@ class LandscapeView {
       film: this.replay.frame,
       colour: colourBy,
       quantity: this.state.quantity.name,
-      selected,
+      selected: selected.length > MOST_TOLD ? selected.length : selected,
       kernel: alive,
       penalty: this.state.penalty,
       hovered,
@@ -186,13 +187,13 @@ class LandscapeView {
   async show(): Promise<void> {
     const { model, state, page, until, follow } = this;
     await attached(page.map, until);
-    const [figure] = await Promise.all([
-      Figure.show(model, model.get("_map") as string, page.map, until),
+    const [{ plot, marks, figure }] = await Promise.all([
+      mapPlot(model, page.map, until),
       ...this.sides.map((side) => side.begin()),
     ]);
     if (until.aborted) return;
-    this.kernel.follow(figure.original, until);
-    const map = new MapView(figure, state, until);
+    if (figure) this.kernel.follow(figure.original, until);
+    const map = new MapView(plot, marks, state, until);
     this.map.value = map;
     this.drawMap(map);
     const hand = new Hand(state, map, this.replay, page.layer, page.tip);
@@ -208,7 +209,7 @@ class LandscapeView {
         get pixels() {
           return map.pixels;
         },
-        toData: (x, y) => map.figure.toData(x, y),
+        toData: (x, y) => map.plot.toData(x, y),
         get solid() {
           return map.solid;
         },
@@ -220,7 +221,7 @@ class LandscapeView {
       until,
     );
     this.width = page.map.clientWidth;
-    figure.onLayout(() => {
+    plot.onLayout(() => {
       this.width = page.map.clientWidth;
       map.relayout();
     }, until);

@@ -9,14 +9,19 @@ export interface Model {
   get(name: string): unknown;
   set(name: string, value: unknown): void;
   save_changes(): void;
-  send(content: unknown): void;
+  /** Absent on a page with no kernel behind it. */
+  send?(content: unknown): void;
   on(event: string, callback: (content?: any, buffers?: any) => void): void;
   off(event: string, callback: (content?: any, buffers?: any) => void): void;
-  widget_manager: {
-    get_model(id: string): Promise<BackboneModel>;
-    create_view(model: BackboneModel): Promise<any>;
-    kernel?: any;
-  };
+  /** Absent outside Jupyter: marimo, MyST and pages of their own give a module no more than this. */
+  widget_manager?: Manager;
+}
+
+/** Of a page's widgets. */
+export interface Manager {
+  get_model(id: string): Promise<BackboneModel>;
+  create_view(model: BackboneModel): Promise<any>;
+  kernel?: any;
 }
 
 /** A classic widget model, as bqplot's are. */

@@ -1,11 +1,12 @@
 // Every touch of bqplot's internals (0.13) is in this file, and under the browser tests.
 
-import type { BackboneModel, Model } from "../wire";
+import type { BackboneModel, Manager } from "../wire";
 import type { Point } from "./geometry";
-import { type Rect, type Scales, toData, toPixel } from "./scales";
+import type { Plot } from "./plot";
+import { type Rect, toData, toPixel } from "./scales";
 
 /** A bqplot figure shown inside an element of ours. */
-export class Figure implements Scales {
+export class Figure implements Plot {
   private constructor(
     /** Python's model of the figure, of which `model` is a copy. */
     readonly original: BackboneModel,
@@ -22,16 +23,16 @@ export class Figure implements Scales {
    * each view of ours has a size, a turn and a pointer of its own. Python's models stay as they are.
    */
   static async show(
-    model: Model,
+    manager: Manager,
     ref: string,
     host: HTMLElement,
     signal: AbortSignal,
   ): Promise<Figure> {
     const id = ref.replace(/^IPY_MODEL_/, "");
     const copies = new Map<BackboneModel, BackboneModel>();
-    const original = await retry(() => model.widget_manager.get_model(id), signal);
+    const original = await retry(() => manager.get_model(id), signal);
     const figure = copied(original, copies) as BackboneModel;
-    const view = await model.widget_manager.create_view(figure);
+    const view = await manager.create_view(figure);
     keepPositive(view);
     // bqplot draws once Lumino says that the view is attached, so it has to be attached by Lumino.
     const widget = view.luminoWidget ?? view.pWidget;
@@ -57,7 +58,7 @@ export class Figure implements Scales {
   }
 
   /** Where the plot area is, in pixels of the figure's element. */
-  get plot(): Rect {
+  get area(): Rect {
     const margin = this.model.get("fig_margin");
     return {
       left: margin.left,

@@ -12,14 +12,14 @@ export interface Rect {
 /** What a plot shows, and where. */
 export interface Scales {
   /** The plot area, in pixels of the element that it is in. */
-  readonly plot: Rect;
+  readonly area: Rect;
   /** The range of values that an axis shows. */
   domain(axis: "x" | "y"): [number, number];
 }
 
 /** From data to pixels: x is `x[0] + x[1] · data`, and y likewise. */
 function transform(scales: Scales): { x: Point; y: Point } {
-  const { left, top, width, height } = scales.plot;
+  const { left, top, width, height } = scales.area;
   const [x0, x1] = scales.domain("x");
   const [y0, y1] = scales.domain("y");
   const [dx, dy] = [width / (x1 - x0), -height / (y1 - y0)];

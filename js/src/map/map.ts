@@ -2,12 +2,11 @@
 
 import { signal } from "@preact/signals-core";
 
-import type { Figure } from "../draw/bqplot";
-import { BqplotScatter } from "../draw/bqplot_scatter";
 import { CanvasScatter } from "../draw/canvas_scatter";
 import { linearTicks, short } from "../draw/colours";
 import { fitDomain, type Point, pointsInside, quantile } from "../draw/geometry";
 import { heights, lossTicks } from "../draw/loss_scale";
+import type { Plot } from "../draw/plot";
 import { type Ball, ballOf, project, type Rotation, START, turned } from "../draw/rotation";
 import { toPixels } from "../draw/scales";
 import { LOOK, type Scatter } from "../draw/scatter";
@@ -36,7 +35,7 @@ interface Known {
 }
 
 export class MapView {
-  /** Pixels (x, y) of every sample in the figure's element; NaN for those without a place. */
+  /** Pixels (x, y) of every sample in the plot's element; NaN for those without a place. */
   pixels: Float32Array = new Float32Array(0);
   points: Float32Array = new Float32Array(0);
   /** A frame of the replay that is shown instead of the map. */
@@ -48,22 +47,23 @@ export class MapView {
   private readonly laid = signal(0);
   scale: ColourScale | null = null;
   counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
-  private readonly marks: Scatter;
   private readonly canvas: Scatter;
   private scatter: Scatter;
 
+  /** `marks` draw few samples by an element each, where there are any to do it. */
   constructor(
-    readonly figure: Figure,
+    readonly plot: Plot,
+    private readonly marks: Scatter | null,
     readonly state: State,
     signal: AbortSignal,
   ) {
-    this.scatter = this.marks = new BqplotScatter(figure);
-    this.canvas = new CanvasScatter(figure.host, signal);
+    this.canvas = new CanvasScatter(plot.host, signal);
+    this.scatter = marks ?? this.canvas;
   }
 
   /** Whether all of the map is on the screen and in its place. */
   get still(): boolean {
-    return this.figure.still && this.scatter.still;
+    return this.scatter.still;
   }
 
   /** Called by who reads `scale`, `counts` or `solid` in an effect, which follows them then. */
@@ -84,17 +84,17 @@ export class MapView {
   draw(glide = 0): void {
     this.place();
     this.fit();
-    const { points, depth, figure } = this;
+    const { points, depth, plot } = this;
     const { looks, names, paths } = this.looks(this.colours());
     this.choose(looks.length);
-    this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, figure, glide);
+    this.scatter.draw({ points, looks, shares: this.shares, depth, names, paths }, plot, glide);
     this.drawn.value = this.drawn.peek() + 1;
     this.locate();
   }
 
   /** Draw so many samples by an element each, or on a canvas. */
   private choose(samples: number): void {
-    const scatter = samples > MOST_MARKS ? this.canvas : this.marks;
+    const scatter = (samples > MOST_MARKS ? null : this.marks) ?? this.canvas;
     if (scatter !== this.scatter) this.scatter.clear();
     this.scatter = scatter;
   }
@@ -160,22 +160,22 @@ export class MapView {
 
   /** Show all samples, with one unit as long on both axes. */
   fit(): void {
-    const { width, height } = this.figure.plot;
+    const { width, height } = this.plot.area;
     const { radius } = this.ball;
     // The same from every side, so that nothing swells or shrinks when the map is turned.
     const extent = this.solid ? new Float32Array([-radius, -radius, radius, radius]) : this.points;
     const { x, y } = fitDomain(extent, width, height);
-    this.figure.setDomain("x", x);
-    this.figure.setDomain("y", y);
+    this.plot.setDomain("x", x);
+    this.plot.setDomain("y", y);
   }
 
   /** Find the pixels of every sample, for the gestures. */
   locate(): void {
-    this.pixels = toPixels(this.figure, this.points);
+    this.pixels = toPixels(this.plot, this.points);
     this.laid.value = this.laid.peek() + 1;
   }
 
-  /** The figure has another size. */
+  /** The plot has another size. */
   relayout(): void {
     this.fit();
     this.locate();
@@ -209,7 +209,7 @@ export class MapView {
   }
 
   polygonPixels(polygon: readonly Point[]): Point[] {
-    return polygon.map(([x, y]) => this.figure.toPixel(x, y));
+    return polygon.map(([x, y]) => this.plot.toPixel(x, y));
   }
 }
 

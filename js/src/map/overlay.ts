@@ -26,7 +26,7 @@ export function overlay(
   { dragged, lassoView }: Drawing,
 ): SVGElement[] {
   map.followLayout();
-  const { left, top, width, height } = map.figure.plot;
+  const { left, top, width, height } = map.plot.area;
   const { solid, rotation, pixels } = map;
   const { kind: kinds, names } = state.samples;
   const otherView = solid && lassoView !== rotation;

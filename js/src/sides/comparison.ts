@@ -6,7 +6,7 @@ import type { ReadonlySignal } from "@preact/signals-core";
 import { CanvasScatter } from "../draw/canvas_scatter";
 import { fitDomain, starPath } from "../draw/geometry";
 import { height } from "../draw/loss_scale";
-import { type Scales, toPixel } from "../draw/scales";
+import { MAP_MARGIN, OwnPlot } from "../draw/plot";
 import { type Dots, LOOK } from "../draw/scatter";
 import { type ColourScale, pathsOf, sharesOf } from "../map/map";
 import { NULLS } from "../panels/trust";
@@ -14,9 +14,6 @@ import type { State } from "../state";
 import { h, s } from "../ui/dom";
 import { resized } from "../ui/effects";
 import type { Null } from "../wire";
-
-// As the map's figure has them.
-const MARGIN = { top: 6, bottom: 22, left: 22, right: 6 };
 
 const TITLES: Record<string, string> = {
   shuffled: "The same map with shuffled losses",
@@ -28,6 +25,7 @@ export class NullView {
   private readonly title = h("div", { class: "lw-title" });
   private readonly picture = s("svg", { class: "lw-null-picture", role: "img" });
   private readonly host = h("div", { class: "lw-figure" }, this.picture);
+  private readonly plot = new OwnPlot(this.host, MAP_MARGIN);
   private readonly scatter: CanvasScatter;
   private readonly verdict = h("div", { class: "lw-colours" });
   readonly element = h(
@@ -59,15 +57,12 @@ export class NullView {
         ? h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence)
         : h("p", { class: "lw-quiet" }, beside ? "Being judged…" : ""),
     );
-    const { width, height } = this.picture.getBoundingClientRect();
-    const plot = {
-      width: width - MARGIN.left - MARGIN.right,
-      height: height - MARGIN.top - MARGIN.bottom,
-    };
-    if (plot.width <= 0 || plot.height <= 0) return;
-    const frame = s("rect", { class: "lw-frame", x: MARGIN.left, y: MARGIN.top, ...plot });
+    const { plot } = this;
+    const { left, top, width, height } = plot.area;
+    if (width <= 1 || height <= 1) return;
+    const frame = s("rect", { class: "lw-frame", x: left, y: top, width, height });
     if (!beside) {
-      const middle = { x: MARGIN.left + plot.width / 2, y: MARGIN.top + plot.height / 2 };
+      const middle = { x: left + width / 2, y: top + height / 2 };
       this.scatter.clear();
       this.picture.replaceChildren(
         frame,
@@ -75,14 +70,12 @@ export class NullView {
       );
       return;
     }
-    const domain = fitDomain(beside.points, plot.width, plot.height);
-    const scales: Scales = {
-      plot: { left: MARGIN.left, top: MARGIN.top, ...plot },
-      domain: (axis) => domain[axis],
-    };
-    this.scatter.draw(dotsOf(beside, state, scale), scales, 0);
+    const { x: across, y: upwards } = fitDomain(beside.points, width, height);
+    plot.setDomain("x", across);
+    plot.setDomain("y", upwards);
+    this.scatter.draw(dotsOf(beside, state, scale), plot, 0);
     const star = beside.samples.kind.indexOf("trained");
-    const [x, y] = toPixel(scales, beside.points[2 * star]!, beside.points[2 * star + 1]!);
+    const [x, y] = plot.toPixel(beside.points[2 * star]!, beside.points[2 * star + 1]!);
     const place = { transform: `translate(${x} ${y})` };
     this.picture.replaceChildren(
       frame,

@@ -1,7 +1,7 @@
 // Where the loss along slices is lowest, with the penalty and without: how far the one moves the other.
 
-import type { Figure } from "../draw/bqplot";
 import { height } from "../draw/loss_scale";
+import type { Plot } from "../draw/plot";
 import { lowestAlong } from "../penalty";
 import type { State } from "../state";
 import { h, s } from "../ui/dom";
@@ -18,7 +18,7 @@ export const lowestMark = (x: number, y: number, hollow: boolean): SVGElement =>
   });
 
 /** Both marks on each line, where there is a penalty. */
-export function lowestMarks(figure: Figure, lines: readonly Line[], state: State): SVGElement[] {
+export function lowestMarks(plot: Plot, lines: readonly Line[], state: State): SVGElement[] {
   const { penalty, quantity, alphas, unpenalisedProfiles } = state;
   if (!penalty || quantity.name !== "loss") return [];
   const width = alphas.length;
@@ -26,14 +26,14 @@ export function lowestMarks(figure: Figure, lines: readonly Line[], state: State
     const plain = unpenalisedProfiles.loss?.subarray(index * width, (index + 1) * width) ?? [];
     const [was, is] = [lowestAlong(alphas, plain), lowestAlong(alphas, values)];
     const parts: SVGElement[] = [];
-    if (was) parts.push(markAt(figure, was.at, valueAt(alphas, values, was.at), state, true));
-    if (is) parts.push(markAt(figure, is.at, is.value, state, false));
+    if (was) parts.push(markAt(plot, was.at, valueAt(alphas, values, was.at), state, true));
+    if (is) parts.push(markAt(plot, is.at, is.value, state, false));
     return parts;
   });
 }
 
-function markAt(figure: Figure, alpha: number, value: number, state: State, hollow: boolean) {
-  return lowestMark(...figure.toPixel(alpha, height(state.quantity.scale, value)), hollow);
+function markAt(plot: Plot, alpha: number, value: number, state: State, hollow: boolean) {
+  return lowestMark(...plot.toPixel(alpha, height(state.quantity.scale, value)), hollow);
 }
 
 /** Along a line between two of its points. */

@@ -3,9 +3,11 @@
 import { computed, signal } from "@preact/signals-core";
 
 import { bandPath, WIDTH } from "../draw/band";
-import { Figure } from "../draw/bqplot";
 import { short } from "../draw/colours";
+import { slicePlot } from "../draw/figures";
+import { type Lines as Drawing, MARK, type Mark, type Tick } from "../draw/lines";
 import { height, lossTicks } from "../draw/loss_scale";
+import type { Plot } from "../draw/plot";
 import { summarise } from "../draw/summary";
 import { label, shortLabel } from "../names";
 import { capitalised, h, listed, s } from "../ui/dom";
@@ -14,13 +16,6 @@ import { Asking } from "./asking";
 import { lowestLegend, lowestMarks } from "./lowest";
 import type { Context, Side } from "./side";
 import { apart, type Line, linesOf } from "./slice_lines";
-
-// The order in which Python lists the marks of the figure.
-const BAND = 0;
-const FAINT = 1;
-const TRAIN = 2;
-const VAL = 3;
-const MEDIAN = 4;
 
 const NAME_HEIGHT = 14; // px, of a line's name
 const MOST_FAINT = 40;
@@ -40,8 +35,8 @@ export class SliceSide implements Side {
     this.layer,
     this.tip.element,
   );
-  private figure: Figure | null = null;
-  /** Counts the times that the figure was laid out or its axes were changed. */
+  private drawing: Drawing | null = null;
+  /** Counts the times that the plot was laid out or its axes were changed. */
   private readonly laid = signal(0);
   /** The α that is read at the pointer. */
   private readonly reading = signal<number | null>(null);
@@ -49,6 +44,16 @@ export class SliceSide implements Side {
   private readonly summary = computed(() => {
     const { profiles, quantity, alphas, followed } = this.context.state;
     return summarise(profiles[quantity.name], alphas.length, followed);
+  });
+  /** Some of the lines where many are selected. */
+  private readonly faint = computed(() => {
+    const { profiles, quantity, alphas } = this.context.state;
+    const { known } = this.summary.value;
+    const width = alphas.length;
+    const every = Math.max(1, Math.ceil(known.length / MOST_FAINT));
+    return known
+      .filter((_, n) => n % every === 0)
+      .map((i) => profiles[quantity.name]!.subarray(i * width, (i + 1) * width));
   });
   private readonly lines = computed(() => {
     const { samples, followed, hovered, quantity, alphas, profiles, estimates } =
@@ -69,15 +74,18 @@ export class SliceSide implements Side {
 
   async begin(): Promise<void> {
     const { model, state, follow, signal } = this.context;
-    const figure = await Figure.show(model, model.get("_slice") as string, this.element, signal);
+    const { plot, lines: drawing } = await slicePlot(model, this.element, signal);
     if (signal.aborted) return;
-    this.figure = figure;
-    figure.onLayout(() => this.changed(), signal);
+    this.drawing = drawing;
+    plot.onLayout(() => {
+      drawing.relayout();
+      this.changed();
+    }, signal);
     const asking = new Asking(state);
-    follow(() => this.draw(figure));
+    follow(() => this.draw(plot, drawing));
     follow(() => asking.ask(this.lines.value));
-    follow(() => this.drawLayer(figure));
-    this.layer.addEventListener("pointermove", (event) => this.read(figure, event), { signal });
+    follow(() => this.drawLayer(plot));
+    this.layer.addEventListener("pointermove", (event) => this.read(plot, event), { signal });
     this.layer.addEventListener("pointerleave", () => this.endReading(), { signal });
   }
 
@@ -86,7 +94,7 @@ export class SliceSide implements Side {
   }
 
   get isStill(): boolean {
-    return this.figure?.still ?? false;
+    return this.drawing?.still ?? false;
   }
 
   get shown(): Record<string, unknown> {
@@ -116,75 +124,70 @@ export class SliceSide implements Side {
       : entries;
   }
 
-  private draw(figure: Figure): void {
+  private draw(plot: Plot, drawing: Drawing): void {
     const { alphas, train, val, many, extent } = this.lines.value;
     const { quantity, quantityName, penalty } = this.context.state;
     const [low, high] = rangeOf(extent, (value) => height(quantity.scale, value));
-    figure.setDomain("y", [low, high]);
+    plot.setDomain("y", [low, high]);
     const name = penalty && quantity.name === "loss" ? "loss + penalty" : quantityName;
-    this.setTicks(figure, name, lossTicks(quantity.scale, low, high, 7));
-    const put = (mark: number, lines: ArrayLike<number>[], extra: Record<string, unknown> = {}) =>
-      figure.marks[mark]!.set({
-        ...extra,
-        x: Float64Array.from(alphas),
-        y: lines.map((line) =>
-          Array.from(line, (v) => (Number.isFinite(v) ? height(quantity.scale, v) : null)),
-        ),
-      });
-    const single = (mark: number, lines: Line[]) =>
+    this.setTicks(drawing, name, lossTicks(quantity.scale, low, high, 7));
+    const put = (mark: Mark, lines: ArrayLike<number>[], colours?: string[]) => {
+      // Of many lines, only that of the sample that is pointed at is another with each hover.
+      const from = [alphas, quantity.scale, ...lines, ...(colours ?? [])];
+      const last = this.put[mark];
+      if (last?.length === from.length && from.every((one, i) => one === last[i])) return;
+      this.put[mark] = from;
+      const heights = lines.map((line) =>
+        Array.from(line, (v) => (Number.isFinite(v) ? height(quantity.scale, v) : null)),
+      );
+      drawing.put(mark, alphas, heights, colours);
+    };
+    const single = (mark: Mark, lines: Line[]) =>
       put(
         mark,
         lines.map(({ values }) => values),
-        { colors: lines.map(({ colour }) => colour) },
+        lines.map(({ colour }) => colour),
       );
-    const { profiles } = this.context.state;
-    const every = Math.max(1, Math.ceil((many?.known.length ?? 0) / MOST_FAINT));
-    const faint = (many?.known ?? []).filter((_, n) => n % every === 0);
-    const width = alphas.length;
-    put(BAND, many ? [many.lower, many.upper] : []);
-    put(
-      FAINT,
-      faint.map((i) => profiles[quantity.name]!.subarray(i * width, (i + 1) * width)),
-    );
-    single(TRAIN, train);
-    single(VAL, val);
-    put(MEDIAN, many ? [many.median] : []);
+    put(MARK.band, many ? [many.lower, many.upper] : []);
+    put(MARK.faint, many ? this.faint.value : []);
+    single(MARK.train, train);
+    single(MARK.val, val);
+    put(MARK.median, many ? [many.median] : []);
+    drawing.relayout();
     this.changed();
   }
 
+  /** What each mark was drawn from. */
+  private readonly put: unknown[][] = [];
   private ticked = "";
 
-  private setTicks(figure: Figure, label: string, ticks: { at: number; text: string }[]): void {
+  private setTicks(drawing: Drawing, label: string, ticks: Tick[]): void {
     const key = JSON.stringify([label, ticks]);
     if (key === this.ticked) return;
     this.ticked = key;
-    figure.axes[1]!.set({
-      label,
-      tick_labels: Object.fromEntries(ticks.map(({ at, text }) => [String(at), text])),
-      tick_values: Float64Array.from(ticks, ({ at }) => at),
-    });
+    drawing.setTicks(label, ticks);
   }
 
   /** What lies over the lines: frame, θ* and the sample, bands, and what is read. */
-  private drawLayer(figure: Figure): void {
+  private drawLayer(plot: Plot): void {
     this.laid.value;
     const { legend, missing } = this.lines.value;
     const { samples, alive } = this.context.state;
-    const { left, top, width, height } = figure.plot;
-    const [low] = figure.domain("y");
+    const { left, top, width, height } = plot.area;
+    const [low] = plot.domain("y");
     const parts: SVGElement[] = [s("rect", { class: "lw-frame", x: left, y: top, width, height })];
     for (const [alpha, text] of [
       [0, "θ*"],
       [1, "sample"],
     ] as const) {
-      const [x] = figure.toPixel(alpha, low);
+      const [x] = plot.toPixel(alpha, low);
       parts.push(
         s("line", { class: "lw-mark", x1: x, x2: x, y1: top, y2: top + height }),
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
-    parts.push(...this.bands(figure), ...this.named(figure));
-    parts.push(...lowestMarks(figure, this.lines.value.train, this.context.state));
+    parts.push(...this.bands(plot), ...this.named(plot));
+    parts.push(...lowestMarks(plot, this.lines.value.train, this.context.state));
     if (legend.length === 0 && samples.kind.length) {
       const text = !missing.length
         ? "point at a sample"
@@ -196,23 +199,23 @@ export class SliceSide implements Side {
     }
     const reading = this.reading.value;
     if (reading !== null) {
-      const [x] = figure.toPixel(reading, low);
+      const [x] = plot.toPixel(reading, low);
       parts.push(s("line", { class: "lw-reading", x1: x, x2: x, y1: top, y2: top + height }));
     }
     this.layer.replaceChildren(...parts);
   }
 
   /** The names of the lines, where each reaches its sample. */
-  private named(figure: Figure): SVGElement[] {
+  private named(plot: Plot): SVGElement[] {
     const { alphas, train } = this.lines.value;
     const { scale } = this.context.state.quantity;
     const end = alphas.indexOf(1);
     if (end < 0 || train.length < 2) return [];
-    const { top, height: room } = figure.plot;
+    const { top, height: room } = plot.area;
     const ends = train.flatMap(({ label, colour, values }) => {
       const value = values[end]!;
       if (!Number.isFinite(value)) return [];
-      const [x, y] = figure.toPixel(1, height(scale, value));
+      const [x, y] = plot.toPixel(1, height(scale, value));
       return [{ label, colour, x, y }];
     });
     const ys = apart(
@@ -228,7 +231,7 @@ export class SliceSide implements Side {
   }
 
   /** Bands around the lines that are from a part of the examples. */
-  private bands(figure: Figure): SVGElement[] {
+  private bands(plot: Plot): SVGElement[] {
     const { alphas, legend } = this.lines.value;
     const { scale } = this.context.state.quantity;
     return legend.flatMap(({ values, errors, colour }) => {
@@ -238,8 +241,8 @@ export class SliceSide implements Side {
           alphas,
           values,
           errors,
-          (x, y) => figure.toPixel(x, y),
-          figure.plot,
+          (x, y) => plot.toPixel(x, y),
+          plot.area,
           (loss) => height(scale, loss),
         );
       return path ? [s("path", { class: "lw-band", d: path, fill: colour })] : [];
@@ -247,12 +250,12 @@ export class SliceSide implements Side {
   }
 
   /** Tell the values of all lines at the α that is nearest to the pointer. */
-  private read(figure: Figure, event: PointerEvent): void {
+  private read(plot: Plot, event: PointerEvent): void {
     const { alphas, legend } = this.lines.value;
     if (!legend.length) return;
     const box = this.layer.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const [at] = figure.toData(x, y);
+    const [at] = plot.toData(x, y);
     let nearest = 0;
     alphas.forEach((alpha, i) => {
       if (Math.abs(alpha - at) < Math.abs(alphas[nearest]! - at)) nearest = i;
