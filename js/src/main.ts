@@ -108,19 +108,17 @@ class LandscapeView {
     const caption = new Caption(until);
     const penalty = new PenaltyPanel(state);
     this.replay = new Replay(until);
-    const chosen = signal("");
     this.sides = SIDES.map((make) =>
       make({
         model,
         state,
         follow: this.follow,
         signal: until,
-        chosen,
+        isShown: (key) => this.tabs.isShown(key),
         lossRange: () => this.map.value?.lossRange() ?? [0, 1],
       }),
     );
-    chosen.value = this.sides[0]!.key;
-    this.tabs = new Tabs(this.sides, state, chosen, until);
+    this.tabs = new Tabs(this.sides, state, until);
     const beside = new NullView(until);
     this.page = new Page({
       bar: this.bar.element,
@@ -129,12 +127,14 @@ class LandscapeView {
       replay: this.replay.element,
       penalty: penalty.element,
       sides: this.tabs.element,
+      besideSides: this.tabs.beside,
       beside: beside.element,
       trust: trust.element,
       selection: selection.element,
       caption: caption.element,
     });
     const { root } = this.page;
+    this.tabs.watch(root);
     this.drawn = new Drawn(
       root,
       () =>

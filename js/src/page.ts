@@ -13,6 +13,8 @@ export interface Parts {
   replay: HTMLElement;
   penalty: HTMLElement;
   sides: HTMLElement;
+  /** A side of its own, where there is room. */
+  besideSides: HTMLElement;
   /** Lies over the sides, which keep their size below it. */
   beside: HTMLElement;
   trust: HTMLElement;
@@ -74,6 +76,7 @@ export class Page {
           parts.replay,
         ),
         h("div", { class: "lw-right" }, parts.sides, parts.beside),
+        parts.besideSides,
       ),
       h("div", { class: "lw-below" }, parts.trust, parts.selection),
       parts.caption,

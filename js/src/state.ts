@@ -349,6 +349,16 @@ export class State {
   get followed(): readonly number[] {
     return this.drawn.value;
   }
+  private readonly through = settled<readonly number[] | null>(() => {
+    const { selected, samples, info } = this;
+    const isPair = selected.length === 2 && !selected.some((i) => samples.kind[i] === "trained");
+    if (isPair) return selected;
+    return info.opening_plane?.length === 2 ? info.opening_plane : null;
+  });
+  /** The two samples that the plane goes through: those selected, or what there is to see at first. */
+  get planePair(): readonly [number, number] | null {
+    return this.through.value as readonly [number, number] | null;
+  }
   get lassos(): Lasso[] {
     return this.traits._lassos.value;
   }

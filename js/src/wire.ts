@@ -122,6 +122,8 @@ export interface MapInfo {
   opening?: number[];
   /** What the model was trained with, where that was told. */
   weight_decay?: number | null;
+  /** The two of them that the plane goes through then; none where no two span one with θ*. */
+  opening_plane?: number[];
 }
 
 /** The name of a quantity of the validation data; that of one which is already, as it is. */

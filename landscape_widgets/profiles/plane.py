@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from scipy.spatial import KDTree
 
 from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.geometry.basis import Basis, FloatArray
 from landscape_widgets.objective.evaluator import Evaluator
-from landscape_widgets.profiles.interpolant import GROWTH, BoolArray, Interpolated, PlaneError
+from landscape_widgets.profiles.design import FEWEST, LANDMARKS, Design, product
+from landscape_widgets.profiles.interpolant import BoolArray, Interpolated, PlaneError
 from landscape_widgets.progress import (
     CancelCallback,
     Cancelled,
@@ -30,15 +29,7 @@ from landscape_widgets.progress import (
 )
 
 EXTENT = (-0.5, 1.5)  # as slices: half a step behind θ* to half a step beyond the samples
-LATTICES = (5, 9)  # points along either direction of those that come first
-LANDMARKS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))  # θ* and the samples are points themselves
-HELD_OUT = 64  # points that are not fitted before the error is known
-FEWEST = LATTICES[-1] ** 2 + len(LANDMARKS) + HELD_OUT
 MOST = 1000  # evaluations by default: solving for so many takes some tenths of a second
-MORE = 0.08  # of the points that there are, added in one refinement
-FEWEST_MORE = 8
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +159,10 @@ def plane_along(
     most = min(MOST, everything) if max_evaluations is None else max_evaluations
     known = _Points(evaluator, directions, metrics, progress, cancelled)
     if resolution**2 <= FEWEST:
-        if not known.need(_product(axis, axis)):
+        if not known.need(product(axis, axis)):
             raise Cancelled
         return _finish(known, axis, None, gram, tolerance)
-    design = _Design(axis)
+    design = Design(axis)
     points, fit = design.first(), None
     while len(points) and known.need(points):
         fit = Interpolated(design.nodes, design.held_out, known.at, known.losses)
@@ -192,13 +183,18 @@ def _check_plane(directions: Basis) -> FloatArray:
     gram = directions.gram()
     if not np.isfinite(gram).all():
         raise ValueError("The directions of a plane must be finite; give samples that are.")
-    # sin² of the angle between them, against what rounding in float32 leaves of it.
-    if np.linalg.det(gram) <= 1e-10 * gram[0, 0] * gram[1, 1]:
+    if not spans_plane(gram):
         raise ValueError(
             "The two directions lie on one line through θ* (or one of them is zero), so that they "
             "span no plane. Give two samples in different directions, or take a slice."
         )
     return gram
+
+
+def spans_plane(gram: FloatArray) -> bool:
+    """Whether two directions with these inner products (2, 2) are finite, and not on one line."""
+    # sin² of the angle between them, against what rounding in float32 leaves of it.
+    return bool(np.linalg.det(gram) > 1e-10 * gram[0, 0] * gram[1, 1])
 
 
 def _check_options(
@@ -217,19 +213,6 @@ def _check_options(
             f"{FEWEST}."
         )
     return low, high
-
-
-def _spread(number: int) -> FloatArray:
-    """Points that fill the unit square evenly: the R₂ sequence (Roberts 2018)."""
-    plastic = 1.32471795724474602596  # the real root of x³ = x + 1
-    steps = np.arange(1, number + 1)[:, None] / [[plastic, plastic**2]]
-    points: FloatArray = (0.5 + steps) % 1.0
-    return points
-
-
-def _product(xs: FloatArray, ys: FloatArray) -> FloatArray:
-    """All (x, y), shape (len(xs) · len(ys), 2), y the fastest."""
-    return np.stack(np.meshgrid(xs, ys, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 class _Points:
@@ -284,80 +267,6 @@ class _Points:
         return np.array(found).reshape(-1, len(self.quantities)).T
 
 
-class _Design:
-    """Where the loss is evaluated: at landmarks, and on the fine grid.
-
-    Attributes
-    ----------
-    nodes : array (n, 2)
-        Points to fit.
-    held_out : array (h, 2)
-    """
-
-    def __init__(self, axis: FloatArray) -> None:
-        self._gap = axis[1] - axis[0]
-        self._pixels = _product(axis, axis)
-        places = np.array(LANDMARKS)
-        self.nodes = places[((places >= axis[0]) & (places <= axis[-1])).all(axis=1)]
-        # Two points that all but coincide would ask for a slope between them.
-        self._free = np.ones(len(self._pixels), dtype=bool)
-        if len(self.nodes):
-            self._free = KDTree(self.nodes).query(self._pixels)[0] > 0.5 * self._gap
-        self._side, last = len(axis), len(axis) - 1
-        self._lattices = [
-            self._rows(_product(steps, steps))
-            for steps in (np.linspace(0, last, number) for number in LATTICES)
-        ]
-        self.held_out = self._take(np.unique(self._rows(_spread(HELD_OUT) * last)))
-
-    def first(self) -> FloatArray:
-        """Points to begin with."""
-        self._add(self._lattices.pop(0))
-        return np.concatenate([self.held_out, self.nodes])
-
-    def further(self, fit: Interpolated, room: int) -> FloatArray:
-        """At most `room` points that `fit` is in need of; none where it can't be helped."""
-        if self._lattices:
-            return self._add(self._lattices.pop(0))
-        if not fit.measured:
-            return np.empty((0, 2))
-        count = max(FEWEST_MORE, int(MORE * (len(self.nodes) + len(self.held_out))))
-        rows: Rows = np.flatnonzero(self._free & ~fit.spoilt(self._pixels))
-        places = self._pixels[rows]
-        steepness = fit.steepness(places, self._gap / 2)
-        # Not to held-out points: if nodes kept clear of them, they would say more than is true.
-        distances = KDTree(self.nodes).query(places)[0]
-        chosen: list[int] = []
-        for _ in range(min(count, room, len(places))):
-            worst = int(np.argmax(steepness * distances**GROWTH))
-            chosen.append(worst)
-            distances = np.minimum(distances, np.hypot(*(places - places[worst]).T))
-        return self._add(rows[chosen])
-
-    @property
-    def complete(self) -> bool:
-        """Whether no point of the fine grid is left to choose."""
-        return not self._free.any()
-
-    def _add(self, rows: Rows) -> FloatArray:
-        points = self._take(rows)
-        self.nodes = np.concatenate([self.nodes, points])
-        return points
-
-    def _rows(self, steps: FloatArray) -> Rows:
-        """Of the fine grid's points, those nearest to (n, 2) places in steps of it."""
-        i, j = np.round(steps).astype(np.int64).T
-        rows: Rows = i * self._side + j
-        return rows
-
-    def _take(self, rows: Rows) -> FloatArray:
-        """Those of the fine grid's points that are free, which they are no longer."""
-        rows = rows[self._free[rows]]
-        self._free[rows] = False
-        points: FloatArray = self._pixels[rows]
-        return points
-
-
 def _finish(
     known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
 ) -> Plane:
@@ -365,7 +274,7 @@ def _finish(
     plane = _assemble(known, axis, fit, gram, tolerance)
     if not plane.direct.any():
         return plane
-    known.need(_product(axis, axis)[plane.direct.ravel()])
+    known.need(product(axis, axis)[plane.direct.ravel()])
     return _assemble(known, axis, fit, gram, tolerance)
 
 
@@ -373,7 +282,7 @@ def _assemble(
     known: _Points, axis: FloatArray, fit: Interpolated | None, gram: FloatArray, tolerance: float
 ) -> Plane:
     """Interpolate over axis × axis where that can be done, and put all that is known together."""
-    points, shape = _product(axis, axis), (len(axis), len(axis))
+    points, shape = product(axis, axis), (len(axis), len(axis))
     direct: BoolArray = np.ones(shape, dtype=bool)
     names = known.quantities
     values: FloatArray = np.full((len(names), *shape), np.nan)

@@ -1,12 +1,15 @@
-"""Which samples the slice shows before anything is selected or pointed at."""
+"""What is shown beside the map before anything is selected or pointed at."""
 
 from __future__ import annotations
+
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.landscape import Landscape
+from landscape_widgets.profiles.plane import spans_plane
 
 MOST = 3
 
@@ -35,6 +38,19 @@ def opening(land: Landscape) -> list[int]:
     lowest = ends if len(ends) else there
     lowest = lowest[np.argsort(land.losses[lowest], kind="stable")[:MOST]]
     return sorted(lowest.tolist())
+
+
+def opening_plane(land: Landscape) -> list[int]:
+    """The first two of them that span a plane with θ*; none where no two do."""
+    cloud, found = land.cloud, opening(land)
+    if cloud is None or len(found) < 2:
+        return []
+    gram = cloud.gram()
+    for pair in combinations(found, 2):
+        rows = cloud.coefficients[list(pair)]
+        if spans_plane(rows @ gram @ rows.T):
+            return list(pair)
+    return []
 
 
 def _named(cloud: Cloud, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -22,7 +22,7 @@ from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.trust import Faithfulness
 from landscape_widgets.trust.loss_scale import FLOOR, LossScale
 from landscape_widgets.trust.readouts import AGREEMENT
-from landscape_widgets.widget.opening import opening
+from landscape_widgets.widget.opening import opening, opening_plane
 
 FloatArray32 = npt.NDArray[np.float32]
 
@@ -51,6 +51,7 @@ PHASES = {
     "norms": "adding up norms",
     "ahead": "taking slices ahead",
     "between": "taking the points between on slices",
+    "plane": "drawing the plane",
     "agreement": "comparing with other maps",
     "null": "mapping the null",
     "estimates": "refining slices",
@@ -302,6 +303,7 @@ READING: dict[str, Any] = {
     "assumptions": [],
     "quantities": [],
     "opening": [],
+    "opening_plane": [],
 }
 
 
@@ -351,6 +353,7 @@ def info(land: Landscape, standardised: bool, note: str = "") -> dict[str, Any]:
         "assumptions": list(land.assumptions),
         "weight_decay": land.weight_decay,
         "opening": opening(land),
+        "opening_plane": opening_plane(land),
     }
 
 

@@ -110,7 +110,8 @@ class LandscapeNotebook(Notebook):
         )
 
     def reset(self) -> None:
-        """Nothing selected, nothing pointed at."""
+        """Nothing selected, nothing pointed at, and the slice beside the map."""
+        self.part("slice-tab").click()
         self.ask("[setattr(w, 'selected', ()), setattr(w, '_lassos', [])] and None")
         self.page.mouse.move(2, 2)
         self.scroll_to_map()

@@ -40,9 +40,9 @@ def check_looking_works(
     np.testing.assert_allclose(seen_middles(notebook), before, atol=0.5)
     for name in ("sampler", "space", "reducer", "dimensions", "compare-with"):
         expect(notebook.part(name)).to_be_disabled()
-    for name in ("sampler-settings", "reducer-settings", "plane-toggle"):
+    for name in ("sampler-settings", "reducer-settings"):
         expect(notebook.part(name)).to_be_disabled()
-    for name in ("colour-by", "frames", "play"):
+    for name in ("colour-by", "frames", "play", "plane-toggle"):
         expect(notebook.part(name)).to_be_enabled()
 
     origin = notebook.scroll_to_map()

@@ -41,7 +41,6 @@ def places(notebook: LandscapeNotebook) -> tuple[FloatArray, FloatArray, FloatAr
 
 def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNotebook) -> None:
     toggle = notebook.part("plane-toggle")
-    expect(toggle).to_be_disabled()
     kinds = notebook.ask("w._samples['kind']")
     i, j = [n for n, kind in enumerate(kinds) if kind == "minimum"][:2]
     notebook.ask(f"setattr(w, 'selected', ({i}, {j}))")
@@ -82,13 +81,34 @@ def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNoteb
     expect(notebook.part("slice")).to_be_visible()
 
 
-def test_a_selection_of_others_than_two_samples_shows_the_slice_again(
+def test_the_plane_through_the_first_minima_is_one_press_away_and_comes_back(
     notebook: LandscapeNotebook,
 ) -> None:
+    told = notebook.part("plane").locator("..").locator("..").locator(".lw-title")
+    with notebook.no_losses():  # it is there already
+        notebook.part("plane-toggle").click()
+        expect(notebook.part("plane-error")).to_contain_text("held out")
+        expect(told).to_have_text("Loss on the plane through θ*, M1 and M2")
     notebook.ask("setattr(w, 'selected', (5, 9))")
+    expect(told).to_have_text("Loss on the plane through θ*, #5 and #9")
+    notebook.ask("setattr(w, 'selected', (5, 9, 12))")  # which lie on no plane with θ*
+    expect(told).to_have_text("Loss on the plane through θ*, M1 and M2")
+
+
+def test_on_a_wide_page_the_plane_stands_beside_the_slice(notebook: LandscapeNotebook) -> None:
     notebook.part("plane-toggle").click()
+    notebook.set_window(1900, 1100)
+    expect(notebook.part("slice")).to_be_visible()
     expect(notebook.part("plane")).to_be_visible()
-    notebook.ask("setattr(w, 'selected', (5, 9, 12))")
-    expect(notebook.part("plane")).to_be_hidden()
-    expect(notebook.part("plane-toggle")).to_be_disabled()
-    expect(notebook.page.get_by_text("Loss on the way to the selection")).to_be_visible()
+    expect(notebook.part("plane-toggle")).to_be_hidden()
+    slice_box, plane_box = (notebook.part(name).bounding_box() for name in ("slice", "plane"))
+    assert slice_box is not None
+    assert plane_box is not None
+    assert plane_box["x"] >= slice_box["x"] + slice_box["width"]
+    assert min(plane_box["width"], plane_box["height"]) > 300
+    _, first, second = places(notebook)
+    notebook.point_at((first + second) / 2)
+    expect(notebook.part("plane").get_by_text("0.5 of the way to M1, 0.5 to M2")).to_be_visible()
+    notebook.set_window(1400, 1100)
+    expect(notebook.part("plane")).to_be_visible()
+    expect(notebook.part("slice")).to_be_hidden()

@@ -42,7 +42,7 @@ def test_slice_and_plane_show_the_quantity_that_is_chosen(notebook: LandscapeNot
     notebook.part("plane-toggle").click()
     expect(notebook.part("plane-error")).to_contain_text("of validation accuracy", timeout=60_000)
 
-    notebook.part("plane-toggle").click()
+    notebook.part("slice-tab").click()
     notebook.ask("setattr(w, 'quantity', 'loss')")
     notebook.ask("setattr(w, 'selected', (50,))")
     notebook.wait_for_drawn(quantity="loss", selected=[50], missing=0)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+import landscape_widgets as lw
 from landscape_widgets import Landscape, samplers
 from landscape_widgets.samplers import Recorder
 from landscape_widgets.widget import wire
-from landscape_widgets.widget.opening import opening
+from landscape_widgets.widget.opening import opening, opening_plane
 from tests.models import digits, mlp, train
+from tests.widget.page import say, state
 
 DATA = digits(150)
 
@@ -62,3 +64,38 @@ def test_nothing_is_shown_of_samples_that_are_not_evaluated(model):
     assert opening(land) == []
     land.sample(samplers.Minima(n=20), cancelled=lambda: land.cloud is not None)
     assert set(opening(land)) <= set(np.flatnonzero(land.evaluated))
+
+
+def test_the_first_two_of_them_that_span_one_are_the_plane(model):
+    land, found = opened(model, samplers.Minima(k=3, n=20))
+    assert opening_plane(land) == found[:2]
+    # Samples on one line through θ* span none.
+    land, found = opened(model, samplers.Subspace(k=1, n=20))
+    assert len(found) == 3
+    assert opening_plane(land) == []
+    assert wire.info(land, False)["opening_plane"] == []
+
+
+def test_the_plane_is_there_before_anybody_asks(model):
+    widget = lw.LandscapeWidget(model, DATA, sampler=samplers.Minima(n=40), reducer="pca")
+    widget.wait(120)
+    told, drawn = state(widget, "asked")["plane"], state(widget, "answers")["plane"]
+    pair = state(widget, "info")["opening_plane"]
+    widget.close()
+    assert len(pair) == 2
+    assert told["state"] == "done"
+    assert drawn["of"] == told["of"] == {"pair": pair, "metrics": False}
+
+
+def test_a_plane_that_takes_too_long_is_left_until_it_is_asked_for(model, monkeypatch):
+    monkeypatch.setattr("landscape_widgets.widget.sides.plane.AHEAD_SECONDS", 0.0)
+    widget = lw.LandscapeWidget(model, DATA, sampler=samplers.Minima(n=40), reducer="pca")
+    widget.wait(120)
+    left = state(widget, "asked")
+    of = {"pair": state(widget, "info")["opening_plane"], "metrics": False}
+    say(widget, "ask", name="plane", of=of)
+    widget.wait(120)
+    asked = state(widget, "asked")["plane"]
+    widget.close()
+    assert "plane" not in left
+    assert (asked["of"], asked["state"]) == (of, "done")

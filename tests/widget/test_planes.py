@@ -18,6 +18,12 @@ def model() -> nn.Module:
     return train(mlp(), DATA, 60)
 
 
+@pytest.fixture(autouse=True)
+def none_ahead(monkeypatch):
+    """No plane is drawn that was not asked for."""
+    monkeypatch.setattr("landscape_widgets.widget.sides.plane.AHEAD_SECONDS", 0.0)
+
+
 @pytest.fixture
 def widget(model, monkeypatch):
     monkeypatch.setattr("landscape_widgets.widget.slices.PROFILE_SECONDS", 0.0)

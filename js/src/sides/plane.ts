@@ -8,7 +8,7 @@ import { heights, lossAt, lossTicks } from "../draw/loss_scale";
 import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
 import { shortLabel } from "../names";
 import type { State } from "../state";
-import { capitalised, h, s } from "../ui/dom";
+import { capitalised, h, listed, s } from "../ui/dom";
 import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
 import { floatsByName, onValidation, type PlaneData } from "../wire";
@@ -23,6 +23,7 @@ export class PlaneSide implements Side {
   readonly key = "plane";
   readonly label = "Plane";
   readonly testId = "plane-toggle";
+  readonly standsBeside = true;
   readonly isStill = true;
   readonly shown = {};
   private readonly canvas = h("canvas", { class: "lw-canvas", "aria-hidden": "true" });
@@ -41,7 +42,7 @@ export class PlaneSide implements Side {
   private heights: Float32Array = new Float32Array(0);
   /** Where the contours are, in words. */
   private readonly levels = signal("");
-  private readonly isOn = computed(() => this.context.chosen.value === this.key && this.isPossible);
+  private readonly isOn = computed(() => this.context.isShown(this.key) && this.isPossible);
 
   constructor(private readonly context: Context) {
     this.state = context.state;
@@ -67,15 +68,8 @@ export class PlaneSide implements Side {
     });
   }
 
-  /** The two selected samples, if a plane goes through them and θ*. */
-  private get pair(): [number, number] | null {
-    const { selected, samples } = this.state;
-    if (selected.length !== 2 || selected.some((i) => samples.kind[i] === "trained")) return null;
-    return [selected[0]!, selected[1]!];
-  }
-
   /** What is to be drawn: metrics are not there before they are asked for. */
-  private readonly of = computed(() => ({ pair: this.pair, metrics: !this.isLoss }));
+  private readonly of = computed(() => ({ pair: this.state.planePair, metrics: !this.isLoss }));
 
   private get data(): PlaneData | null {
     const data = this.question.data(this.of.value);
@@ -87,21 +81,25 @@ export class PlaneSide implements Side {
   }
 
   get isPossible(): boolean {
-    return this.pair !== null && (this.state.alive || this.data !== null);
+    return this.state.planePair !== null && (this.state.alive || this.data !== null);
   }
 
   get hint(): string {
-    return !this.pair
-      ? "Select two samples to see the plane through them and θ*"
+    return !this.state.planePair
+      ? "Select two samples that do not lie on one line with θ* to see the plane through them"
       : this.isPossible
-        ? "On the plane through θ* and the two samples that are selected"
+        ? `On the plane through ${this.through}: select two other samples to see theirs`
         : "This plane was not evaluated, and there is no kernel to do it";
   }
 
   get title(): string {
-    return this.pair
-      ? `${capitalised(this.state.quantityName)} on the plane through θ*, ${this.pair.map((i) => this.nameOf(i)).join(" and ")}`
+    return this.state.planePair
+      ? `${capitalised(this.state.quantityName)} on the plane through ${this.through}`
       : "";
+  }
+
+  private get through(): string {
+    return listed(["θ*", ...(this.state.planePair ?? []).map((i) => this.nameOf(i))]);
   }
 
   /** What a sample is called on the map. */
@@ -226,7 +224,7 @@ export class PlaneSide implements Side {
   }
 
   private mark({ extent: [low, high] }: PlaneData, frame: Frame): void {
-    const pair = this.pair!; // data are of one
+    const pair = this.state.planePair!; // data are of one
     const at = (a: number, b: number): [number, number] => {
       const [x, y] = frame.toPixel(a, b);
       return [x + ROOM.side, y + ROOM.top];
@@ -279,7 +277,7 @@ export class PlaneSide implements Side {
       const found = between(heights(scale, values), data.size, place(a), place(b));
       return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
     });
-    const [first, second] = this.pair!.map((i) => this.nameOf(i));
+    const [first, second] = this.state.planePair!.map((i) => this.nameOf(i));
     lines.push(`${short(a, 2)} of the way to ${first}, ${short(b, 2)} to ${second}`);
     this.tip.show(lines, x, y, this.element);
   }

@@ -1,8 +1,6 @@
 // What is shown beside the map, one tab each. A new side is a file with one of these, and a line in
 // index.ts.
 
-import type { Signal } from "@preact/signals-core";
-
 import type { State } from "../state";
 import type { Follow } from "../ui/effects";
 import type { Model } from "../wire";
@@ -14,8 +12,8 @@ export interface Context {
   readonly follow: Follow;
   /** Ends with the view. */
   readonly signal: AbortSignal;
-  /** The key of the side that is shown. */
-  readonly chosen: Signal<string>;
+  /** Whether the side of this key is on the screen. */
+  isShown(key: string): boolean;
   /** Between which heights the map's colours of the loss go, whatever they show now. */
   lossRange(): readonly [number, number];
 }
@@ -26,6 +24,8 @@ export interface Side {
   /** What its tab says, and for tests its data-testid. */
   readonly label: string;
   readonly testId: string;
+  /** Whether it stands beside the others, without a tab, on a page that has the room. */
+  readonly standsBeside?: boolean;
   /** Fills the room beside the map. */
   readonly element: HTMLElement;
   /** Whether there is anything to show; its tab cannot be chosen else. */

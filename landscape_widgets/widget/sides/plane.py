@@ -11,6 +11,13 @@ from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, ProgressCallback
 from landscape_widgets.widget.wire import floats, label
 
+AHEAD_SECONDS = 10.0  # that are spent on a plane which nobody has asked for
+
+
+def ahead(pair: list[int]) -> dict[str, Any]:
+    """The question that the browser asks of what two samples span with θ*, for the loss."""
+    return {"pair": pair, "metrics": False}
+
 
 def answer(
     land: Landscape,
