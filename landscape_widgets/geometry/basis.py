@@ -96,6 +96,15 @@ class Basis(ABC):
             self._gram = (version, result.copy())
         return result
 
+    def inner(self, other: Basis) -> FloatArray:
+        """Inner products ⟨b_i, d_j⟩ with the directions of another basis, in float64, (k, k')."""
+        total = torch.zeros(self.k, other.k, dtype=torch.float64)
+        for place, columns in self.blocks():
+            block = accumulated(columns)
+            total += (block @ accumulated(other.columns(place)).to(block).T).cpu()
+        result: FloatArray = total.numpy()
+        return result
+
 
 class DenseBasis(Basis):
     """Directions stored as the rows of one (k, P) tensor."""

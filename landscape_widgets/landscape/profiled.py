@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy.typing as npt
 
 from landscape_widgets.diagnosis.basins import FACTOR, Basins
+from landscape_widgets.landscape import planes
 from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.landscape.ways import Ways
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
 from landscape_widgets.profiles.penalised import Penalised, Weighed
-from landscape_widgets.profiles.plane import EXTENT, Plane, plane_along
+from landscape_widgets.profiles.plane import Plane, plane_along
 from landscape_widgets.profiles.way import Way
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.task import regularisers
@@ -47,10 +49,11 @@ class Profiled(Sampled):
 
     def plane(
         self,
-        a: int,
-        b: int,
+        a: int | None = None,
+        b: int | None = None,
         *,
-        extent: tuple[float, float] = EXTENT,
+        directions: str | tuple[int, int] | None = None,
+        extent: tuple[float, float] | None = None,
         resolution: int = 51,
         tolerance: float = 0.005,
         max_evaluations: int | None = None,
@@ -59,22 +62,52 @@ class Profiled(Sampled):
         cancelled: CancelCallback = never,
         on_plane: Callable[[Plane], None] | None = None,
     ) -> Plane:
-        """The loss on the plane through θ* and two samples, at a few hundred evaluations.
+        """The loss on a plane through θ*, at a few hundred evaluations.
 
-        Sample `a` lies at (1, 0) and sample `b` at (0, 1). The keywords are those of
-        `plane.plane_along`. A ValueError is raised if θ* and the samples lie on one line.
+        ``plane(a, b)`` goes through two samples: `a` lies at (1, 0) and `b` at (0, 1).
+
+        Parameters
+        ----------
+        a, b : int
+            Two samples.
+        directions : (a, b) or str
+            In their place: two samples again, or "random": two random filter-normalised
+            directions; "gradient": down the gradient at θ*, and a random direction; "hessian": the
+            two eigenvectors of the Hessian at θ* of largest eigenvalues; "trajectory": the first
+            two principal components of the samples that lie on paths, with the share of their
+            variance that is left out in `Plane.left_out`. All are drawn with the landscape's seed.
+            See `profiles.span` for how long they are.
+        extent : (low, high), optional
+            Of both axes; by default as far as there is something to see.
+        resolution, tolerance, max_evaluations, metrics, progress, cancelled, on_plane
+            As for `plane.plane_along`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such plane: the samples lie on one line with θ*, the loss has no
+            gradient, no samples lie on paths.
+        Cancelled
         """
-        return plane_along(
-            self.evaluator,
-            self._sampled().towards(a, b),
-            extent=extent,
-            resolution=resolution,
-            tolerance=tolerance,
-            max_evaluations=max_evaluations,
-            metrics=metrics,
-            progress=progress,
-            cancelled=cancelled,
-            on_plane=on_plane,
+        wanted = planes.check(a, b, directions)
+        span = planes.span_of(self, wanted, progress=progress, cancelled=cancelled)
+
+        def named(plane: Plane) -> Plane:
+            return replace(plane, names=span.names, left_out=span.left_out)
+
+        return named(
+            plane_along(
+                self.evaluator,
+                span.directions,
+                extent=span.extent if extent is None else extent,
+                resolution=resolution,
+                tolerance=tolerance,
+                max_evaluations=max_evaluations,
+                metrics=metrics,
+                progress=progress,
+                cancelled=cancelled,
+                on_plane=None if on_plane is None else lambda plane: on_plane(named(plane)),
+            )
         )
 
     def penalised(

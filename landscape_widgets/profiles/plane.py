@@ -16,9 +16,13 @@ import numpy as np
 
 from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.geometry.basis import Basis, FloatArray
+from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.objective.evaluator import Evaluator
 from landscape_widgets.profiles.design import FEWEST, LANDMARKS, Design, product
 from landscape_widgets.profiles.interpolant import BoolArray, Interpolated, PlaneError
+from landscape_widgets.profiles.projection import Projection, project
+from landscape_widgets.profiles.slope import slopes
+from landscape_widgets.profiles.span import BETWEEN
 from landscape_widgets.progress import (
     CancelCallback,
     Cancelled,
@@ -28,11 +32,10 @@ from landscape_widgets.progress import (
     never,
 )
 
-EXTENT = (-0.5, 1.5)  # as slices: half a step behind θ* to half a step beyond the samples
 MOST = 1000  # evaluations by default: solving for so many takes some tenths of a second
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plane:
     """Quantities at θ* + a d₁ + b d₂ over a fine grid, and what they were interpolated from.
 
@@ -58,6 +61,12 @@ class Plane:
         What was asked of the error of losses.
     held_out : int
         How many points the error was measured at.
+    directions : Basis of two
+        d₁ and d₂.
+    names : two str
+        What lies along them: "sample 3", "eigenvalue 12.5", "PC 1".
+    left_out : float or None
+        The share of a trajectory's variance that is not in the plane of its principal components.
     """
 
     axes: tuple[FloatArray, FloatArray]
@@ -69,6 +78,9 @@ class Plane:
     gram: FloatArray
     tolerance: float
     held_out: int
+    directions: Basis
+    names: tuple[str, str] = ("the first direction", "the second direction")
+    left_out: float | None = None
 
     @property
     def losses(self) -> FloatArray:
@@ -85,6 +97,43 @@ class Plane:
         """Whether 95% of the held-out points are within the tolerance, on each split."""
         errors = [error for name, error in self.errors.items() if name in LOSSES]
         return all(error.p95 <= self.tolerance for error in errors)
+
+    def gradient(self, quantity: str = "loss") -> FloatArray:
+        """The gradient of a loss along the plane: ⟨∇L, d₁⟩ and ⟨∇L, d₂⟩, shape (F, F, 2).
+
+        Of what was interpolated; not-a-number beside losses that are not finite.
+
+        Raises
+        ------
+        ValueError
+            If the quantity is none of the losses: metrics have no gradient.
+        """
+        if quantity not in LOSSES or quantity not in self.values:
+            known = [name for name in self.values if name in LOSSES]
+            raise ValueError(
+                f"gradient({quantity!r}) is that of a loss; this plane has {', '.join(known)}. "
+                "Metrics go by steps and have none."
+            )
+        return slopes(self.axes, self.values[quantity])
+
+    def downhill(self, quantity: str = "loss") -> FloatArray:
+        """The projection of −∇L on the plane, as da and db, shape (F, F, 2).
+
+        That is −G⁻¹ (⟨∇L, d₁⟩, ⟨∇L, d₂⟩) with the Gram matrix G: where the directions are not
+        perpendicular, or not equally long, it is not minus what `gradient` gives.
+        """
+        found: FloatArray = -self.gradient(quantity) @ np.linalg.inv(self.gram)
+        return found
+
+    def project(self, cloud: Cloud) -> Projection:
+        """Where samples (``land.cloud``) lie on this plane, and how far from it."""
+        return project(self.directions, self.gram, cloud)
+
+    def __repr__(self) -> str:
+        left_out = (
+            "" if self.left_out is None else f"; {self.left_out:.1%} of the variance left out"
+        )
+        return f"Plane({self.names[0]}, {self.names[1]}{left_out}; {self})"
 
     def __str__(self) -> str:
         error = self.errors["loss"]
@@ -104,7 +153,7 @@ def plane_along(
     evaluator: Evaluator,
     directions: Basis,
     *,
-    extent: tuple[float, float] = EXTENT,
+    extent: tuple[float, float] = BETWEEN,
     resolution: int = 51,
     tolerance: float = 0.005,
     max_evaluations: int | None = None,
@@ -302,4 +351,5 @@ def _assemble(
         gram,
         tolerance,
         fit.held_out if fit is not None and fit.measured else 0,
+        known.directions,
     )

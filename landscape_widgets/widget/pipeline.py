@@ -16,14 +16,14 @@ from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.widget import ahead
 from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.comparison import Comparison
 from landscape_widgets.widget.controls import Controls
 from landscape_widgets.widget.film import Film
-from landscape_widgets.widget.opening import opening_plane
 from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.questions import Questions
-from landscape_widgets.widget.sides import ANSWERS, norms, plane
+from landscape_widgets.widget.sides import ANSWERS
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.stopwatch import Stopwatch
 from landscape_widgets.widget.worker import Urgency
@@ -197,32 +197,13 @@ class Pipeline:
         self._publish_points()
         self._controls.publish()
         self.slices.compute(cancelled)
-        self._take_norms(cancelled)
-        self._draw_plane_ahead(cancelled)
+        ahead.answer(self.questions, self.land, self.slices.profile.alphas, self.report, cancelled)
         self.comparison.compare(self.land, cancelled)
         if cancelled():
             return self.publish_stopped()
         with self._channel.together():
             self._channel.settle()
             self._channel.progress("stopped" if self.is_unfinished else "done")
-
-    def _take_norms(self, cancelled: CancelCallback) -> None:
-        """What penalties are made of, before anybody turns one up, where it is soon had."""
-        if norms.is_cheap(self.land):
-            asked = norms.question(self.land, self.slices.profile.alphas, norms.TENSORS[0])
-            self.questions.answer_ahead(self.land, "norms", asked, cancelled)
-
-    def _draw_plane_ahead(self, cancelled: CancelCallback) -> None:
-        """The plane that is there to see at first, so that it is there at once."""
-        pair, begun = opening_plane(self.land), time.monotonic()
-        if not pair:
-            return
-        self.report(Progress("plane", 0, 1))
-
-        def late() -> bool:
-            return cancelled() or time.monotonic() - begun > plane.AHEAD_SECONDS
-
-        self.questions.answer_ahead(self.land, "plane", plane.ahead(pair), late)
 
     def take_slices(self, cancelled: CancelCallback) -> None:
         """Take slices of what is shown now, beside a map that rests."""
