@@ -172,29 +172,71 @@ def from_class_counts(name: str, counts: Tensor) -> Tensor:
     return (scores * present).sum(-1) / present.sum(-1)
 
 
+def label_counts(predicted: Tensor, targets: Tensor, kept: Tensor) -> Tensor:
+    """Of each label of yes and no: rightly said, said, there, and targets: (..., L, 4).
+
+    `predicted` (..., m, L), `targets` and `kept` (m, L), all of bool.
+    """
+    said, there = predicted & kept, targets & kept
+    counts = [said & there, said, there.expand_as(said), kept.expand_as(said)]
+    return accumulated(torch.stack([count.sum(-2) for count in counts], dim=-1))
+
+
+def from_label_counts(name: str, counts: Tensor) -> Tensor:
+    """Accuracy of single labels, or means of precision, recall or F1: (...) for (..., L, 4).
+
+    Of a single label they are means over its two classes, as `from_class_counts` has them; of
+    several over the labels, as in scikit-learn, where a label that is never there counts as 0.
+    """
+    hits, said, there, n = counts.unbind(-1)
+    if name == "accuracy":
+        return (n - said - there + 2 * hits).sum(-1) / n.sum(-1)
+    if counts.shape[-2] == 1:
+        both = [(n - said - there + hits, hits), (n - said, said), (n - there, there)]
+        classes = torch.stack([torch.cat(pair, dim=-1) for pair in both], dim=-2)
+        return from_class_counts(name, classes)
+    of = {"precision": said, "recall": there, "f1": (said + there) / 2}[name]
+    return torch.where(of > 0, hits / of.clamp(min=1e-300), 0.0).mean(-1)
+
+
 def squared_sums(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Sums for R² and the mean absolute error of outputs (..., M) and targets (M,): (..., 5)."""
+    """Sums for R² and mean |e| of outputs (..., m, D) and targets (m, D): (..., D, 5)."""
     errors = accumulated(outputs - targets)
     aim = accumulated(targets)
-    shape = errors.shape[:-1]
+    shape = (*errors.shape[:-2], errors.shape[-1])
     return torch.stack(
         [
-            errors.square().sum(-1),
-            errors.abs().sum(-1),
-            aim.sum().expand(shape),
-            aim.square().sum().expand(shape),
-            errors.new_full(shape, aim.numel()),
+            errors.square().sum(-2),
+            errors.abs().sum(-2),
+            aim.sum(0).expand(shape),
+            aim.square().sum(0).expand(shape),
+            errors.new_full(shape, len(aim)),
         ],
         dim=-1,
     )
 
 
 def from_squared_sums(name: str, sums: Tensor) -> Tensor:
-    """R² = 1 − Σe²/Σ(y − ȳ)², or mean |e|."""
+    """Means over the D outputs of R² = 1 − Σe²/Σ(y − ȳ)², or of mean |e|: (...) for (..., D, 5).
+
+    Where all targets of an output are the same, its R² is 1 without an error, and else 0, as in
+    scikit-learn.
+    """
     squared, absolute, total, total_squared, n = sums.unbind(-1)
     if name == "mae":
-        return absolute / n
-    return 1 - squared / (total_squared - total.square() / n)
+        return (absolute / n).mean(-1)
+    spread = total_squared - total.square() / n
+    # Of equal targets rounding may leave a little of it.
+    same = spread <= 1e-14 * total_squared
+    of_same = (squared == 0).to(squared.dtype)
+    return torch.where(same, of_same, 1 - squared / torch.where(same, 1.0, spread)).mean(-1)
+
+
+def _by_output(reading: MeanLoss, values: Tensor) -> Tensor:
+    """Values (r, m, ...) as (r, m, D): of targets with two axes each output by itself, else all."""
+    if values.ndim != 3:
+        return values.flatten(1)[..., None]
+    return values.mT if getattr(reading, "axis", 0) == 1 else values
 
 
 class MetricSums:
@@ -224,31 +266,34 @@ class MetricSums:
         """Take in outputs (r, m, ...) of the parameter vectors first … first + r − 1."""
         rows = slice(first, first + len(outputs))
         if self._named and self.reading is not None:
-            part = self._part(self.reading, outputs, targets)
-            if self._sums is None:
-                self._sums = part.new_zeros(self.n, *part.shape[1:])
-            self._sums[rows] += part
+            self._take(rows, self._part(self.reading, outputs, targets))
         if self._own:
             for row, output in enumerate(outputs, start=first):
                 self._outputs[row].append(output)
             if first == 0:
                 self._targets.append(targets)
 
+    def _take(self, rows: slice, part: Tensor) -> None:
+        sums = part.new_zeros(self.n, *part.shape[1:]) if self._sums is None else self._sums
+        if sums.shape[1:] != part.shape[1:]:  # batches of sequences that are not equally long
+            sums, part = sums.sum(1, keepdim=True), part.sum(1, keepdim=True)
+        sums[rows] += part
+        self._sums = sums
+
     @staticmethod
     def _part(reading: MeanLoss, outputs: Tensor, targets: Tensor) -> Tensor:
-        flat = targets.reshape(-1)
-        if reading.task == "regression":
-            return squared_sums(outputs.flatten(1), flat)
-        flat = flat.long()
         if isinstance(reading, CrossEntropy):
+            flat = targets.reshape(-1).long()
             logits = reading.classes_last(outputs)
-            predicted, classes = logits.argmax(-1), logits.shape[-1]
-            kept = flat != reading.ignored
-        else:
-            assert isinstance(reading, BinaryCrossEntropy)
-            predicted, classes = (outputs.flatten(1) > reading.threshold).long(), 2
-            kept = flat >= 0
-        return class_counts(predicted[..., kept], flat[kept], classes)
+            predicted, kept = logits.argmax(-1), flat != reading.ignored
+            return class_counts(predicted[..., kept], flat[kept], logits.shape[-1])
+        aim = _by_output(reading, targets[None])[0]
+        # Outputs may have an axis more, or one less: (m, 1) and (m,).
+        found = _by_output(reading, outputs.reshape(len(outputs), *targets.shape))
+        if reading.task == "regression":
+            return squared_sums(found, aim)
+        assert isinstance(reading, BinaryCrossEntropy)
+        return label_counts(found > reading.threshold, aim > 0.5, aim >= 0)
 
     def _of_own(self, name: str, metric: Metric, outputs: list[Tensor]) -> float:
         """Of all examples at once; of several shapes the mean over batches, by examples."""
@@ -284,6 +329,13 @@ class MetricSums:
         total = sum(float(metric(output, targets)) * len(targets) for output, targets in pairs)
         return total / sum(len(targets) for _, targets in pairs)
 
+    def _finish(self, metric: str, sums: Tensor) -> Tensor:
+        if metric in OF_NUMBERS:
+            return from_squared_sums(metric, sums)
+        if isinstance(self.reading, CrossEntropy):
+            return from_class_counts(metric, sums)
+        return from_label_counts(metric, sums)
+
     def finish(self) -> dict[str, Tensor]:
         """Each metric by name, float64, shape (n,)."""
         result: dict[str, Tensor] = {}
@@ -292,6 +344,5 @@ class MetricSums:
                 values = [self._of_own(name, metric, parts) for parts in self._outputs]
                 result[name] = torch.tensor(values, dtype=torch.float64)
             elif self._sums is not None:
-                finish = from_squared_sums if metric in OF_NUMBERS else from_class_counts
-                result[name] = finish(metric, self._sums).cpu()
+                result[name] = self._finish(metric, self._sums).cpu()
         return result
