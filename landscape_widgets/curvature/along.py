@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -73,7 +73,7 @@ class Along:
 def along(
     objective: Objective,
     cloud: Cloud,
-    indices: Sequence[int] | npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
     *,
     progress: ProgressCallback = ignore,
     cancelled: CancelCallback = never,
@@ -92,7 +92,7 @@ def along(
         If the loss has no gradient, or no second derivative.
     Cancelled
     """
-    rows = np.atleast_1d(np.asarray(indices, dtype=np.int64))
+    rows = indices
     for index in rows:
         cloud.check_index(int(index))
     loss, gradient = objective.loss_and_gradient(cloud.anchor)

@@ -15,7 +15,7 @@ from landscape_widgets.curvature.lanczos import Eigenpairs, tridiagonal
 from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.precision import accumulated
 
-STARTS, STEPS = 8, 60
+STARTS, STEPS = 6, 50
 BINS = 60
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ def hessian_eigenpairs(
     tolerance: float = 1e-3,
     iterations: int = 100,
     on_iteration: Callable[[int, int], None] | None = None,
+    buffers: Mapping[str, Tensor] | None = None,
 ) -> Eigenpairs:
     """The largest and the smallest eigenvalues of the Hessian of the mean training loss.
 
@@ -33,6 +34,8 @@ def hessian_eigenpairs(
         As for `extreme_eigenpairs`.
     seed : int or torch.Generator
         Of the start.
+    buffers : mapping, optional
+        Those of the model, by name, that are not as at θ*.
 
     Residuals are measured in float64 where the model can be run in it, whatever its own precision.
 
@@ -51,10 +54,11 @@ def hessian_eigenpairs(
     """
     theta = objective.anchor if theta is None else theta
     generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
-    product = objective.hessian(theta)
+    with objective.with_buffers(buffers or {}):
+        product, exact = objective.hessian(theta), objective.exact_hessian(theta)
     # Most of the gradient lies along the top eigenvectors (Gur-Ari et al. 2018, arXiv:1812.04754).
     return extreme_eigenpairs(
         product, objective.anchor, top=top, bottom=bottom, generator=generator,
         start=product.gradient(), tolerance=tolerance, iterations=iterations,
-        exact=objective.exact_hessian(theta), on_iteration=on_iteration,
+        exact=exact, on_iteration=on_iteration,
     )  # fmt: skip

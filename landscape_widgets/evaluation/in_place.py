@@ -98,6 +98,16 @@ class InPlace(Strategy):
         written = self.borrowed is not None and bool(self.borrowed.written)
         return written or (self.state is not None and bool(self.state.found))
 
+    @property
+    def moved(self) -> Mapping[str, Tensor]:
+        """Buffers, by name, that have other values than at θ* for now."""
+        return self._moved
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether buffers are written to at each `begin`, which no graph that is kept survives."""
+        return self.keeps or (self.state is not None and bool(self.state.changing))
+
     def begin(self) -> None:
         """Put back what calls have changed, and let the same random numbers come again.
 

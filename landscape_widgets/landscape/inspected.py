@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from landscape_widgets.curvature.along import Along, along
+from landscape_widgets.curvature.critical_sharpness import CriticalSharpness, sharpness_along
+from landscape_widgets.curvature.curvature import Curvature, curvature_at
+from landscape_widgets.curvature.sharpness import Sharpness, sharpness_of
 from landscape_widgets.diagnosis import Diagnosis, References, diagnose, references
+from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.profiled import Profiled
+from landscape_widgets.profiles.line import check_samples
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.tracebacks import entries
 
@@ -67,5 +74,75 @@ class Inspected(Profiled):
         All samples by default: of a cloud of few dimensions that is one Hessian product for each.
         """
         cloud = self._sampled()
-        rows = np.arange(len(cloud)) if indices is None else np.atleast_1d(np.asarray(indices))
+        rows = _rows(cloud, indices)
         return along(self.objective, cloud, rows, progress=progress, cancelled=cancelled)
+
+    def curvature(
+        self,
+        i: int = 0,
+        *,
+        top: int = 5,
+        bottom: int = 2,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+        on_part: Callable[[Curvature], None] | None = None,
+    ) -> Curvature:
+        """Eigenvalues, trace and spectral density of the Hessian at a sample; see `curvature_at`.
+
+        At the trained weights by default, which takes no samples to be drawn before.
+        """
+        theta, buffers = self._place(i)
+        return curvature_at(
+            self.objective, theta, buffers, index=i, top=top, bottom=bottom, seed=self.seed,
+            progress=progress, cancelled=cancelled, on_part=on_part,
+        )  # fmt: skip
+
+    def sharpness(
+        self,
+        indices: npt.ArrayLike | None = None,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Sharpness:
+        """The Hessian's largest eigenvalue at some samples, all by default; see `Sharpness`.
+
+        Along a `Trajectory` it shows the edge of stability.
+        """
+        cloud = self._sampled()
+        return sharpness_of(
+            self.objective, cloud, _rows(cloud, indices), seed=self.seed,
+            progress=progress, cancelled=cancelled,
+        )  # fmt: skip
+
+    def critical_sharpness(
+        self,
+        i: int = 0,
+        direction: Tensor | None = None,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> CriticalSharpness:
+        """2/η_c at a sample from one gradient and some ten losses; see `CriticalSharpness`.
+
+        For models that are too large for products with the Hessian, or have none. `direction`
+        (P,), the negative gradient by default, is what steps are taken along: an optimiser's
+        update, say.
+        """
+        self._place(i)
+        return sharpness_along(
+            self.objective, self.evaluator, self.cloud, i, direction,
+            progress=progress, cancelled=cancelled,
+        )  # fmt: skip
+
+    def _place(self, i: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """A sample's parameter vector, and buffers that are not as at θ*."""
+        if i == 0:
+            return self.objective.anchor, {}
+        cloud = self._sampled()
+        cloud.check_index(i)
+        return cloud.vector(i), cloud.buffers(i)
+
+
+def _rows(cloud: Cloud, indices: npt.ArrayLike | None) -> npt.NDArray[np.int64]:
+    """Numbers of samples; of all where none are given."""
+    return np.arange(len(cloud)) if indices is None else check_samples(cloud, indices)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -51,14 +51,17 @@ class Hessian:
     def at(self, theta: Tensor, *, keep: bool) -> HessianProduct:
         """Products with the Hessian at θ (P,): v (P,) → H v (P,).
 
-        What does not hang on v is kept between them where it fits in memory, if `keep`.
+        What does not hang on v is kept between them where it fits in memory, if `keep`. Buffers
+        are what they are now for all products.
         """
+        if self.loss.inplace.moved:  # of which what was read of the model does not know
+            return self._by_graph(theta, self.loss.split, keep=False)
         space = graph_allowance(self.loss.device)
         network = self._network if keep else None
         if network is not None and network.each * self.loss.split.size <= space:
             return FeedForwardProduct(network, theta)
-        # Buffers that calls write to are written to by whatever is evaluated in between.
-        if self.loss.inplace.prepare is not None or self.loss.inplace.keeps:
+        # Buffers that calls write to, or that have moved along, are written to in between.
+        if self.loss.inplace.prepare is not None or self.loss.inplace.rewrites:
             keep = False
         fits = self._second_order.total(self.loss.split.size) <= space
         return self._by_graph(theta, self.loss.split, keep and fits)
@@ -69,7 +72,8 @@ class Hessian:
         """Products with the Hessian at θ in float64, where `twin` gives a copy in it."""
         if self.loss.dtype == torch.float64 or not holds_double(self.loss.device):
             return None
-        network = self._network
+        moved = self.loss.inplace.moved
+        network = None if moved else self._network
         if network is not None and 2 * network.each * self.loss.split.size <= graph_allowance(
             self.loss.device
         ):
@@ -83,7 +87,8 @@ class Hessian:
                 *found, self.loss.split, around=self.loss.around, statistics=self.loss.statistics
             )
             self._twin = Hessian(of_twin, stochastic=self.stochastic)
-        return self._twin.at(theta.double(), keep=True)
+        with self._twin.loss.around(), self._twin.loss.inplace.with_buffers(moved):
+            return self._twin.at(theta.double(), keep=True)
 
     @cached_property
     def _second_order(self) -> GraphBytes:
@@ -131,10 +136,12 @@ class Hessian:
     def _by_graph(self, theta: Tensor, split: TiledExamples, keep: bool) -> GraphProduct:
         """Products with the Hessian of the mean loss on a split; θ is kept, and not copied."""
         leaves = [part.requires_grad_() for part in self.loss.views(theta)]
+        inplace, moved = self.loss.inplace, self.loss.inplace.moved
 
         @contextmanager
         def around() -> Iterator[None]:
-            with self.loss.differentiable():
+            moving = inplace.with_buffers(moved) if moved else nullcontext()
+            with self.loss.differentiable(), moving:
                 self.loss.settle(theta)
                 yield
 

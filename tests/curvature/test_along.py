@@ -91,5 +91,5 @@ def test_where_batch_statistics_move_along_no_curvature_is_told():
 def test_a_sample_that_there_is_not_is_refused():
     model, data = small()
     land = Landscape(model, data, metrics=[]).sample(Subspace(k=2, n=5))
-    with pytest.raises(IndexError, match="Sample 9 was asked for; there are 0 to 5"):
+    with pytest.raises(IndexError, match="Sample 9 was asked for"):
         land.curvature_along([9])
