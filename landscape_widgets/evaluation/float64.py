@@ -101,7 +101,8 @@ class Double:
     def twin(self, split: TiledExamples) -> tuple[InPlace, Loss] | None:
         """Working copy and loss in float64; None where they do not run in it, or do already."""
         if self.allowed and self._inplace is None:
-            self.allowed = self._begin(split)
+            with self.single.with_buffers({}):  # the copy's own are those of θ*
+                self.allowed = self._begin(split)
         return (self._inplace, self._twin) if self.allowed and self._inplace is not None else None
 
     def _loss(self, request: Request, row: FloatArray, split: TiledExamples) -> float:
