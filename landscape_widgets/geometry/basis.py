@@ -77,6 +77,11 @@ class Basis(ABC):
             total.add_(self.row(int(j)), alpha=float(row[j]))
         return total
 
+    def lengths(self, rows: FloatArray) -> FloatArray:
+        """‖Σ_j c_j b_j‖ for each of `rows` (n, k), (n,)."""
+        moved = self.displacements(rows)
+        return np.array([float(accumulated(one).norm()) for one in moved], dtype=np.float64)
+
     def gram(self, weights: Tensor | None = None) -> FloatArray:
         """Inner products ⟨b_i, b_j⟩ in float64, shape (k, k).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy.typing as npt
@@ -11,8 +11,10 @@ from landscape_widgets.diagnosis.basins import FACTOR, Basins
 from landscape_widgets.landscape import planes
 from landscape_widgets.landscape.sampled import Sampled
 from landscape_widgets.landscape.ways import Ways
+from landscape_widgets.profiles import path
 from landscape_widgets.profiles.estimated import EstimatedSlice, estimated_slice
 from landscape_widgets.profiles.line import Slice, slice_along
+from landscape_widgets.profiles.path import Path
 from landscape_widgets.profiles.penalised import Penalised, Weighed
 from landscape_widgets.profiles.plane import Plane, plane_along
 from landscape_widgets.profiles.way import Way
@@ -29,10 +31,53 @@ class Profiled(Sampled):
     _known_ways: Ways | None = None
 
     def slice(
-        self, indices: npt.ArrayLike, alphas: npt.ArrayLike | None = None, *, metrics: bool = False
+        self,
+        indices: npt.ArrayLike,
+        alphas: npt.ArrayLike | None = None,
+        *,
+        start: int = 0,
+        metrics: bool = False,
     ) -> Slice:
-        """The loss along the lines from θ* to some samples; see `line.slice_along`."""
-        return slice_along(self.evaluator, self._sampled(), indices, alphas, metrics=metrics)
+        """The loss along the lines from θ*, or the sample `start`, to some samples.
+
+        See `line.slice_along`; `Slice.to_frame` has them in numbers.
+        """
+        of = self.evaluator, self._sampled(), indices, alphas
+        return slice_along(*of, start=start, metrics=metrics)
+
+    def along(
+        self,
+        way: int | Sequence[int],
+        points: int = 3,
+        *,
+        metrics: bool = False,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> Path:
+        """The loss along a path: a trajectory, a descent, one of `Interpolation`'s routes.
+
+        Straight from each sample of it to the next; what is known of the samples is taken as it is.
+
+        Parameters
+        ----------
+        way : int, or sequence of samples
+            The number of a path, as in the table's column ``path``, or samples in order. Routes of
+            `Interpolation` start at θ*.
+        points : int
+            How many between each two samples; 0 takes the samples alone.
+        metrics : bool
+            Whether to take metrics, too.
+
+        Raises
+        ------
+        ValueError, IndexError
+            If there is no such path or sample, or one is not evaluated yet.
+        Cancelled
+        """
+        samples = path.samples_of(self._sampled(), way)
+        return self._ways.along(
+            samples, points, metrics=metrics, progress=progress, cancelled=cancelled
+        )
 
     def estimated_slice(
         self,

@@ -228,7 +228,7 @@ class Graph:
             def tell(chosen: Rows = chosen) -> None:
                 nonlocal done  # another tree may hang on more edges that are not known
                 done = max(done, int(self.known[chosen].sum()))
-                progress(Progress("ways", done, len(chosen)))
+                progress(Progress("edges", done, len(chosen)))
 
             unknown = chosen[~self.known[chosen]]
             if not len(unknown):

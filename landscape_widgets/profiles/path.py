@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.geometry.cloud import Cloud
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,6 +93,33 @@ class Path:
         errors = {f"{name}_error": values for name, values in self.errors.items()}
         columns = {"sample": self.samples, "distance": self.distances, "share": self.shares}
         return pd.DataFrame({**columns, **self.values, **errors})
+
+
+def samples_of(cloud: Cloud, way: int | Sequence[int]) -> list[int]:
+    """The samples of a path, by its number or as they are given, in order.
+
+    Raises
+    ------
+    ValueError, IndexError
+        If there is no such path or sample, or there is only one.
+    """
+    if isinstance(way, Sequence):
+        samples = [int(i) for i in way]
+        for i in samples:
+            cloud.check_index(i)
+    else:
+        numbers = cloud.table["path"].to_numpy()
+        rows = np.flatnonzero(numbers == way)
+        if way < 0 or not len(rows):
+            there = sorted(set(numbers[numbers >= 0].tolist()))
+            known = f"{there[0]} to {there[-1]}" if there else "none"
+            raise ValueError(f"There is no path {way}; of these samples there are: {known}.")
+        samples = rows[np.argsort(cloud.table["step"].to_numpy()[rows], kind="stable")].tolist()
+        if "route" in cloud.table and isinstance(cloud.table["route"][samples[0]], str):
+            samples.insert(0, 0)  # it starts at θ*, which all routes share
+    if len(samples) < 2:
+        raise ValueError(f"A path leads through 2 samples or more; {len(samples)} were given.")
+    return samples
 
 
 def between(start: FloatArray, end: FloatArray, places: npt.ArrayLike) -> FloatArray:

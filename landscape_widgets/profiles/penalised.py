@@ -60,9 +60,11 @@ class Weighed:
             cloud, counted, norms, norms.l1(rows, progress=progress, cancelled=cancelled), l2
         )
 
-    def along(self, indices: Rows, alphas: FloatArray) -> dict[str, FloatArray]:
-        """Both norms at θ* + α (θ_i − θ*): "l1" and "l2", (n, A) each."""
-        rows = self.cloud.coefficients[indices][:, None, :] * np.asarray(alphas)[:, None]
+    def along(self, indices: Rows, alphas: FloatArray, start: int = 0) -> dict[str, FloatArray]:
+        """Both norms at θ_s + α (θ_i − θ_s), s the start: "l1" and "l2", (n, A) each."""
+        weights = np.asarray(alphas)[:, None]
+        rows = self.cloud.coefficients[indices][:, None, :] * weights
+        rows += (1 - weights) * self.cloud.coefficients[start]
         return self.at(rows.reshape(-1, self.cloud.basis.k), (len(indices), len(alphas)))
 
     def over(
@@ -154,7 +156,7 @@ class Penalised:
         "unpenalised_loss", "l1" and "l2" come beside it. What is of the validation data, and
         metrics, have no penalty.
         """
-        norms = self.weighed.along(found.indices, found.alphas)
+        norms = self.weighed.along(found.indices, found.alphas, found.start)
         return replace(found, values=self._with_penalty(found.values, norms))
 
     def over(self, found: Plane, a: int, b: int) -> Plane:

@@ -47,6 +47,7 @@ PHASES = {
     "examples": "estimating losses",
     "map": "laying out the map",
     "trust": "judging the map",
+    "edges": "looking for ways between samples",
     "slices": "taking slices",
     "norms": "adding up norms",
     "ahead": "taking slices ahead",

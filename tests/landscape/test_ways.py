@@ -7,6 +7,7 @@ from torch import nn
 
 from landscape_widgets import Landscape, samplers
 from landscape_widgets.progress import Cancelled
+from landscape_widgets.samplers import Recorder
 from landscape_widgets.samplers.matching import apply, symmetries
 from tests.models import ConvNet, digits, mlp, train
 
@@ -144,3 +145,73 @@ def test_the_sentence_names_both_heights(land):
     assert f"{way.straight.height:.4g}" in way.sentence
     assert repr(way) == f"<Way: {way.sentence}>"
     assert "points" in repr(way.easiest)
+
+
+def test_the_loss_along_a_route_has_the_barrier_of_its_samples(model):
+    other = train(mlp(seed=1), DATA, 60)
+    land = Landscape(model, DATA, val_data=digits(200))
+    land.sample(samplers.Interpolation(other, points=8, steps=30))
+    table = land.to_frame()
+    for number, route in enumerate(("linear", "aligned", "curve")):
+        rows = table.index[table["route"] == route]
+        coarse, fine = land.along(number, points=0), land.along(number, metrics=True)
+        assert coarse.samples.tolist() == [0, *rows]
+        np.testing.assert_array_equal(coarse.losses, [land.losses[0], *table["loss"][rows]])
+        assert fine.height >= coarse.height
+        assert len(fine) == 4 * 8 + 1
+        np.testing.assert_array_equal(fine.losses[::4], coarse.losses)
+        np.testing.assert_array_equal(
+            fine.values["val_accuracy"][4::4], table["val_accuracy"][rows]
+        )
+        expected = loss_by_hand(model, land, fine.coefficients[9])
+        assert fine.losses[9] == pytest.approx(expected, rel=1e-4)
+    straight = land.along(0)
+    assert straight.length == pytest.approx(float(land.cloud.displacement(8).norm()), rel=1e-5)
+    # Along the straight route the points are those of the slice to its end.
+    line = land.slice(8, np.linspace(0, 1, 33))
+    np.testing.assert_allclose(straight.losses, line.losses[0], rtol=1e-4)
+
+
+def test_the_loss_along_a_trajectory_goes_through_its_checkpoints_in_order(model):
+    trained = mlp()
+    recorder = Recorder(trained)
+    optimiser = torch.optim.SGD(trained.parameters(), lr=0.1)
+    for _ in range(6):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(trained(DATA[0]), DATA[1]).backward()
+        optimiser.step()
+        recorder.step()
+    land = Landscape(trained, DATA).sample(samplers.Trajectory(recorder))
+    path = land.along(0, points=1)
+    through = path.samples[path.samples >= 0]
+    steps = land.cloud.table["step"].to_numpy()[through]
+    assert (np.diff(steps) > 0).all()
+    assert (np.diff(path.losses[::2]) < 0).all()
+    assert list(path.to_frame().columns) == ["sample", "distance", "share", "loss"]
+
+
+def test_a_path_that_is_not_there_is_refused(land):
+    with pytest.raises(ValueError, match="There is no path 3; of these samples there are: none"):
+        land.along(3)
+    with pytest.raises(IndexError, match="Sample 9999 was asked for"):
+        land.along([0, 9999])
+    with pytest.raises(ValueError, match="2 samples or more; 1 were given"):
+        land.along([4])
+    with pytest.raises(ValueError, match="points=-1"):
+        land.along([0, 1], points=-1)
+    with pytest.raises(Cancelled):
+        land.along([0, 1, 2], cancelled=lambda: True)
+    back = land.along([2, 1, 0])
+    assert back.losses[0] == land.losses[2]
+    np.testing.assert_allclose(back.losses[::-1], land.along([0, 1, 2]).losses, rtol=1e-4)
+
+
+def test_slices_of_a_landscape_start_where_they_are_told(land):
+    line = land.slice([1, 2], [0, 0.5, 1], start=3)
+    np.testing.assert_allclose(line.losses[:, 0], land.losses[3], rtol=1e-5)
+    np.testing.assert_allclose(line.losses[:, 2], land.losses[[1, 2]], rtol=1e-5)
+    penalised = land.penalised(l2=0.1).along(line)
+    theta = land.cloud.vector(3) + 0.5 * (land.cloud.vector(1) - land.cloud.vector(3))
+    weights = land.objective.layout.unflatten(theta)
+    norm = sum(float(w.square().sum()) for name, w in weights.items() if name.endswith("weight"))
+    assert penalised.losses[0, 1] == pytest.approx(line.losses[0, 1] + 0.1 * norm, rel=1e-5)
