@@ -29,6 +29,7 @@ from playwright.sync_api import (
 
 REPOSITORY = Path(__file__).parents[2]
 FloatArray = npt.NDArray[np.float64]
+PATIENCE = 60  # s, with a machine that is busy with other things
 
 
 def server_environment(root: Path, **environment: str) -> dict[str, str]:
@@ -70,7 +71,7 @@ def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=root)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        for _ in range(10 * PATIENCE):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/status"):
                 break
             if process.poll() is not None:
@@ -78,7 +79,7 @@ def server(kind: str, root: Path, **environment: str) -> Iterator[str]:
             time.sleep(0.1)
         else:
             raise RuntimeError(
-                "The server did not answer within 30 s: " + (settings / "server.log").read_text()
+                "The server did not answer in time: " + (settings / "server.log").read_text()
             )
         yield url
     finally:
@@ -288,12 +289,11 @@ class Notebook:
 
     def wait_for_answer(self, expression: str, wanted: Any) -> None:
         """Until the kernel says what is wanted."""
-        found = None
-        for _ in range(200):
-            found = self.ask(expression)
-            if found == wanted:
-                return
+        found = self.ask(expression)
+        deadline = time.monotonic() + PATIENCE
+        while found != wanted and time.monotonic() < deadline:
             self.page.wait_for_timeout(50)
+            found = self.ask(expression)
         assert found == wanted
 
     def part(self, name: str) -> Locator:

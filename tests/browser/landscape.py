@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Locator, expect
 
-from tests.browser.jupyter import FloatArray, Notebook
+from tests.browser.jupyter import PATIENCE, FloatArray, Notebook
 
 DOTS = "[data-testid=map] .object_grp path.dot"
 BOX_AFTER_FRAMES = """async (map) => {
@@ -21,14 +21,20 @@ BOX_AFTER_FRAMES = """async (map) => {
 }"""
 
 
-# A picture's height and width, and red, green, blue and opacity of each pixel.
+# A picture's height and width, and red, green, blue and opacity of each pixel, as text: numbers
+# of JSON take seconds.
 DECODED = """async (png) => {
   const blob = await (await fetch('data:image/png;base64,' + png)).blob();
   const image = await createImageBitmap(blob);
   const {width, height} = image;
   const context = new OffscreenCanvas(width, height).getContext('2d');
   context.drawImage(image, 0, 0);
-  return [[height, width, 4], [...context.getImageData(0, 0, width, height).data]];
+  const {data} = context.getImageData(0, 0, width, height);
+  const url = await new Promise((done) => {
+    const reader = Object.assign(new FileReader(), {onload: () => done(reader.result)});
+    reader.readAsDataURL(new Blob([data]));
+  });
+  return [[height, width, 4], url.split(',')[1]];
 }"""
 COLOURS = """(canvas, places) => {
   const {left, top, width} = canvas.getBoundingClientRect();
@@ -63,14 +69,14 @@ class LandscapeNotebook(Notebook):
 
     def wait_for_state(self, state: str) -> None:
         """Until the widget is "running", "stopped" or "done"."""
-        expect(self.part("status")).to_have_attribute("data-state", state, timeout=90_000)
+        expect(self.part("status")).to_have_attribute("data-state", state, timeout=120_000)
 
     def wait_until_done(self) -> None:
         """Until the kernel has nothing left to do, and the page shows what it has done.
 
         The page may still say "done" of what was there before.
         """
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 150
         told = "w.session.channel.progress_shown"
         while not self.ask(f"not w.session.worker.busy and {told}['state'] in ('done', 'error')"):
             assert time.monotonic() < deadline, self.ask(told)
@@ -237,12 +243,11 @@ class LandscapeNotebook(Notebook):
         """
         heading = self.part("selection").locator("h3").inner_text()
         shown = int("".join(filter(str.isdigit, heading)) or 0)
-        found: list[int] = []
-        for _ in range(50):
+        found: list[int] = self.ask("list(w.selected)")
+        deadline = time.monotonic() + PATIENCE
+        while len(found) != shown and time.monotonic() < deadline:
+            self.page.wait_for_timeout(50)
             found = self.ask("list(w.selected)")
-            if len(found) == shown:
-                break
-            self.page.wait_for_timeout(100)
         return found
 
     def expect_selected(self, indices: list[int]) -> None:
@@ -251,8 +256,12 @@ class LandscapeNotebook(Notebook):
         assert self.selected() == indices
 
     def curves(self, width: float, *, dashed: bool = False) -> list[FloatArray]:
-        """The curves of the slice with a stroke of some width, each (points, 2) in px."""
+        """The curves of the slice with a stroke of some width, each (points, 2) in px.
+
+        What the kernel has not sent yet, it is asked for, and that is waited for.
+        """
         self.draw()
+        self.wait_for_drawn(missing=0)
         paths = self.page.evaluate(
             """([width, dashed]) =>
               [...document.querySelectorAll('[data-testid=slice] .curve path.line')]
@@ -270,7 +279,8 @@ class LandscapeNotebook(Notebook):
         """What is seen of a part of the page, (height, width, 3): red, green, blue to 255."""
         png = base64.b64encode(part.screenshot()).decode()
         shape, values = self.page.evaluate(DECODED, png)
-        return np.asarray(values, dtype=float).reshape(shape)[..., :3]
+        pixels = np.frombuffer(base64.b64decode(values), np.uint8).reshape(shape)
+        return pixels[..., :3].astype(float)
 
     def canvas_colours(self, canvas: Locator, places: FloatArray) -> FloatArray:
         """Red, green, blue and opacity to 255 of a canvas at places on the page, (n, 4)."""

@@ -156,7 +156,7 @@ def test_the_film_is_replayed_step_by_step_while_the_kernel_is_blocked(
         expect(told).to_contain_text("iteration 50 of 500 (early exaggeration)")
         notebook.part("play").click()
         expect(notebook.part("play")).to_have_attribute("aria-label", "Pause")
-        expect(notebook.part("play")).to_have_attribute("aria-label", "Play", timeout=20_000)
+        expect(notebook.part("play")).to_have_attribute("aria-label", "Play")
         np.testing.assert_allclose(places(notebook), frames[-1], rtol=1e-6)
         expect(told).to_contain_text("iteration 500 of 500")
 
@@ -208,7 +208,7 @@ def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_ker
     expect(told).to_contain_text("iteration", timeout=60_000)
     curve = notebook.part("film").locator("polyline")
     before, length, text = places(notebook), curve.get_attribute("points"), told.inner_text()
-    expect(told).not_to_have_text(re.compile(re.escape(text.split("\n")[-1])), timeout=10_000)
+    expect(told).not_to_have_text(re.compile(re.escape(text.split("\n")[-1])))
     assert curve.get_attribute("points") != length
     assert not np.allclose(places(notebook), before)
     expect(notebook.part("play")).to_be_disabled()
@@ -230,5 +230,5 @@ def test_a_map_moves_while_it_is_made_and_once_stopped_is_replayed_without_a_ker
     np.testing.assert_allclose(places(notebook), np.array(sorted(frames[0])), rtol=1e-6)
     notebook.page.keyboard.press(" ")
     expect(notebook.part("play")).to_have_attribute("aria-label", "Pause")
-    expect(notebook.part("play")).to_have_attribute("aria-label", "Play", timeout=20_000)
+    expect(notebook.part("play")).to_have_attribute("aria-label", "Play")
     np.testing.assert_allclose(places(notebook), np.array(sorted(last)), rtol=1e-5)

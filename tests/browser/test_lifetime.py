@@ -116,7 +116,7 @@ def test_a_page_that_is_left_stops_the_work_which_goes_on_when_it_is_opened_agai
     )
     notebook.ask("None")
     notebook.page.goto("about:blank")
-    for _ in range(400):
+    for _ in range(1200):
         if rested.exists():
             break
         notebook.page.wait_for_timeout(50)

@@ -16,7 +16,7 @@ from tests.browser.test_work import QUICK
 pytestmark = pytest.mark.timeout(240)
 
 WIDGET = """
-slices.PROFILE_SECONDS = 20.0
+slices.PROFILE_SECONDS = 1e9
 w = lw.LandscapeWidget(model, data, val_data=val, sampler=lw.samplers.Minima(n=120))
 w
 """

@@ -29,7 +29,7 @@ QUICK = """
 import landscape_widgets as lw
 from landscape_widgets.widget import slices
 from tests.models import digits, mlp, train
-slices.PROFILE_SECONDS = 0.0
+slices.PROFILE_SECONDS, slices.AT_ONCE = 0.0, 1e9
 data, val = digits(200), tuple(t[200:] for t in digits(300))
 model = train(mlp(), data, 60)
 """

@@ -163,7 +163,7 @@ def test_eigenpairs_do_without():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda model, other: Minima(n=6, k=2),
+        lambda model, other: Minima(n=6, k=2, steps=10, finish=5),
         lambda model, other: Interpolation(other, points=5, steps=5),
         lambda model, other: Trajectory([model, other, model]),
         lambda model, other: Langevin(chains=1, draws=4, burn_in=2),

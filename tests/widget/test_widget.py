@@ -28,16 +28,39 @@ def model() -> nn.Module:
     return train(mlp(), DATA, 60)
 
 
-@pytest.fixture(autouse=True)
-def all_of_the_data(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def all_of_the_data():
     """Slices are not estimated from a part, however busy the machine is."""
-    monkeypatch.setattr("landscape_widgets.widget.slices.AT_ONCE", 1e9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("landscape_widgets.widget.slices.AT_ONCE", 1e9)
+        yield
+
+
+def finished(model) -> lw.LandscapeWidget:
+    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER)
+    widget.wait(120)
+    return widget
+
+
+@pytest.fixture(scope="module")
+def shared(model):
+    widget = finished(model)
+    yield widget
+    widget.close()
 
 
 @pytest.fixture
-def widget(model):
-    widget = lw.LandscapeWidget(model, DATA, val_data=VAL, sampler=SAMPLER)
-    widget.wait(120)
+def widget(shared):
+    """One for all tests that change no more of it than what is selected."""
+    yield shared
+    shared.selected = ()
+    shared.colour_by = "loss"
+
+
+@pytest.fixture
+def own(model):
+    """One for a single test, which may make of it what it likes."""
+    widget = finished(model)
     yield widget
     widget.close()
 
@@ -118,10 +141,14 @@ def test_a_selection_from_python_forgets_the_lassos_and_one_from_the_browser_bri
 
 
 def test_a_selection_that_python_makes_of_the_browser_s_forgets_the_lassos(widget):
-    widget.observe(lambda change: setattr(widget, "selected", change.new[:1]), "selected")
+    def take_one(change):
+        widget.selected = change.new[:1]
+
+    widget.observe(take_one, "selected")
     widget.set_state({"_lassos": [LASSO], "selected": [4, 5]})
     assert widget.selected == (4,)
     assert state(widget, "lassos") == []
+    widget.unobserve(take_one, "selected")
 
 
 @pytest.mark.parametrize("wrong", [(9999,), (-1,), ("a",), (1.5,)])
@@ -206,54 +233,52 @@ def test_waiting_can_time_out_and_be_awaited(model):
     widget.close()
 
 
-def test_a_changed_map_evaluates_no_loss_again(widget, monkeypatch):
+def test_a_changed_map_evaluates_no_loss_again(own, monkeypatch):
     def forbidden(*arguments, **keywords):
         raise AssertionError("a loss was evaluated")
 
-    monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
-    before = state(widget, "points")
-    say(widget, "choose", what="reducer", key="pca")
-    widget.wait(60)
-    assert state(widget, "points") != before
-    assert state(widget, "info")["title"] == "PCA of weights"
-    say(widget, "choose", what="space", key="outputs")
-    widget.wait(60)
-    assert state(widget, "info")["title"] == "PCA of outputs"
+    monkeypatch.setattr(own.landscape.objective, "evaluate", forbidden)
+    before = state(own, "points")
+    say(own, "choose", what="reducer", key="pca")
+    own.wait(60)
+    assert state(own, "points") != before
+    assert state(own, "info")["title"] == "PCA of weights"
+    say(own, "choose", what="space", key="outputs")
+    own.wait(60)
+    assert state(own, "info")["title"] == "PCA of outputs"
 
 
 def test_a_map_of_three_dimensions_evaluates_no_loss_again_and_has_frames_of_three(
-    widget, monkeypatch
+    own, monkeypatch
 ):
     def forbidden(*arguments, **keywords):
         raise AssertionError("a loss was evaluated")
 
-    monkeypatch.setattr(widget.landscape.objective, "evaluate", forbidden)
-    say(widget, "choose", what="dimensions", key="3")
-    widget.wait(60)
-    assert widget.n_components == 3
-    assert state(widget, "chosen")["dimensions"] == "3"
-    n = len(widget.landscape.cloud)
-    assert widget.landscape.coordinates.shape == (n, 3)
-    sent = floats(state(widget, "points")).reshape(n, 3)
-    np.testing.assert_allclose(sent, widget.landscape.coordinates, rtol=1e-5)
-    frames = floats(state(widget, "frames")).reshape(
-        len(state(widget, "trace")["iterations"]), n, 3
-    )
+    monkeypatch.setattr(own.landscape.objective, "evaluate", forbidden)
+    say(own, "choose", what="dimensions", key="3")
+    own.wait(60)
+    assert own.n_components == 3
+    assert state(own, "chosen")["dimensions"] == "3"
+    n = len(own.landscape.cloud)
+    assert own.landscape.coordinates.shape == (n, 3)
+    sent = floats(state(own, "points")).reshape(n, 3)
+    np.testing.assert_allclose(sent, own.landscape.coordinates, rtol=1e-5)
+    frames = floats(state(own, "frames")).reshape(len(state(own, "trace")["iterations"]), n, 3)
     np.testing.assert_array_equal(frames[-1], sent)
     monkeypatch.undo()  # slices are taken anew for another widget
-    again = lw.LandscapeWidget.from_landscape(widget.landscape)
+    again = lw.LandscapeWidget.from_landscape(own.landscape)
     again.wait(60)
     assert again.n_components == 3
     again.close()
     with pytest.raises(ValueError, match="n_components=4; 2 or 3 is expected"):
-        widget.n_components = 4
+        own.n_components = 4
 
 
-def test_a_changed_sampler_samples_anew(widget):
-    say(widget, "choose", what="sampler", key="rays")
-    widget.wait(120)
-    assert set(widget.landscape.cloud.table["sampler"]) == {"Rays"}
-    assert state(widget, "chosen")["sampler"] == "rays"
+def test_a_changed_sampler_samples_anew(own):
+    say(own, "choose", what="sampler", key="rays")
+    own.wait(120)
+    assert set(own.landscape.cloud.table["sampler"]) == {"Rays"}
+    assert state(own, "chosen")["sampler"] == "rays"
 
 
 def test_the_frames_of_the_map_are_there_to_be_replayed(widget):
@@ -266,20 +291,20 @@ def test_the_frames_of_the_map_are_there_to_be_replayed(widget):
     assert trace["values"][-1] == pytest.approx(widget.landscape.reducer.info["kl_divergence"])
 
 
-def test_refining_adds_samples_around_the_selection_and_moves_nothing(widget):
-    before = widget.landscape.coordinates.copy()
+def test_refining_adds_samples_around_the_selection_and_moves_nothing(own):
+    before = own.landscape.coordinates.copy()
     with pytest.raises(ValueError, match="Nothing is selected"):
-        widget.refine()
-    widget.selected = (4, 9)
-    widget.refine(30)
-    widget.wait(60)
+        own.refine()
+    own.selected = (4, 9)
+    own.refine(30)
+    own.wait(60)
     n = len(before)
-    points = floats(state(widget, "points")).reshape(-1, 2)
+    points = floats(state(own, "points")).reshape(-1, 2)
     assert len(points) == n + 30
     np.testing.assert_allclose(points[:n], before, rtol=1e-6)
-    assert widget.selected == (4, 9)
-    assert len(sent_slices(widget)) == (n + 30) * len(state(widget, "alphas"))
-    assert set(widget.landscape.to_frame()["sampler"][n:]) == {"refine"}
+    assert own.selected == (4, 9)
+    assert len(sent_slices(own)) == (n + 30) * len(state(own, "alphas"))
+    assert set(own.landscape.to_frame()["sampler"][n:]) == {"refine"}
 
 
 def test_colours_can_stand_for_the_distortion_of_each_sample(widget):
@@ -329,12 +354,12 @@ def test_slices_that_are_asked_for_are_counted_until_they_are_there(model, monke
     widget.close()
 
 
-def test_slices_that_are_asked_for_and_there_at_once_are_not_worth_a_word(widget):
-    forget_slices(widget)
-    told = watched(widget)
-    say(widget, "slices", indices=[5])
-    widget.wait(30)
-    assert widget.session.slices.profile.has(5)
+def test_slices_that_are_asked_for_and_there_at_once_are_not_worth_a_word(own):
+    forget_slices(own)
+    told = watched(own)
+    say(own, "slices", indices=[5])
+    own.wait(30)
+    assert own.session.slices.profile.has(5)
     assert told == []
 
 

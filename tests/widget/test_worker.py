@@ -54,42 +54,42 @@ def test_what_is_more_urgent_is_done_first_and_what_is_as_urgent_in_its_order(lo
     log.hold()
     log.job("usual")
     for number in range(2):
-        log.job(f"plane {number}", Urgency.PLANES)
+        log.job(f"answer {number}", Urgency.ANSWERS)
         log.job(f"slice {number}", Urgency.SLICES)
-    assert log.let_go() == ["slice 0", "slice 1", "plane 0", "plane 1", "usual"]
+    assert log.let_go() == ["slice 0", "slice 1", "answer 0", "answer 1", "usual"]
 
 
 def test_a_long_job_gives_way_to_what_is_urgent_enough_and_to_nothing_else(log):
     def long(cancelled) -> None:
         log.worker.give_way(Urgency.SLICES)
         log.done.append("first half")
-        log.worker.give_way(Urgency.PLANES)
+        log.worker.give_way(Urgency.ANSWERS)
         log.done.append("second half")
 
     log.hold(long)
     for urgency in Urgency:
         log.job(urgency.name, urgency)
     assert log.let_go() == [
-        "SLICES", "first half", "PLANES", "second half", "REFINEMENTS", "USUAL",
+        "SLICES", "first half", "ANSWERS", "second half", "REFINEMENTS", "USUAL",
     ]  # fmt: skip
 
 
 def test_what_is_let_through_gives_way_to_no_more_than_the_long_job_would(log):
     def slices(cancelled) -> None:
-        log.worker.give_way(Urgency.PLANES)
+        log.worker.give_way(Urgency.ANSWERS)
         log.done.append("slices")
 
     log.hold(lambda cancelled: log.worker.give_way(Urgency.SLICES))
     log.worker.submit(slices, Urgency.SLICES)
-    log.job("plane", Urgency.PLANES)
-    assert log.let_go() == ["slices", "plane"]
+    log.job("answer", Urgency.ANSWERS)
+    assert log.let_go() == ["slices", "answer"]
     log.began.clear()
     log.gate.clear()
     log.hold()  # and where it is no part of a long job, it does give way
     log.done.clear()
     log.worker.submit(slices, Urgency.SLICES)
-    log.job("plane", Urgency.PLANES)
-    assert log.let_go() == ["plane", "slices"]
+    log.job("answer", Urgency.ANSWERS)
+    assert log.let_go() == ["answer", "slices"]
 
 
 def test_work_that_takes_the_place_of_other_leaves_what_is_urgent(log):
