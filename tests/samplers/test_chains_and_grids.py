@@ -57,7 +57,7 @@ def test_jumps_are_retrained_to_a_lower_loss(objective):
 def test_langevin_chains_draw_from_the_posterior_of_a_paraboloid(linear):
     # The loss of linear regression is quadratic, so the chain's law is a known normal one.
     sampler = Langevin(
-        chains=4, draws=1500, every=2, burn_in=300, temperature=0.02, tether=1.0,
+        chains=4, draws=800, every=2, burn_in=300, temperature=0.02, tether=1.0,
         step_size=0.003, batch_size=None,
     )  # fmt: skip
     cloud = sampler.draw(linear, seed=0)
