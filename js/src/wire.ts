@@ -139,13 +139,18 @@ export interface Asked {
   message: string;
 }
 
-/** What the kernel sends of a plane; values by quantity, by rows of the first sample's axis. */
+/** What the kernel sends of a plane; values by quantity, by rows of the first direction's axis. */
 export interface PlaneData {
   extent: [number, number];
   size: number;
   values: Readonly<Record<string, Float32Array>>;
   gram: number[];
   text: string[];
+  /** What lies along the axes. */
+  names: [string, string];
+  /** Where on it all samples are nearest, (a0, b0, a1, ...), and how far from it; of a whole plane. */
+  points: Float32Array;
+  distances: Float32Array;
 }
 
 /** What is minimised while a map is laid out, frame by frame; the frames themselves once it is there. */

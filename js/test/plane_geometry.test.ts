@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { viridis } from "../src/draw/colours";
-import { between, contour, levels, paint, trueShape } from "../src/draw/plane_geometry";
+import { contour, joined, labelPlace, levels } from "../src/draw/contours";
+import { between, paint, trueShape } from "../src/draw/plane_geometry";
 
 const grid = (size: number, of: (i: number, j: number) => number) =>
   Array.from({ length: size * size }, (_, n) => of(Math.floor(n / size), n % size));
@@ -106,4 +107,39 @@ it("contours are at round losses, many enough to read a slope and few enough to 
     "4",
     "5",
   ]);
+});
+
+it("pieces of a contour are joined to whole lines, closed where it goes round", () => {
+  const pieces = contour(
+    grid(41, (i, j) => Math.hypot(i - 20, j - 20)),
+    41,
+    12,
+  );
+  const lines = joined(pieces);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toHaveLength(pieces.length + 1);
+  expect(distance(lines[0]![0]!, lines[0]![pieces.length]!)).toBeLessThan(1e-4);
+  const open = joined(
+    contour(
+      grid(5, (i) => i),
+      5,
+      1.5,
+    ),
+  );
+  expect(open).toHaveLength(1);
+  expect(open[0]!.map(([, j]) => j).sort()).toEqual([0, 1, 2, 3, 4]);
+});
+
+it("a label stands where its contour is straight, reads from the left and keeps clear of others", () => {
+  const bent = [
+    ...Array.from({ length: 10 }, (_, n) => [2 * n - 20, 50 + 6 * (n % 2)] as const),
+    ...Array.from({ length: 41 }, (_, n) => [5 * n, 50 + n] as const),
+  ];
+  const place = labelPlace(bent, 40, 20, [], () => true)!;
+  expect(Math.abs(place.angle - Math.atan2(1, 5))).toBeLessThan(1e-6);
+  expect(place.covers[0]).toBeGreaterThanOrEqual(10);
+  const other = labelPlace(bent, 40, 20, [[place.x, place.y]], () => true)!;
+  expect(distance([other.x, other.y], [place.x, place.y])).toBeGreaterThanOrEqual(20);
+  expect(labelPlace(bent, 4000, 20, [], () => true)).toBe(null);
+  expect(labelPlace(bent, 40, 20, [], () => false)).toBe(null);
 });

@@ -112,3 +112,64 @@ def test_on_a_wide_page_the_plane_stands_beside_the_slice(notebook: LandscapeNot
     notebook.set_window(1400, 1100)
     expect(notebook.part("plane")).to_be_visible()
     expect(notebook.part("slice")).to_be_hidden()
+
+
+def test_a_click_starts_a_path_that_runs_downhill_on_the_plane(notebook: LandscapeNotebook) -> None:
+    notebook.part("plane-toggle").click()
+    expect(notebook.part("plane-error")).to_contain_text("held out")
+    star, first, second = places(notebook)
+    starts = [star + a * (first - star) + b * (second - star) for a, b in ((0.6, 0.9), (0.2, -0.3))]
+    for start in starts:
+        notebook.page.mouse.click(*start)
+    notebook.draw()
+    ends = notebook.page.evaluate(
+        """() => [...document.querySelectorAll('[data-testid=plane] .lw-stream-end')]
+          .map((end) => end.getBoundingClientRect())
+          .map((box) => [box.x + box.width / 2, box.y + box.height / 2])"""
+    )
+    assert len(ends) == 2
+    i, j = notebook.ask("w._info['opening_plane']")
+
+    def loss(place: FloatArray) -> float:
+        frame = np.column_stack([first - star, second - star])
+        a, b = np.linalg.solve(frame, place - star)
+        return float(notebook.ask(LOSS.format(a, b, i, j)))
+
+    for start, end in zip(starts, ends, strict=True):
+        assert loss(np.array(end)) < loss(start) / 10
+    notebook.part("plane-anew").click()
+    expect(notebook.part("plane").locator(".lw-stream-end")).to_have_count(0)
+
+
+def test_samples_near_the_plane_are_drawn_on_it_and_say_how_far_they_are(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.part("plane-toggle").click()
+    expect(notebook.part("plane-error")).to_contain_text("evaluations")
+    notebook.part("plane-samples").click()
+    star, first, second = places(notebook)
+    near = (
+        "(lambda p: [[int(k), *p.loc[k]] for k in p[(p.a > 0.3) & (p.b > 0.3)]"
+        ".distance.nsmallest(3).index])(w.landscape.plane(*w._info['opening_plane'], "
+        "resolution=5).project(w.landscape.cloud).to_frame())"
+    )
+    for index, a, b, distance, radius in notebook.ask(near):
+        notebook.point_at(star + a * (first - star) + b * (second - star))
+        told = notebook.part("plane").locator(".lw-tooltip")
+        expect(told).to_contain_text(f"#{index}")
+        share, away = float(f"{100 * distance / radius:.2g}"), float(f"{distance:.2g}")
+        expect(told).to_contain_text(f"distance from the plane {away:g}, {share:g}% of that")
+    notebook.part("plane-samples").click()
+
+
+def test_the_plane_goes_along_other_directions_by_a_menu(notebook: LandscapeNotebook) -> None:
+    notebook.part("plane-toggle").click()
+    menu = notebook.part("directions")
+    names = ["two samples", "random", "gradient, random", "highest curvature"]
+    assert menu.locator("option").all_text_contents() == names
+    menu.select_option("hessian")
+    expect(notebook.part("plane").locator(".lw-axis-name").first).to_contain_text("eigenvalue")
+    expect(notebook.part("plane-status")).to_have_count(0, timeout=60_000)
+    assert notebook.ask("w._answers['plane']['names'][0]").startswith("eigenvalue")
+    menu.select_option("samples")
+    expect(notebook.part("plane").locator(".lw-place-name")).to_have_text(["θ*", "M1", "M2"])

@@ -84,7 +84,7 @@ def test_the_plane_is_there_before_anybody_asks(model):
     widget.close()
     assert len(pair) == 2
     assert told["state"] == "done"
-    assert drawn["of"] == told["of"] == {"pair": pair, "metrics": False}
+    assert drawn["of"] == told["of"] == {"directions": pair, "metrics": False}
 
 
 def test_a_plane_that_takes_too_long_is_left_until_it_is_asked_for(model, monkeypatch):
@@ -92,7 +92,7 @@ def test_a_plane_that_takes_too_long_is_left_until_it_is_asked_for(model, monkey
     widget = lw.LandscapeWidget(model, DATA, sampler=samplers.Minima(n=40), reducer="pca")
     widget.wait(120)
     left = state(widget, "asked")
-    of = {"pair": state(widget, "info")["opening_plane"], "metrics": False}
+    of = {"directions": state(widget, "info")["opening_plane"], "metrics": False}
     say(widget, "ask", name="plane", of=of)
     widget.wait(120)
     asked = state(widget, "asked")["plane"]

@@ -20,8 +20,9 @@ def model() -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def none_ahead(monkeypatch):
-    """No plane is drawn that was not asked for."""
+    """Nothing is answered that was not asked for."""
     monkeypatch.setattr("landscape_widgets.widget.sides.plane.AHEAD_SECONDS", 0.0)
+    monkeypatch.setattr("landscape_widgets.widget.sides.norms.is_cheap", lambda land: False)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def widget(model, monkeypatch):
 
 
 def ask(widget, a: int, b: int) -> None:
-    say(widget, "ask", name="plane", of={"pair": [a, b], "metrics": False})
+    say(widget, "ask", name="plane", of={"directions": [a, b], "metrics": False})
 
 
 def plane(widget) -> dict:
@@ -67,7 +68,7 @@ def test_a_plane_comes_coarse_to_fine_and_ends_as_the_landscape_s_own(widget):
     assert len(planes) >= 3
     truth = widget.landscape.plane(10, 15)
     final = planes[-1]
-    assert final["of"]["pair"] == [10, 15]
+    assert final["of"]["directions"] == [10, 15]
     assert final["size"] == 51
     assert final["extent"] == [-0.5, 1.5]
     np.testing.assert_allclose(floats(final["values"]["loss"]), truth.losses.ravel(), rtol=1e-4)
@@ -90,7 +91,7 @@ def test_a_plane_that_was_drawn_is_not_drawn_again(widget, monkeypatch):
     first = plane(widget)
     ask(widget, 1, 5)
     widget.wait(60)
-    assert plane(widget)["of"]["pair"] == [1, 5]
+    assert plane(widget)["of"]["directions"] == [1, 5]
     monkeypatch.setattr(widget.landscape, "plane", None)
     ask(widget, 2, 5)
     widget.wait(60)
@@ -107,7 +108,7 @@ def test_a_plane_that_is_no_longer_wanted_ends_early_and_keeps_what_there_is(wid
     widget.wait(60)
     assert work(widget)["state"] == "stopped"
     assert len(planes) == 1
-    assert plane(widget)["of"]["pair"] == [2, 5]
+    assert plane(widget)["of"]["directions"] == [2, 5]
     assert np.isfinite(floats(plane(widget)["values"]["loss"])).all()
 
 
@@ -119,8 +120,8 @@ def test_another_plane_ends_the_one_before(widget):
     planes = watch(widget, "_answers", think_again)
     ask(widget, 2, 5)
     widget.wait(60)
-    assert [plane["of"]["pair"] for plane in planes[:2]] == [[2, 5], [1, 4]]
-    assert plane(widget)["of"]["pair"] == [1, 4]
+    assert [plane["of"]["directions"] for plane in planes[:2]] == [[2, 5], [1, 4]]
+    assert plane(widget)["of"]["directions"] == [1, 4]
     assert work(widget)["state"] == "done"
 
 
@@ -222,3 +223,27 @@ def test_other_samples_have_other_planes(widget):
     say(widget, "choose", what="sampler", key="subspace")
     widget.wait(120)
     assert state(widget, "answers") == state(widget, "asked") == {}
+
+
+def test_a_whole_plane_comes_with_the_places_of_the_samples(widget):
+    planes = watch(widget, "_answers")
+    ask(widget, 10, 15)
+    widget.wait(60)
+    land = widget.landscape
+    truth = land.plane(10, 15).project(land.cloud)
+    scale = land.cloud.radii().max()
+    assert "points" not in planes[0]
+    points = floats(planes[-1]["points"]).reshape(-1, 2)
+    np.testing.assert_allclose(points, truth.coordinates, atol=1e-5)
+    np.testing.assert_allclose(floats(planes[-1]["distances"]), truth.distances, atol=1e-5 * scale)
+
+
+def test_planes_along_other_directions_are_asked_for_by_name(widget):
+    for name in ("random", "gradient", "hessian", "trajectory"):
+        say(widget, "ask", name="plane", of={"directions": name, "metrics": False})
+        widget.wait(60)
+        assert work(widget)["of"]["directions"] == name
+        assert work(widget)["state"] == ("error" if name == "trajectory" else "done")
+        if name == "hessian":
+            assert all(text.startswith("eigenvalue ") for text in plane(widget)["names"])
+    assert "lie on paths" in work(widget)["message"]

@@ -104,10 +104,10 @@ def test_slices_that_are_asked_for_have_the_metric_that_is_shown(model, monkeypa
 
 
 def test_a_plane_has_metrics_only_where_one_is_shown(widget):
-    say(widget, "ask", name="plane", of={"pair": [1, 2], "metrics": False})
+    say(widget, "ask", name="plane", of={"directions": [1, 2], "metrics": False})
     widget.wait(60)
     assert list(state(widget, "answers")["plane"]["values"]) == ["loss", "val_loss"]
-    say(widget, "ask", name="plane", of={"pair": [1, 2], "metrics": True})
+    say(widget, "ask", name="plane", of={"directions": [1, 2], "metrics": True})
     widget.wait(60)
     sent = state(widget, "answers")["plane"]
     truth = widget.landscape.plane(1, 2, metrics=True)

@@ -1,6 +1,6 @@
 // The geometry and the colours of a plane through θ* and two samples, free of any DOM.
 
-import { gather, logTicks, viridis } from "./colours";
+import { viridis } from "./colours";
 import { extentOf, type Point } from "./geometry";
 
 export interface Frame {
@@ -77,60 +77,4 @@ export function paint(
     }
   }
   return { side, pixels };
-}
-
-// From fine to coarse: round numbers in each power of ten, about as far apart on a logarithmic scale.
-const STEPS = [
-  [1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.8, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9],
-  [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8],
-  [1, 1.5, 2, 3, 5, 7],
-  [1, 2, 5],
-];
-
-/** Heights for contours from low to high, at most `most` of them and not many fewer: round losses, as log10. */
-export function levels(low: number, high: number, most: number): { at: number; text: string }[] {
-  for (const steps of STEPS) {
-    const found = gather(low, high, steps, 1);
-    if (found.length <= most) return found.length >= 3 ? found : logTicks(low, high, most);
-  }
-  return logTicks(low, high, most);
-}
-
-/** Pieces (i0, j0, i1, j1) of the line on which a grid has the value `level`: marching squares. */
-export function contour(
-  values: ArrayLike<number>,
-  size: number,
-  level: number,
-): [number, number, number, number][] {
-  const pieces: [number, number, number, number][] = [];
-  for (let i = 0; i < size - 1; i++) {
-    for (let j = 0; j < size - 1; j++) {
-      const corners: [number, number][] = [
-        [i, j],
-        [i + 1, j],
-        [i + 1, j + 1],
-        [i, j + 1],
-      ];
-      const heights = corners.map(([k, l]) => values[k * size + l]! - level);
-      if (!heights.every(Number.isFinite)) continue;
-      // Where the sides of the cell are crossed, in turn.
-      const crossed = corners.flatMap(([k, l], side) => {
-        const [here, there] = [heights[side]!, heights[(side + 1) % 4]!];
-        if (here >= 0 === there >= 0) return [];
-        const [m, n] = corners[(side + 1) % 4]!;
-        const t = here / (here - there);
-        return [[k + t * (m - k), l + t * (n - l)] as const];
-      });
-      // Four crossings are a saddle: which corners are joined is told by the value amidst them.
-      const mean = (heights[0]! + heights[1]! + heights[2]! + heights[3]!) / 4;
-      const turn = crossed.length === 4 && mean >= 0 !== heights[0]! >= 0 ? 1 : 0;
-      for (let c = 0; c + 1 < crossed.length; c += 2) {
-        pieces.push([
-          ...crossed[(c + turn) % crossed.length]!,
-          ...crossed[(c + turn + 1) % crossed.length]!,
-        ]);
-      }
-    }
-  }
-  return pieces;
 }

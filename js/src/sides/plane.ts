@@ -1,23 +1,27 @@
-// The plane through θ* and two selected samples: colours, contours, where they lie.
+// The plane through θ* along two directions: which one, what is asked of it, and what is read on it.
 
-import { computed, signal } from "@preact/signals-core";
+import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
 
 import { short } from "../draw/colours";
-import { extentOf, starPath } from "../draw/geometry";
-import { heights, lossAt, lossTicks } from "../draw/loss_scale";
-import { between, contour, type Frame, levels, paint, trueShape } from "../draw/plane_geometry";
-import { shortLabel } from "../names";
+import { Flow } from "../draw/flow";
+import { extentOf, type Point } from "../draw/geometry";
+import { heights, lossAt } from "../draw/loss_scale";
+import { between } from "../draw/plane_geometry";
+import { pathsOf } from "../map/map";
+import { label, shortLabel } from "../names";
 import type { State } from "../state";
-import { capitalised, h, listed, s } from "../ui/dom";
+import { capitalised, h, listed } from "../ui/dom";
 import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
-import { floatsByName, onValidation, type PlaneData } from "../wire";
+import { floats, floatsByName, onValidation, type PlaneData } from "../wire";
+import { nearness, PlanePicture, type Projected } from "./plane_picture";
+import { PlaneTools } from "./plane_tools";
 import { Question } from "./question";
 import type { Context, Side } from "./side";
 
-const FINER = 6; // pixels a step of the grid, before the browser scales the image
-const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
-const LINES = 12; // contours at most
+const SEEN = 0.05; // of a sample, that it can be pointed at
+const REACH = 8; // px from a sample, in which it is
+const STILL = 4; // px that a press may move and be a click
 
 export class PlaneSide implements Side {
   readonly key = "plane";
@@ -26,42 +30,54 @@ export class PlaneSide implements Side {
   readonly standsBeside = true;
   readonly isStill = true;
   readonly shown = {};
-  private readonly canvas = h("canvas", { class: "lw-canvas", "aria-hidden": "true" });
-  private readonly layer = s("svg", { class: "lw-layer", "aria-hidden": "true" });
+  private readonly picture = new PlanePicture();
   private readonly tip = new Tooltip();
   readonly element = h(
     "div",
     { class: "lw-plane", "data-testid": "plane" },
-    this.canvas,
-    this.layer,
+    this.picture.element,
     this.tip.element,
   );
   private readonly state: State;
+  private readonly tools: PlaneTools;
   private readonly question: Question<PlaneData>;
-  private frame: Frame | null = null;
-  private heights: Float32Array = new Float32Array(0);
-  /** Where the contours are, in words. */
-  private readonly levels = signal("");
   private readonly isOn = computed(() => this.context.isShown(this.key) && this.isPossible);
+  /** Where paths of descent begin, on the plane that they were begun on. */
+  private readonly starts = signal<{ on: string; at: readonly Point[] }>({ on: "", at: [] });
 
   constructor(private readonly context: Context) {
     this.state = context.state;
-    this.question = new Question(
-      context.state,
-      "plane",
-      (raw) => ({ ...raw, values: floatsByName(raw.values) }) as PlaneData,
-    );
+    this.tools = new PlaneTools(context, () => this.startAnew());
+    this.question = new Question(context.state, "plane", decode);
   }
 
   async begin(): Promise<void> {
     const { follow, signal } = this.context;
     const size = resized(this.element, signal);
-    this.layer.addEventListener("pointermove", (event) => this.read(event), { signal });
-    this.layer.addEventListener("pointerleave", () => this.tip.hide(), { signal });
+    const { layer } = this.picture;
+    layer.addEventListener("pointermove", (event) => this.read(event), { signal });
+    layer.addEventListener("pointerleave", () => this.tip.hide(), { signal });
+    let pressed: Point = [0, 0];
+    layer.addEventListener(
+      "pointerdown",
+      (event) => {
+        pressed = [event.clientX, event.clientY];
+      },
+      { signal },
+    );
+    layer.addEventListener(
+      "pointerup",
+      (event) => {
+        const moved = Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]);
+        if (moved < STILL && event.button === 0) this.start(event);
+      },
+      { signal },
+    );
     this.question.begin(
       follow,
       computed(() => (this.isOn.value ? this.of.value : null)),
     );
+    follow(() => this.tools.draw(this.descents.value.length > 0, this.isLoss));
     follow(() => {
       size.value;
       if (this.isOn.value) this.draw();
@@ -69,10 +85,15 @@ export class PlaneSide implements Side {
   }
 
   /** What is to be drawn: metrics are not there before they are asked for. */
-  private readonly of = computed(() => ({ pair: this.state.planePair, metrics: !this.isLoss }));
+  private readonly of = computed(() => {
+    const { planePair } = this.state;
+    const directions = this.tools.isOfSamples ? planePair : this.tools.directions.value;
+    return directions && { directions, metrics: !this.isLoss };
+  });
 
   private get data(): PlaneData | null {
-    const data = this.question.data(this.of.value);
+    const of = this.of.value;
+    const data = of ? this.question.data(of) : null;
     return data?.values[this.state.quantity.name] ? data : null;
   }
 
@@ -81,25 +102,24 @@ export class PlaneSide implements Side {
   }
 
   get isPossible(): boolean {
-    return this.state.planePair !== null && (this.state.alive || this.data !== null);
+    return this.state.samples.kind.length > 0 && (this.state.alive || this.data !== null);
   }
 
   get hint(): string {
-    return !this.state.planePair
-      ? "Select two samples that do not lie on one line with θ* to see the plane through them"
-      : this.isPossible
-        ? `On the plane through ${this.through}: select two other samples to see theirs`
-        : "This plane was not evaluated, and there is no kernel to do it";
+    return this.isPossible
+      ? `On the plane ${this.through || "through two samples"}: select two others to see theirs`
+      : "No plane was evaluated, and there is no kernel to do it";
   }
 
   get title(): string {
-    return this.state.planePair
-      ? `${capitalised(this.state.quantityName)} on the plane through ${this.through}`
-      : "";
+    const what = capitalised(this.state.quantityName);
+    if (!this.tools.isOfSamples) return `${what} ${this.tools.along}`;
+    return this.through ? `${what} on the plane ${this.through}` : `${what} on a plane`;
   }
 
   private get through(): string {
-    return listed(["θ*", ...(this.state.planePair ?? []).map((i) => this.nameOf(i))]);
+    const pair = this.state.planePair;
+    return pair ? `through ${listed(["θ*", ...pair.map((i) => this.nameOf(i))])}` : "";
   }
 
   /** What a sample is called on the map. */
@@ -107,178 +127,159 @@ export class PlaneSide implements Side {
     return shortLabel(index, this.state.samples);
   }
 
-  /** What stands below the plane: how good it is, and how far its drawing is. */
+  /** What stands below the plane: what to draw, how good it is, and how far its drawing is. */
   get legend(): HTMLElement[] {
     const { data } = this;
     const of = this.of.value;
-    const parts: HTMLElement[] = [];
+    const parts = [this.tools.element];
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
-      const text = this.question.isWorking(of)
-        ? data.text.slice(0, 1)
-        : [...data.text, ...[this.levels.value].filter(Boolean)];
-      parts.push(
-        h(
-          "span",
-          { "data-testid": "plane-error" },
-          ...text.map((part) => h("span", { class: "lw-part" }, part)),
-        ),
-      );
+      const text = this.question.isWorking(of) ? data.text.slice(0, 1) : data.text;
+      const told = text.map((part) => h("span", { class: "lw-part" }, part));
+      parts.push(h("span", { "data-testid": "plane-error" }, ...told));
     }
-    return [...parts, ...this.question.status(of)];
+    return of ? [...parts, ...this.question.status(of)] : parts;
   }
+
+  private readonly heights: ReadonlySignal<Float32Array> = computed(() => {
+    const { name, scale } = this.state.quantity;
+    return heights(scale, this.data?.values[name] ?? new Float32Array(0));
+  });
+
+  private readonly flow = computed(() => {
+    const { data } = this;
+    return data && this.isLoss ? new Flow(this.heights.value, data.size, data.gram) : null;
+  });
+
+  private readonly descents = computed(() => {
+    const { flow, data } = { flow: this.flow.value, data: this.data };
+    const { on, at } = this.starts.value;
+    if (!flow || !data || on !== JSON.stringify(this.of.value)) return [];
+    return at.map(([a, b]) => flow.descend(stepOf(data, a), stepOf(data, b)));
+  });
+
+  private readonly projected = computed<Projected | null>(() => {
+    const { data } = this;
+    if (!data?.points.length) return null;
+    const { columns, quantity, samples } = this.state;
+    const [aa, , , bb] = data.gram as [number, number, number, number];
+    const long = (data.extent[1] - data.extent[0]) * Math.sqrt((aa + bb) / 2);
+    return {
+      points: data.points,
+      away: data.distances.map((distance) => distance / long),
+      heights: heights(quantity.scale, columns[quantity.name] ?? new Float32Array(0)),
+      paths: pathsOf(samples).filter((path) => path.length > 1),
+    };
+  });
 
   private draw(): void {
     const { data } = this;
-    const { clientWidth: width, clientHeight: height } = this.element;
-    if (width === 0) return;
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.frame = null;
+    const pair = this.state.planePair;
+    if (this.element.clientWidth === 0) return;
     if (!data) {
-      this.levels.value = "";
-      const text = this.question.hasFailed(this.of.value) ? "no plane" : "computing…";
-      this.layer.replaceChildren(
-        s("text", { class: "lw-empty", x: width / 2, y: height / 2 }, text),
-      );
+      const of = this.of.value;
+      const why = !of ? "select two samples" : this.question.hasFailed(of) ? "no plane" : "";
+      this.picture.clear(why || "computing…");
       return;
     }
-    const inner = trueShape(
-      data.gram,
-      data.extent,
-      width - 2 * ROOM.side,
-      height - ROOM.top - ROOM.bottom,
-    );
-    this.frame = inner;
-    const { name, scale } = this.state.quantity;
-    this.heights = heights(scale, data.values[name]!);
-    const context = this.canvas.getContext("2d")!;
-    context.scale(ratio, ratio);
-    context.translate(ROOM.side, ROOM.top);
-    this.fill(context, data, inner);
-    this.rule(context, data, inner);
-    this.mark(data, inner);
-  }
-
-  /** Between which heights colours go: those of losses are the map's. */
-  private colours(): readonly [number, number] {
-    return this.isLoss ? this.context.lossRange() : extentOf(this.heights);
-  }
-
-  private fill(
-    context: CanvasRenderingContext2D,
-    { size, extent: [low, high] }: PlaneData,
-    { matrix: m }: Frame,
-  ): void {
-    const { side, pixels } = paint(this.heights, size, this.colours(), FINER);
-    const image = document.createElement("canvas");
-    image.width = image.height = side;
-    image.getContext("2d")!.putImageData(new ImageData(pixels, side, side), 0, 0);
-    const step = (high - low) / side;
-    context.save();
-    context.transform(
-      m[0] * step,
-      m[1] * step,
-      -m[2] * step,
-      -m[3] * step,
-      m[0] * low + m[2] * high + m[4],
-      m[1] * low + m[3] * high + m[5],
-    );
-    context.imageSmoothingQuality = "high";
-    context.drawImage(image, 0, 0);
-    context.restore();
-  }
-
-  private rule(
-    context: CanvasRenderingContext2D,
-    { size, extent: [low, high] }: PlaneData,
-    frame: Frame,
-  ): void {
-    const [lowest, highest] = extentOf(this.heights);
-    if (highest < lowest) {
-      this.levels.value = "";
-      return;
-    }
-    const names: string[] = [];
-    const [dark, bright] = this.colours();
-    const step = (high - low) / (size - 1);
-    const at = (i: number, j: number) => frame.toPixel(low + i * step, low + j * step);
-    const { scale } = this.state.quantity;
-    const rules =
-      scale.kind === "log"
-        ? levels(lowest, highest, LINES)
-        : lossTicks(scale, lowest, highest, LINES);
-    for (const { at: level, text } of rules) {
-      context.strokeStyle =
-        (level - dark) / (bright - dark) < 0.6 ? "rgba(255,255,255,0.6)" : "rgba(0,0,0,0.45)";
-      context.beginPath();
-      for (const [i0, j0, i1, j1] of contour(this.heights, size, level)) {
-        context.moveTo(...at(i0, j0));
-        context.lineTo(...at(i1, j1));
-      }
-      context.stroke();
-      names.push(text);
-    }
-    this.levels.value = names.length ? `contours at ${names.join(", ")}` : "";
-  }
-
-  private mark({ extent: [low, high] }: PlaneData, frame: Frame): void {
-    const pair = this.state.planePair!; // data are of one
-    const at = (a: number, b: number): [number, number] => {
-      const [x, y] = frame.toPixel(a, b);
-      return [x + ROOM.side, y + ROOM.top];
-    };
-    const [origin, first, second] = [at(0, 0), at(1, 0), at(0, 1)];
-    const parts: SVGElement[] = [
-      s("polygon", {
-        class: "lw-outline",
-        points: [at(low, low), at(high, low), at(high, high), at(low, high)].join(" "),
-      }),
-    ];
-    for (const kind of ["lw-way lw-way-under", "lw-way"]) {
-      parts.push(s("polyline", { class: kind, points: [first, origin, second].join(" ") }));
-      parts.push(
-        s("polyline", { class: `${kind} lw-way-between`, points: [first, second].join(" ") }),
-      );
-    }
-    parts.push(
-      s("path", {
-        class: "lw-star",
-        d: starPath(11),
-        transform: `translate(${origin[0]} ${origin[1]})`,
-      }),
-    );
-    const name = (text: string, [x, y]: [number, number], above: boolean) =>
-      s("text", { class: "lw-place-name", x, y: above ? y - 12 : y + 24 }, text);
-    parts.push(name("θ*", origin, false));
-    [first, second].forEach((place, n) => {
-      parts.push(s("circle", { class: "lw-place", cx: place[0], cy: place[1], r: 6 }));
-      parts.push(name(this.nameOf(pair[n]!), place, n === 1));
+    this.picture.draw({
+      data,
+      heights: this.heights.value,
+      scale: this.state.quantity.scale,
+      range: this.isLoss ? this.context.lossRange() : extentOf(this.heights.value),
+      ends: this.tools.isOfSamples && pair ? [this.nameOf(pair[0]), this.nameOf(pair[1])] : null,
+      flow: this.tools.arrows.on.value ? this.flow.value : null,
+      samples: this.tools.samples.on.value ? this.projected.value : null,
+      descents: this.descents.value,
     });
-    this.layer.replaceChildren(...parts);
+  }
+
+  // The hand
+
+  private placeOf(event: PointerEvent): { x: number; y: number; at: Point | null } {
+    const box = this.picture.layer.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return { x, y, at: this.data && this.picture.placeAt(x, y, this.data.extent) };
+  }
+
+  private start(event: PointerEvent): void {
+    const { at } = this.placeOf(event);
+    if (!at || !this.flow.value) return;
+    const on = JSON.stringify(this.of.value);
+    const before = this.starts.value;
+    this.starts.value = { on, at: [...(before.on === on ? before.at : []), at] };
+  }
+
+  private startAnew(): void {
+    this.starts.value = { on: "", at: [] };
   }
 
   private read(event: PointerEvent): void {
-    const { data, frame } = this;
-    if (!data || !frame) return;
-    const box = this.layer.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const [a, b] = frame.toPlane(x - ROOM.side, y - ROOM.top);
-    const [low, high] = data.extent;
-    const place = (value: number) => ((value - low) / (high - low)) * (data.size - 1);
-    if (!(a >= low && b >= low && a <= high && b <= high)) {
+    const { data } = this;
+    const { x, y, at } = this.placeOf(event);
+    if (!data || !at) {
       this.tip.hide();
       return;
     }
+    const sample = this.sampleAt(x, y);
+    this.tip.show(
+      sample < 0 ? this.toldAt(data, at) : this.toldOf(data, sample),
+      x,
+      y,
+      this.element,
+    );
+  }
+
+  private toldAt(data: PlaneData, [a, b]: Point): string[] {
     const lines = (this.state.info.quantities ?? []).flatMap(({ name, label, scale }) => {
       const values = data.values[name];
       if (!values) return [];
-      const found = between(heights(scale, values), data.size, place(a), place(b));
+      const found = between(heights(scale, values), data.size, stepOf(data, a), stepOf(data, b));
       return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
     });
-    const [first, second] = this.state.planePair!.map((i) => this.nameOf(i));
-    lines.push(`${short(a, 2)} of the way to ${first}, ${short(b, 2)} to ${second}`);
-    this.tip.show(lines, x, y, this.element);
+    const pair = this.state.planePair;
+    if (this.tools.isOfSamples && pair) {
+      const [first, second] = pair.map((i) => this.nameOf(i));
+      lines.push(`${short(a, 2)} of the way to ${first}, ${short(b, 2)} to ${second}`);
+    } else lines.push(`${short(a, 2)} and ${short(b, 2)} along the axes`);
+    return lines;
+  }
+
+  private toldOf(data: PlaneData, index: number): string[] {
+    const { columns, quantity, samples } = this.state;
+    const value = columns[quantity.name]?.[index] ?? Number.NaN;
+    const radius = columns.radius?.[index] ?? 0;
+    const away = data.distances[index]!;
+    const share = radius > 0 ? `, ${short((100 * away) / radius, 2)}% of that from θ*` : "";
+    return [
+      label(index, samples),
+      `${quantity.label} ${Number.isFinite(value) ? short(value) : "not finite"}`,
+      `distance from the plane ${short(away, 2)}${share}`,
+    ];
+  }
+
+  /** The sample that is drawn at a pixel; −1 for none. */
+  private sampleAt(x: number, y: number): number {
+    const samples = this.tools.samples.on.value ? this.projected.value : null;
+    let [found, nearest] = [-1, REACH];
+    samples?.away.forEach((away, i) => {
+      if (!(nearness(away) > SEEN)) return;
+      const [u, v] = this.picture.pixelAt(samples.points[2 * i]!, samples.points[2 * i + 1]!);
+      const distance = Math.hypot(u - x, v - y);
+      if (distance < nearest) [found, nearest] = [i, distance];
+    });
+    return found;
   }
 }
+
+const decode = (raw: Record<string, unknown>): PlaneData =>
+  ({
+    ...raw,
+    values: floatsByName(raw.values),
+    points: floats(raw.points),
+    distances: floats(raw.distances),
+  }) as PlaneData;
+
+/** Steps of the grid to a place along an axis. */
+const stepOf = ({ extent: [low, high], size }: PlaneData, value: number): number =>
+  ((value - low) / (high - low)) * (size - 1);

@@ -16,7 +16,7 @@ AHEAD_SECONDS = 10.0  # that are spent on a plane which nobody has asked for
 
 def ahead(pair: list[int]) -> dict[str, Any]:
     """The question that the browser asks of what two samples span with θ*, for the loss."""
-    return {"pair": pair, "metrics": False}
+    return {"directions": pair, "metrics": False}
 
 
 def answer(
@@ -27,22 +27,29 @@ def answer(
     progress: ProgressCallback,
     cancelled: CancelCallback,
 ) -> dict[str, Any]:
-    """The plane of a ``{"pair": [a, b], "metrics": bool}``."""
-    a, b = of["pair"]
+    """The plane of a ``{"directions": [a, b] or name, "metrics": bool}``; see `Landscape.plane`."""
     plane = land.plane(
-        a,
-        b,
+        directions=of["directions"],
         metrics=of["metrics"],
         progress=progress,
         cancelled=cancelled,
         on_plane=lambda plane: show(message(plane)),
     )
-    return message(plane)
+    return message(plane) if cancelled() else {**message(plane), **samples(land, plane)}
+
+
+def samples(land: Landscape, plane: Plane) -> dict[str, bytes]:
+    """Where the samples lie on a plane, and how far from it."""
+    if land.cloud is None:
+        return {}
+    found = plane.project(land.cloud)
+    return {"points": floats(found.coordinates), "distances": floats(found.distances)}
 
 
 def message(plane: Plane) -> dict[str, Any]:
     """What the browser draws a plane from."""
     return {
+        "names": list(plane.names),
         "extent": [float(plane.axes[0][0]), float(plane.axes[0][-1])],
         "size": len(plane.axes[0]),
         "values": {name: floats(values) for name, values in plane.values.items()},
@@ -53,12 +60,14 @@ def message(plane: Plane) -> dict[str, Any]:
 
 def words(plane: Plane) -> list[str]:
     """How good a plane is, and at what cost, in words."""
+    left_out = [] if plane.left_out is None else [f"{plane.left_out:.1%} of the variance left out"]
     cost = f"{plane.evaluations:,} evaluations instead of {plane.losses.size:,}"
     if not plane.held_out:
-        return [f"all of {plane.losses.size:,} points evaluated"]
+        return [f"all of {plane.losses.size:,} points evaluated", *left_out]
     p95 = max(plane.errors[name].p95 for name in plane.errors if name in LOSSES)
     error = f"error {p95:.1%}"
     for name, found in plane.errors.items():
         error += f", of {label(name)} {found.p95:.1%}" * (name not in LOSSES)
     error += f" (95th percentile) at {plane.held_out} points held out"
-    return [error + (f", more than {plane.tolerance:.1%}" * (not plane.converged)), cost]
+    error += f", more than {plane.tolerance:.1%}" * (not plane.converged)
+    return [error, cost, *left_out]
