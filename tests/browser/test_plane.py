@@ -165,7 +165,7 @@ def test_samples_near_the_plane_are_drawn_on_it_and_say_how_far_they_are(
 def test_the_plane_goes_along_other_directions_by_a_menu(notebook: LandscapeNotebook) -> None:
     notebook.part("plane-toggle").click()
     menu = notebook.part("directions")
-    names = ["two samples", "random", "gradient, random", "highest curvature"]
+    names = ["two samples", "random", "gradient, random", "highest curvature", "the map itself"]
     assert menu.locator("option").all_text_contents() == names
     menu.select_option("hessian")
     expect(notebook.part("plane").locator(".lw-axis-name").first).to_contain_text("eigenvalue")
@@ -173,3 +173,40 @@ def test_the_plane_goes_along_other_directions_by_a_menu(notebook: LandscapeNote
     assert notebook.ask("w._answers['plane']['names'][0]").startswith("eigenvalue")
     menu.select_option("samples")
     expect(notebook.part("plane").locator(".lw-place-name")).to_have_text(["θ*", "M1", "M2"])
+
+
+def test_the_plane_and_the_map_are_surfaces_that_the_hand_turns(
+    notebook: LandscapeNotebook,
+) -> None:
+    notebook.part("plane-toggle").click()
+    expect(notebook.part("plane-error")).to_contain_text("evaluations")
+    expect(notebook.part("plane-status")).to_have_count(0, timeout=60_000)
+    surface = notebook.part("surface")
+    for choose, named in (
+        (lambda: notebook.part("plane-solid").click(), ["θ*", "M1", "M2"]),
+        (lambda: notebook.part("directions").select_option("map"), ["θ*", "M1", "M2", "M3"]),
+    ):
+        choose()
+        expect(surface).to_be_visible()
+        expect(surface.locator(".lw-place-name")).to_have_text(named)
+        notebook.draw()
+        inside = (slice(6, -6), slice(6, -6))  # of what says that it has the focus
+        before = notebook.picture(surface)[inside]
+        assert len(np.unique(before.reshape(-1, 3), axis=0)) > 200
+        box = surface.bounding_box()
+        assert box is not None
+        centre = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+        notebook.page.mouse.move(*centre)
+        notebook.page.mouse.down()
+        notebook.page.mouse.move(centre[0] + 60, centre[1] + 30, steps=4)
+        notebook.page.mouse.up()
+        notebook.draw()
+        turned = notebook.picture(surface)[inside]
+        assert (np.abs(turned - before).max(axis=2) > 8).mean() > 0.1
+        surface.locator("svg").press("Home")
+        notebook.draw()
+        back = notebook.picture(surface)[inside]
+        assert (np.abs(back - before).max(axis=2) > 8).mean() < 0.01
+    notebook.part("directions").select_option("samples")
+    notebook.part("plane-solid").click()
+    expect(surface).to_be_hidden()

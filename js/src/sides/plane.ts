@@ -2,22 +2,23 @@
 
 import { computed, type ReadonlySignal, signal } from "@preact/signals-core";
 
-import { short } from "../draw/colours";
 import { Flow } from "../draw/flow";
 import { extentOf, type Point } from "../draw/geometry";
-import { heights, lossAt } from "../draw/loss_scale";
-import { between } from "../draw/plane_geometry";
+import { heights } from "../draw/loss_scale";
 import { pathsOf } from "../map/map";
-import { label, shortLabel } from "../names";
+import { shortLabel } from "../names";
 import type { State } from "../state";
 import { capitalised, h, listed } from "../ui/dom";
 import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
 import { floats, floatsByName, onValidation, type PlaneData } from "../wire";
 import { nearness, PlanePicture, type Projected } from "./plane_picture";
+import { stepOf, toldAt, toldOf } from "./plane_reading";
 import { PlaneTools } from "./plane_tools";
 import { Question } from "./question";
 import type { Context, Side } from "./side";
+import { type Shown as Solid, SurfacePicture } from "./surface_picture";
+import { mapSurface, planeSurface } from "./surfaces";
 
 const SEEN = 0.05; // of a sample, that it can be pointed at
 const REACH = 8; // px from a sample, in which it is
@@ -32,10 +33,12 @@ export class PlaneSide implements Side {
   readonly shown = {};
   private readonly picture = new PlanePicture();
   private readonly tip = new Tooltip();
+  private readonly surface = new SurfacePicture();
   readonly element = h(
     "div",
     { class: "lw-plane", "data-testid": "plane" },
     this.picture.element,
+    this.surface.element,
     this.tip.element,
   );
   private readonly state: State;
@@ -73,6 +76,7 @@ export class PlaneSide implements Side {
       },
       { signal },
     );
+    this.surface.begin(signal);
     this.question.begin(
       follow,
       computed(() => (this.isOn.value ? this.of.value : null)),
@@ -87,6 +91,7 @@ export class PlaneSide implements Side {
   /** What is to be drawn: metrics are not there before they are asked for. */
   private readonly of = computed(() => {
     const { planePair } = this.state;
+    if (this.tools.isOfMap) return null; // which is here already
     const directions = this.tools.isOfSamples ? planePair : this.tools.directions.value;
     return directions && { directions, metrics: !this.isLoss };
   });
@@ -122,6 +127,12 @@ export class PlaneSide implements Side {
     return pair ? `through ${listed(["θ*", ...pair.map((i) => this.nameOf(i))])}` : "";
   }
 
+  /** What the samples are called that it goes through; null where it goes through none. */
+  private get names(): [string, string] | null {
+    const pair = this.tools.isOfSamples ? this.state.planePair : null;
+    return pair && [this.nameOf(pair[0]), this.nameOf(pair[1])];
+  }
+
   /** What a sample is called on the map. */
   private nameOf(index: number): string {
     return shortLabel(index, this.state.samples);
@@ -132,6 +143,8 @@ export class PlaneSide implements Side {
     const { data } = this;
     const of = this.of.value;
     const parts = [this.tools.element];
+    if (this.tools.isOfMap)
+      parts.push(h("span", {}, "Between its samples the surface is the mean of the six nearest."));
     if (data) {
       // What it cost is told at the end, in the place where the progress was.
       const text = this.question.isWorking(of) ? data.text.slice(0, 1) : data.text;
@@ -174,8 +187,14 @@ export class PlaneSide implements Side {
 
   private draw(): void {
     const { data } = this;
-    const pair = this.state.planePair;
     if (this.element.clientWidth === 0) return;
+    const solid = this.tools.isSolid ? this.solid.value : null;
+    this.surface.element.hidden = !solid;
+    this.picture.element.hidden = solid !== null;
+    if (solid) {
+      this.surface.draw(solid);
+      return;
+    }
     if (!data) {
       const of = this.of.value;
       const why = !of ? "select two samples" : this.question.hasFailed(of) ? "no plane" : "";
@@ -187,12 +206,25 @@ export class PlaneSide implements Side {
       heights: this.heights.value,
       scale: this.state.quantity.scale,
       range: this.isLoss ? this.context.lossRange() : extentOf(this.heights.value),
-      ends: this.tools.isOfSamples && pair ? [this.nameOf(pair[0]), this.nameOf(pair[1])] : null,
+      ends: this.names,
       flow: this.tools.arrows.on.value ? this.flow.value : null,
       samples: this.tools.samples.on.value ? this.projected.value : null,
       descents: this.descents.value,
     });
   }
+
+  /** The plane, or the map, with the loss as height; its levels are those of the plane. */
+  private readonly solid = computed<Solid | null>(() => {
+    const { state, data } = this;
+    const { scale, name } = state.quantity;
+    const range = this.isLoss ? this.context.lossRange() : extentOf(this.heights.value);
+    if (this.tools.isOfMap) {
+      const values = heights(scale, state.columns[name] ?? new Float32Array(0));
+      return mapSurface(state, values, this.isLoss ? range : extentOf(values));
+    }
+    const at = [this.names ?? [], this.descents.value] as const;
+    return data && planeSurface(data, this.heights.value, scale, range, ...at);
+  });
 
   // The hand
 
@@ -222,40 +254,9 @@ export class PlaneSide implements Side {
       return;
     }
     const sample = this.sampleAt(x, y);
-    this.tip.show(
-      sample < 0 ? this.toldAt(data, at) : this.toldOf(data, sample),
-      x,
-      y,
-      this.element,
-    );
-  }
-
-  private toldAt(data: PlaneData, [a, b]: Point): string[] {
-    const lines = (this.state.info.quantities ?? []).flatMap(({ name, label, scale }) => {
-      const values = data.values[name];
-      if (!values) return [];
-      const found = between(heights(scale, values), data.size, stepOf(data, a), stepOf(data, b));
-      return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
-    });
-    const pair = this.state.planePair;
-    if (this.tools.isOfSamples && pair) {
-      const [first, second] = pair.map((i) => this.nameOf(i));
-      lines.push(`${short(a, 2)} of the way to ${first}, ${short(b, 2)} to ${second}`);
-    } else lines.push(`${short(a, 2)} and ${short(b, 2)} along the axes`);
-    return lines;
-  }
-
-  private toldOf(data: PlaneData, index: number): string[] {
-    const { columns, quantity, samples } = this.state;
-    const value = columns[quantity.name]?.[index] ?? Number.NaN;
-    const radius = columns.radius?.[index] ?? 0;
-    const away = data.distances[index]!;
-    const share = radius > 0 ? `, ${short((100 * away) / radius, 2)}% of that from θ*` : "";
-    return [
-      label(index, samples),
-      `${quantity.label} ${Number.isFinite(value) ? short(value) : "not finite"}`,
-      `distance from the plane ${short(away, 2)}${share}`,
-    ];
+    const lines =
+      sample < 0 ? toldAt(this.state, data, at, this.names) : toldOf(this.state, data, sample);
+    this.tip.show(lines, x, y, this.element);
   }
 
   /** The sample that is drawn at a pixel; −1 for none. */
@@ -279,7 +280,3 @@ const decode = (raw: Record<string, unknown>): PlaneData =>
     points: floats(raw.points),
     distances: floats(raw.distances),
   }) as PlaneData;
-
-/** Steps of the grid to a place along an axis. */
-const stepOf = ({ extent: [low, high], size }: PlaneData, value: number): number =>
-  ((value - low) / (high - low)) * (size - 1);

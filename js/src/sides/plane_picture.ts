@@ -226,7 +226,7 @@ export class PlanePicture {
       context.fillStyle = Number.isFinite(share) ? `rgb(${viridis(share)})` : "#c62828";
       context.fill();
       context.lineWidth = 0.8;
-      context.strokeStyle = "rgba(255,255,255,0.9)";
+      context.strokeStyle = "rgba(255,255,255,0.7)";
       context.stroke();
     }
     context.restore();

@@ -12,6 +12,7 @@ const DIRECTIONS: Record<string, [string, string]> = {
   gradient: ["gradient, random", "down the gradient and along a random direction"],
   hessian: ["highest curvature", "along the two directions of highest curvature"],
   trajectory: ["trajectory, PCA", "on the first principal components of the trajectory"],
+  map: ["the map itself", "as height over the map"],
 };
 
 /** A button that is on or off. */
@@ -32,14 +33,13 @@ export class Switch {
       },
       text,
     );
-    this.element.addEventListener(
-      "click",
-      () => {
-        this.on.value = !this.on.value;
-        this.element.setAttribute("aria-pressed", String(this.on.value));
-      },
-      { signal: context.signal },
-    );
+    const { signal: until } = context;
+    this.element.addEventListener("click", () => this.turn(!this.on.value), { signal: until });
+  }
+
+  turn(on: boolean): void {
+    this.on.value = on;
+    this.element.setAttribute("aria-pressed", String(on));
   }
 }
 
@@ -47,6 +47,7 @@ export class PlaneTools {
   readonly directions = signal("samples");
   readonly arrows: Switch;
   readonly samples: Switch;
+  readonly solid: Switch;
   private readonly menu = h("select", {
     class: "lw-select lw-small",
     "data-testid": "directions",
@@ -71,10 +72,13 @@ export class PlaneTools {
       "Samples where they are nearest, the smaller and fainter the farther from the plane";
     this.arrows = new Switch("arrows", "Arrows", downhill, true, context);
     this.samples = new Switch("samples", "Samples", near, false, context);
+    const turned = "The loss as height, turned by hand";
+    this.solid = new Switch("solid", "3-D", turned, false, context);
     this.menu.addEventListener(
       "change",
       () => {
         this.directions.value = this.menu.value;
+        if (this.isOfTrajectory) this.samples.turn(true); // they are what the plane is of
       },
       { signal: until },
     );
@@ -83,6 +87,7 @@ export class PlaneTools {
       "span",
       { class: "lw-plane-tools" },
       this.menu,
+      this.solid.element,
       this.arrows.element,
       this.samples.element,
       this.anew,
@@ -94,15 +99,31 @@ export class PlaneTools {
     return this.directions.value === "samples";
   }
 
+  private get isOfTrajectory(): boolean {
+    return this.directions.value === "trajectory";
+  }
+
+  /** Whether the map takes the plane's place. */
+  get isOfMap(): boolean {
+    return this.directions.value === "map";
+  }
+
+  get isSolid(): boolean {
+    return this.isOfMap || this.solid.on.value;
+  }
+
   /** What the plane lies along, where that is no samples. */
   get along(): string {
     return DIRECTIONS[this.directions.value]![1];
   }
 
   draw(hasPaths: boolean, isLoss: boolean): void {
-    const { samples, alive } = this.context.state;
-    const hasTrajectory = samples.path.some((path) => path >= 0);
-    const keys = Object.keys(DIRECTIONS).filter((key) => key !== "trajectory" || hasTrajectory);
+    const { samples, alive, points } = this.context.state;
+    const can: Record<string, boolean> = {
+      trajectory: samples.path.some((path) => path >= 0),
+      map: points.length === 2 * samples.kind.length,
+    };
+    const keys = Object.keys(DIRECTIONS).filter((key) => can[key] ?? true);
     if (String(keys) !== this.offered) {
       this.offered = String(keys);
       this.menu.replaceChildren(
@@ -111,9 +132,13 @@ export class PlaneTools {
       if (!keys.includes(this.directions.value)) this.directions.value = "samples";
     }
     this.menu.value = this.directions.value;
-    this.menu.disabled = !alive;
-    this.arrows.element.hidden = !isLoss;
+    for (const option of this.menu.options)
+      option.disabled = !alive && !["samples", "map"].includes(option.value);
+    this.solid.element.hidden = this.isOfMap;
+    this.samples.element.hidden = this.isSolid;
+    this.arrows.element.hidden = !isLoss || this.isSolid;
     this.anew.hidden = !hasPaths;
-    this.said.hidden = hasPaths || !isLoss;
+    this.said.hidden = hasPaths || !(isLoss || this.isSolid);
+    this.said.textContent = this.isSolid ? "Drag to turn" : "Click to go downhill from there";
   }
 }
