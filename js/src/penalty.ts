@@ -41,8 +41,8 @@ export function formula({ l1, l2 }: Penalty): string {
   return parts.join(" + ");
 }
 
-/** The penalty of each sample. */
-export const penalties = ({ l1, l2 }: Norms, penalty: Penalty): Float32Array =>
+/** The penalty of each sample, or of each point of a plane. */
+export const penalties = ({ l1, l2 }: Pick<Norms, "l1" | "l2">, penalty: Penalty): Float32Array =>
   l1.map((norm, i) => (penalty.l1 && penalty.l1 * norm) + (penalty.l2 && penalty.l2 * l2[i]!));
 
 /** Losses of samples with their penalties. */

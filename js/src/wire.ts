@@ -151,6 +151,8 @@ export interface PlaneData {
   /** Where on it all samples are nearest, (a0, b0, a1, ...), and how far from it; of a whole plane. */
   points: Float32Array;
   distances: Float32Array;
+  /** ‖θ‖₁ and ‖θ‖₂² over it, by which tensors count; where they are known. */
+  norms?: Readonly<Record<string, { l1: Float32Array; l2: Float32Array }>>;
 }
 
 /** What is minimised while a map is laid out, frame by frame; the frames themselves once it is there. */

@@ -7,6 +7,7 @@ norms taken over the tensors that count. Losses are known, and norms follow from
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,12 @@ from landscape_widgets.geometry.basis import FloatArray
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.geometry.norms import Norms
 from landscape_widgets.profiles.line import Slice
+from landscape_widgets.profiles.path import Path
 from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.task.regularisers import Counted, words
 
+SliceOrPath = TypeVar("SliceOrPath", Slice, Path)
 Rows = npt.NDArray[np.int64]
 UNPENALISED = "unpenalised_loss"
 
@@ -65,20 +68,25 @@ class Weighed:
         weights = np.asarray(alphas)[:, None]
         rows = self.cloud.coefficients[indices][:, None, :] * weights
         rows += (1 - weights) * self.cloud.coefficients[start]
-        return self.at(rows.reshape(-1, self.cloud.basis.k), (len(indices), len(alphas)))
+        found = self.at(rows.reshape(-1, self.cloud.basis.k))
+        return {k: v.reshape(len(indices), len(alphas)) for k, v in found.items()}
 
-    def over(
-        self, pair: tuple[int, int], axes: tuple[FloatArray, FloatArray]
-    ) -> dict[str, FloatArray]:
-        """Both norms on the plane through θ* and two samples: (F, F) each."""
-        places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        rows = places.reshape(-1, 2) @ self.cloud.coefficients[list(pair)]
-        return self.at(rows, places.shape[:2])
+    def over(self, plane: Plane) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Both norms over the grid of a plane, (F, F) each, and at its points, (E,) each."""
+        norms = Norms(self.cloud.anchor, plane.directions, self.counted.places)
+        grid = np.stack(np.meshgrid(*plane.axes, indexing="ij"), axis=-1)
+        on_grid = _both(norms, grid.reshape(-1, 2))
+        return {k: v.reshape(grid.shape[:2]) for k, v in on_grid.items()}, _both(
+            norms, plane.points
+        )
 
-    def at(self, rows: FloatArray, shape: tuple[int, ...] | None = None) -> dict[str, FloatArray]:
-        """Both norms at rows of coefficients (n, k): (n,) each, or in another shape."""
-        found = {"l1": self.norms.l1(rows), "l2": self.norms.l2(rows)}
-        return found if shape is None else {k: v.reshape(shape) for k, v in found.items()}
+    def at(self, rows: FloatArray) -> dict[str, FloatArray]:
+        """Both norms at rows of coefficients (n, k): (n,) each."""
+        return _both(self.norms, rows)
+
+
+def _both(norms: Norms, rows: FloatArray) -> dict[str, FloatArray]:
+    return {"l1": norms.l1(rows), "l2": norms.l2(rows)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,27 +158,29 @@ class Penalised:
         frame.index.name = "sample"
         return frame[~np.isnan(self.unpenalised)]
 
-    def along(self, found: Slice) -> Slice:
-        """Slices of this landscape with the penalty in: "loss", so that barriers are of it.
+    def along(self, found: SliceOrPath) -> SliceOrPath:
+        """Slices or a path (``way.easiest``) of this landscape with the penalty in "loss".
 
-        "unpenalised_loss", "l1" and "l2" come beside it. What is of the validation data, and
-        metrics, have no penalty.
+        Barriers, heights and the like are then of it. "unpenalised_loss", "l1" and "l2" come beside
+        it. What is of the validation data, and metrics, have no penalty.
         """
-        norms = self.weighed.along(found.indices, found.alphas, found.start)
+        if isinstance(found, Path):
+            norms = self.weighed.at(found.coefficients)
+        else:
+            norms = self.weighed.along(found.indices, found.alphas, found.start)
         return replace(found, values=self._with_penalty(found.values, norms))
 
-    def over(self, found: Plane, a: int, b: int) -> Plane:
-        """The plane through samples `a` and `b` of this landscape with the penalty in, as `along`.
+    def over(self, found: Plane) -> Plane:
+        """A plane of this landscape with the penalty in "loss", as `along`.
 
         The penalty is exact, at each point of the grid as at those that were evaluated; `errors`
         are those of the interpolated loss without it.
         """
-        norms = self.weighed.over((a, b), found.axes)
-        at = self.weighed.at(found.points @ self.weighed.cloud.coefficients[[a, b]])
+        grid, points = self.weighed.over(found)
         return replace(
             found,
-            values=self._with_penalty(found.values, norms),
-            point_values=self._with_penalty(found.point_values, at),
+            values=self._with_penalty(found.values, grid),
+            point_values=self._with_penalty(found.point_values, points),
         )
 
     def _with_penalty(

@@ -88,7 +88,7 @@ def test_no_loss_is_evaluated_and_norms_are_taken_once_for_all_strengths(land, m
     first = land.penalised(l2=0.1)
     assert land.penalised(l1=0.1).weighed is first.weighed
     first.along(slices)
-    first.over(plane, 1, 2)
+    first.over(plane)
     assert land.penalised(l2=0.1, tensors="all").weighed is not first.weighed
 
 
@@ -105,7 +105,7 @@ def test_the_validation_loss_and_metrics_have_no_penalty(land):
 def test_a_plane_has_the_penalty_of_a_plain_loop_at_every_point(land):
     land.sample(Subspace(n=10))
     plane = land.plane(2, 5, resolution=9)
-    over = land.penalised(**STRENGTHS).over(plane, 2, 5)
+    over = land.penalised(**STRENGTHS).over(plane)
     for i, j in ((0, 0), (2, 7), (8, 3)):
         a, b = plane.axes[0][i], plane.axes[1][j]
         theta = land.objective.anchor + a * land.cloud.displacement(2)
@@ -114,6 +114,20 @@ def test_a_plane_has_the_penalty_of_a_plain_loop_at_every_point(land):
     a, b = over.points[7]
     theta = land.objective.anchor + a * land.cloud.displacement(2) + b * land.cloud.displacement(5)
     assert over.point_values["loss"][7] == pytest.approx(by_hand(at(land, theta)), rel=2e-5)
+
+
+def test_planes_of_other_directions_and_ways_have_the_penalty_too(land):
+    land.sample(Subspace(n=30))
+    plane = land.plane(directions="random", resolution=7)
+    over = land.penalised(**STRENGTHS).over(plane)
+    first, second = (plane.directions.row(j) for j in (0, 1))
+    theta = land.objective.anchor + plane.axes[0][1] * first + plane.axes[1][5] * second
+    assert over.losses[1, 5] == pytest.approx(by_hand(at(land, theta)), rel=2e-5)
+    easiest = land.way(3).easiest
+    along = land.penalised(**STRENGTHS).along(easiest)
+    theta = land.objective.anchor + land.cloud.basis.combine(easiest.coefficients[2])
+    assert along.losses[2] == pytest.approx(by_hand(at(land, theta)), rel=2e-5)
+    assert along.height == along.losses.max()
 
 
 def test_which_tensors_count_is_chosen_and_said(land):

@@ -95,3 +95,16 @@ def test_rows_of_large_clouds_wait_until_they_are_asked_for(widget, monkeypatch)
             assert answer["along"] == b""
             assert len(floats(answer["l1"])) == 31
     assert not norms.is_cheap(land, 10**9)
+
+
+def test_a_plane_comes_with_its_norms_whatever_counts(widget):
+    land = widget.landscape
+    say(widget, "ask", name="plane", of={"directions": [3, 9], "metrics": False})
+    widget.wait(60)
+    answer = state(widget, "answers")["plane"]
+    for tensors in ("weights", "all"):
+        sent = answer["norms"][tensors]
+        expected = land.penalised(l1=0.1, l2=0.03, tensors=tensors).over(land.plane(3, 9)).losses
+        penalty = 0.1 * floats(sent["l1"]) + 0.03 * floats(sent["l2"])
+        found = floats(answer["values"]["loss"]) + penalty
+        np.testing.assert_allclose(found, expected.ravel(), rtol=1e-5)

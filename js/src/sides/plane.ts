@@ -7,11 +7,13 @@ import { extentOf, type Point } from "../draw/geometry";
 import { heights } from "../draw/loss_scale";
 import { pathsOf } from "../map/map";
 import { shortLabel } from "../names";
+import { lowestOver, penalised, penalties } from "../penalty";
 import type { State } from "../state";
 import { capitalised, h, listed } from "../ui/dom";
 import { resized } from "../ui/effects";
 import { Tooltip } from "../ui/tooltip";
 import { floats, floatsByName, onValidation, type PlaneData } from "../wire";
+import { lowestLegend } from "./lowest";
 import { nearness, PlanePicture, type Projected } from "./plane_picture";
 import { stepOf, toldAt, toldOf } from "./plane_reading";
 import { PlaneTools } from "./plane_tools";
@@ -96,11 +98,40 @@ export class PlaneSide implements Side {
     return directions && { directions, metrics: !this.isLoss };
   });
 
-  private get data(): PlaneData | null {
+  /** As it was sent. */
+  private readonly plain = computed(() => {
     const of = this.of.value;
     const data = of ? this.question.data(of) : null;
     return data?.values[this.state.quantity.name] ? data : null;
+  });
+
+  /** With the penalty that is shown; none before its norms are there. */
+  private readonly raised = computed<PlaneData | null>(() => {
+    const { value: data } = this.plain;
+    const { penalty } = this.state;
+    if (!data || !penalty) return data;
+    const norms = data.norms?.[penalty.tensors];
+    if (!norms) return this.state.quantity.name === "loss" ? null : data;
+    const loss = penalised(data.values.loss!, penalties(norms, penalty));
+    return { ...data, values: { ...data.values, loss } };
+  });
+
+  private get data(): PlaneData | null {
+    return this.raised.value;
   }
+
+  /** Where the loss is lowest without the penalty, and where with it. */
+  private readonly lowest = computed(() => {
+    const [before, data] = [this.plain.value, this.raised.value];
+    if (!before || !data || !this.state.penalty || this.state.quantity.name !== "loss") return null;
+    const [low, high] = data.extent;
+    const axis = Array.from(
+      { length: data.size },
+      (_, i) => low + (i * (high - low)) / (data.size - 1),
+    );
+    const [was, is] = [before, data].map(({ values }) => lowestOver(values.loss!, axis));
+    return was && is ? { was, is } : null;
+  });
 
   private get isLoss(): boolean {
     return onValidation(this.state.quantity.name) === "val_loss";
@@ -150,6 +181,7 @@ export class PlaneSide implements Side {
       const text = this.question.isWorking(of) ? data.text.slice(0, 1) : data.text;
       const told = text.map((part) => h("span", { class: "lw-part" }, part));
       parts.push(h("span", { "data-testid": "plane-error" }, ...told));
+      if (this.lowest.value) parts.push(...lowestLegend());
     }
     return of ? [...parts, ...this.question.status(of)] : parts;
   }
@@ -210,6 +242,7 @@ export class PlaneSide implements Side {
       flow: this.tools.arrows.on.value ? this.flow.value : null,
       samples: this.tools.samples.on.value ? this.projected.value : null,
       descents: this.descents.value,
+      lowest: this.lowest.value,
     });
   }
 
@@ -279,4 +312,9 @@ const decode = (raw: Record<string, unknown>): PlaneData =>
     values: floatsByName(raw.values),
     points: floats(raw.points),
     distances: floats(raw.distances),
+    norms:
+      raw.norms &&
+      Object.fromEntries(
+        Object.entries(raw.norms).map(([tensors, both]) => [tensors, floatsByName(both)]),
+      ),
   }) as PlaneData;

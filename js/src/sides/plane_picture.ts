@@ -8,6 +8,7 @@ import { type LossScale, lossTicks } from "../draw/loss_scale";
 import { type Frame, paint, trueShape } from "../draw/plane_geometry";
 import { h, s } from "../ui/dom";
 import type { PlaneData } from "../wire";
+import { lowestMark } from "./lowest";
 
 const FINER = 6; // pixels a step of the grid, before the browser scales the image
 const ROOM = { side: 14, top: 16, bottom: 22 }; // px around the plane, for names
@@ -30,6 +31,8 @@ export interface Shown {
   samples: Projected | null;
   /** Paths of descent, in steps of the grid. */
   descents: readonly (readonly Point[])[];
+  /** Where the loss is lowest without a penalty, and where with it; null where there is none. */
+  lowest: { was: Point; is: Point } | null;
 }
 
 /** Samples on the plane. */
@@ -263,7 +266,16 @@ export class PlanePicture {
       parts.push(s("circle", { class: "lw-place", cx: place[0], cy: place[1], r: 6 }));
       parts.push(nameAt(names![n]!, place, n === 1));
     });
+    parts.push(...this.moved(shown));
     this.layer.replaceChildren(...parts);
+  }
+
+  /** From where to where a penalty moves the lowest place. */
+  private moved({ lowest }: Shown): SVGElement[] {
+    if (!lowest) return [];
+    const [was, is] = [this.pixelAt(...lowest.was), this.pixelAt(...lowest.is)];
+    const line = s("polyline", { class: "lw-moved", points: [was, is].join(" ") });
+    return [line, lowestMark(...was, true), lowestMark(...is, false)];
   }
 
   /** What lies along the axes: below the plane, and at its left. */

@@ -14,14 +14,15 @@ export const stepOf = ({ extent: [low, high], size }: PlaneData, value: number):
 
 /** `names` are those of the samples that the plane goes through. */
 export function toldAt(
-  { info }: State,
+  { info, quantity }: State,
   data: PlaneData,
   [a, b]: Point,
   names: readonly [string, string] | null,
 ): string[] {
-  const lines = (info.quantities ?? []).flatMap(({ name, label, scale }) => {
+  const lines = (info.quantities ?? []).flatMap(({ name, label: known, scale }) => {
     const values = data.values[name];
     if (!values) return [];
+    const label = name === quantity.name ? quantity.label : known; // with its penalty
     const found = between(heights(scale, values), data.size, stepOf(data, a), stepOf(data, b));
     return `${label} ${Number.isFinite(found) ? short(lossAt(scale, found)) : "not finite"}`;
   });

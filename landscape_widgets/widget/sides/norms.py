@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.geometry.norms import Norms
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.profiles.penalised import Weighed
+from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.task import regularisers
 from landscape_widgets.widget.wire import floats
@@ -75,6 +77,22 @@ def answer_rows(
     points = (chosen[:, None, :] * alphas[:, None]).reshape(-1, weighed.cloud.basis.k)
     found = weighed.norms.l1(points, progress=progress, cancelled=cancelled)
     return {"along": floats(found)}
+
+
+def over(land: Landscape, plane: Plane) -> dict[str, dict[str, bytes]]:
+    """Both norms over a plane, by which tensors count."""
+    grid = np.stack(np.meshgrid(*plane.axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    found = {}
+    for tensors in TENSORS:
+        places = regularisers.counted(land.objective.layout, tensors).places
+        norms = Norms(land.objective.anchor, plane.directions, places)
+        found[tensors] = {"l1": floats(norms.l1(grid)), "l2": floats(norms.l2(grid))}
+    return found
+
+
+def is_soon_over(land: Landscape, plane: Plane) -> bool:
+    """Whether norms over a plane are soon had."""
+    return plane.losses.size * land.objective.size <= MOST_WORK
 
 
 def _weighed(

@@ -9,6 +9,7 @@ from landscape_widgets.evaluation.quantities import LOSSES
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.profiles.plane import Plane
 from landscape_widgets.progress import CancelCallback, ProgressCallback
+from landscape_widgets.widget.sides import norms
 from landscape_widgets.widget.wire import floats, label
 
 AHEAD_SECONDS = 10.0  # that are spent on a plane which nobody has asked for
@@ -28,14 +29,23 @@ def answer(
     cancelled: CancelCallback,
 ) -> dict[str, Any]:
     """The plane of a ``{"directions": [a, b] or name, "metrics": bool}``; see `Landscape.plane`."""
+    weights: dict[str, Any] = {}  # norms, which are the same however well the loss is known
+
+    def told(plane: Plane, last: bool = False) -> dict[str, Any]:
+        if not weights and (last or norms.is_soon_over(land, plane)):
+            weights["norms"] = norms.over(land, plane)
+        return {**message(plane), **weights}
+
     plane = land.plane(
         directions=of["directions"],
         metrics=of["metrics"],
         progress=progress,
         cancelled=cancelled,
-        on_plane=lambda plane: show(message(plane)),
+        on_plane=lambda plane: show(told(plane)),
     )
-    return message(plane) if cancelled() else {**message(plane), **samples(land, plane)}
+    if cancelled():
+        return told(plane)
+    return {**told(plane, last=True), **samples(land, plane)}
 
 
 def samples(land: Landscape, plane: Plane) -> dict[str, bytes]:
