@@ -48,12 +48,12 @@ def test_the_snippets_on_large_models_do_what_is_said_of_them(tmp_path, monkeypa
     assert os.listdir("scratch") == []
 
 
-def test_the_snippets_on_regularisation_run():
-    text = (REPOSITORY / "docs" / "regularisation.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["regularisation", "examples"])
+def test_the_snippets_of_a_page_run(page):
+    text = (REPOSITORY / "docs" / f"{page}.md").read_text(encoding="utf-8")
     names = {"lw": lw, "model": mlp(4), "data": digits(40), "val": digits(60)}
     for snippet in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(compile(snippet, "regularisation.md", "exec"), names)
-    assert names["penalised"].counted.names == ("0.weight", "2.weight")
+        exec(compile(snippet, f"{page}.md", "exec"), names)
 
 
 def test_the_layout_in_the_contributing_guide_names_each_file_of_the_package():

@@ -12,8 +12,8 @@ PACKAGE = Path(landscape_widgets.__file__).parent
 NAME = PACKAGE.name
 # From the ground up, as in CONTRIBUTING; files beside the folders are the ground.
 FLOORS = (
-    "", "task", "geometry", "evaluation", "objective", "curvature", "profiles", "diagnosis",
-    "samplers", "reducers", "trust", "landscape", "widget",
+    "", "task", "geometry", "evaluation", "objective", "curvature", "profiles", "examples",
+    "diagnosis", "samplers", "reducers", "trust", "landscape", "widget",
 )  # fmt: skip
 
 

@@ -9,11 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from landscape_widgets import reducers
 from landscape_widgets.curvature.along import Along, along
 from landscape_widgets.curvature.critical_sharpness import CriticalSharpness, sharpness_along
 from landscape_widgets.curvature.curvature import Curvature, curvature_at
 from landscape_widgets.curvature.sharpness import Sharpness, sharpness_of
 from landscape_widgets.diagnosis import Diagnosis, References, diagnose, references
+from landscape_widgets.evaluation.quantities import Split
+from landscape_widgets.examples import DataMap, ExampleLosses, features, losses_at
+from landscape_widgets.examples.data_map import INPUTS
+from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.profiled import Profiled
 from landscape_widgets.profiles.line import check_samples
@@ -133,6 +138,60 @@ class Inspected(Profiled):
             self.objective, self.evaluator, self.cloud, i, direction,
             progress=progress, cancelled=cancelled,
         )  # fmt: skip
+
+    def examples(
+        self,
+        i: int = 0,
+        split: Split = "train",
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> ExampleLosses:
+        """Which examples are lost at a sample, the trained weights by default.
+
+        The loss of each example, that of each class, and the confusion matrix.
+
+        Raises
+        ------
+        IndexError
+            If there is no such sample.
+        ValueError
+            If examples have no loss of their own, or there is no validation data.
+        Cancelled
+        """
+        told: dict[str, Any] = {"progress": progress, "cancelled": cancelled}
+        if self.cloud is None:
+            if i != 0:
+                raise IndexError(
+                    f"Sample {i} was asked for; there is θ* alone. Call .sample() first."
+                )
+            nowhere = DenseBasis(self.objective.anchor.new_zeros(1, self.objective.size))
+            return losses_at(self.objective, nowhere, np.zeros(1), {}, "θ*", split, **told)
+        self.cloud.check_index(i)
+        name, buffers = self.cloud.names.get(i, f"sample {i}"), self.cloud.buffers(i)
+        row = self.cloud.coefficients[i]
+        return losses_at(self.objective, self.cloud.basis, row, buffers, name, split, **told)
+
+    def data_map(
+        self,
+        layer: str | None = None,
+        split: Split = "train",
+        *,
+        reducer: Any = None,
+        n_components: int = 2,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> DataMap:
+        """The examples laid out by their inputs, or by what a layer makes of them at θ*.
+
+        `layer` is a name as of ``model.named_modules()``; `reducer` is as for `embed`. A ValueError
+        is raised if there is no such layer, or it does not give one row an example.
+        """
+        laid = reducers.resolve(reducer)
+        told: dict[str, Any] = {"progress": progress, "cancelled": cancelled}
+        points = features(self.objective, layer, split, **told)
+        places = laid.fit(points, n_components=n_components, seed=self.seed, **told)
+        return DataMap(places, split, layer or INPUTS, points.shape[1], laid.name)
 
     def _place(self, i: int) -> tuple[Tensor, dict[str, Tensor]]:
         """A sample's parameter vector, and buffers that are not as at θ*."""
