@@ -113,6 +113,8 @@ export interface MapInfo {
   title: string;
   axes: string[];
   caption: string[];
+  /** What the trained weights are, in a sentence; empty until it is known. */
+  diagnosis?: string;
   notes: string[];
   scale?: LossScale;
   /** What had to be assumed, in sentences. */
@@ -153,6 +155,21 @@ export interface PlaneData {
   distances: Float32Array;
   /** ‖θ‖₁ and ‖θ‖₂² over it, by which tensors count; where they are known. */
   norms?: Readonly<Record<string, { l1: Float32Array; l2: Float32Array }>>;
+}
+
+/** One answer of a diagnosis; see landscape_widgets/diagnosis/verdict.py. */
+export interface Verdict {
+  kind: string;
+  words: string;
+  sure: "sure" | "likely" | "open";
+  why: string;
+  change: string;
+}
+
+/** What the kernel sends of a point; evidence as names, values and errors. */
+export interface PointData {
+  verdicts: Verdict[];
+  evidence: [string, string, string][];
 }
 
 /** What is minimised while a map is laid out, frame by frame; the frames themselves once it is there. */

@@ -48,8 +48,9 @@ class Diagnosis:
 
     @property
     def sentence(self) -> str:
-        """Both, for a caption."""
-        return f"{self.name}. {self.place.words} {self.fit.words}"
+        """Both in one, for a caption."""
+        place, fit = self.place.words.rstrip("."), self.fit.words
+        return f"{place}; {fit[0].lower()}{fit[1:]}"
 
     def to_frame(self) -> pd.DataFrame:
         """The evidence: a row for each number, with its error (NaN where none is known)."""
@@ -83,7 +84,7 @@ class Diagnosis:
                 f"    What would change this: {found.change}",
             ]
         for name, row in self.to_frame().iterrows():
-            error = "" if math.isnan(row["error"]) else f" ± {row['error']:.1g}"
+            error = "" if math.isnan(row["error"]) else f" ± {row['error']:.2g}"
             lines.append(f"  {name}: {row['value']:.4g}{error}")
         return "\n".join(lines)
 

@@ -15,7 +15,7 @@ from landscape_widgets.diagnosis.references import References
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.precision import accumulated
 
-STEPS, FEW_STEPS = 20, 4  # of descent, in small models and in large ones
+STEPS, FEW_STEPS = 20, 3  # of descent, in small models and in large ones
 TRIES, FEW_TRIES = 12, 3  # along a line, on each side
 # Of what the loss has fallen by since the weights were untrained: less than this is nothing.
 TOLERANCE = 1e-3
@@ -115,23 +115,19 @@ def gather(point: Point, known: References) -> Evidence:
     rounding = ROUNDING * point.epsilon * abs(loss)
     found = replace(found, rounding=rounding)
     tries = TRIES if point.thorough else FEW_TRIES
-    try:
-        objective.check_gradient()
-    except ValueError:
-        found = replace(found, without_gradient="the loss has no gradient")
-    if any(said.startswith("The gradient is not the derivative") for said in objective.assumptions):
-        found = replace(found, without_gradient="the gradient is not the derivative of the loss")
-    aimless = point.theta * 0
-    gradient = aimless if found.without_gradient else point.slope[1]
+    gradient, why = _gradient(point)
+    found = replace(found, without_gradient=why)
+    aimless = gradient is None
+    gradient = point.theta * 0 if gradient is None else gradient
     length = float(accumulated(gradient).norm())
     if not math.isfinite(length):
         return replace(found, gradient=length, scale=_scale(loss, known, None))
     anywhere = None
-    if point.thorough or found.without_gradient:
+    if point.thorough or aimless:
         random = point.random_direction()
         anywhere = along(point, random, gradient, start=point.length / 128, tries=tries)
     found = replace(found, anywhere=anywhere, scale=_scale(loss, known, anywhere))
-    if found.without_gradient:
+    if aimless:
         return found
     curved = curving(point, gradient)
     found = replace(
@@ -148,6 +144,18 @@ def gather(point: Point, known: References) -> Evidence:
     steps = STEPS if point.thorough else FEW_STEPS
     descent, taken = descended(point, step, steps, curved.downwards if curves else None)
     return replace(found, best_step=best, descent=descent, steps=taken, downwards=down)
+
+
+def _gradient(point: Point) -> tuple[Tensor | None, str]:
+    """The gradient (P,), where there is one, and why it is not to be believed."""
+    try:
+        point.objective.check_gradient()
+    except ValueError:
+        return None, "the loss has no gradient"
+    wrong = "The gradient is not the derivative"
+    doubted = any(said.startswith(wrong) for said in point.objective.assumptions)
+    why = "the gradient is not the derivative of the loss" if doubted else ""
+    return point.slope[1], why
 
 
 def _validation(point: Point) -> tuple[float | None, float | None]:

@@ -24,6 +24,7 @@ from landscape_widgets.task.losses.chance import chance, not_negative
 from landscape_widgets.task.parameters import reinitialise
 
 COPIES, FEW = 8, 3  # untrained copies, of small models and of large ones
+WITH_CHANCE = 1  # of large ones that can be compared with chance
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,18 @@ def references(
     progress: ProgressCallback = ignore,
     cancelled: CancelCallback = never,
 ) -> References:
-    """Take the loss of untrained copies, 8 of them or, of large models, 3; and at chance.
+    """Take the loss of untrained copies, 8 of them or, of large models, 1 to 3; and at chance.
 
     Raises
     ------
     Cancelled
     """
     generator, losses = torch.Generator().manual_seed(seed), []
-    copies = COPIES if (is_small(objective) if thorough is None else thorough) else FEW
+    at_chance, few = _chance(objective), not is_small(objective)
+    if few if thorough is None else not thorough:
+        copies = FEW if at_chance is None else WITH_CHANCE
+    else:
+        copies = COPIES
     anchor, layout, anew = objective.anchor, objective.layout, objective.has_batchnorm
     for number in range(copies):  # one is in memory at a time
         progress(Progress("untrained", number, copies))
@@ -90,7 +95,7 @@ def references(
             losses.append(objective.with_both_statistics(away, np.ones(1))[1])
         else:
             losses.append(objective.loss(fresh))
-    return References(_chance(objective), tuple(losses), not_negative(objective.loss_function))
+    return References(at_chance, tuple(losses), not_negative(objective.loss_function))
 
 
 def _chance(objective: Objective) -> float | None:

@@ -11,7 +11,14 @@ from landscape_widgets.diagnosis.evidence import TOLERANCE, Evidence
 Sure = Literal["sure", "likely", "open"]
 PlaceKind = Literal["minimum", "saddle", "flat", "still falling", "not finite", "no gradient"]
 FitKind = Literal[
-    "not trained", "underfitting", "overfitting", "fits", "learned", "unknown", "not finite"
+    "not trained",
+    "still learning",
+    "underfitting",
+    "overfitting",
+    "fits",
+    "learned",
+    "unknown",
+    "not finite",
 ]
 
 # A fall that slope explains less of than this is one of curvature, or of what follows it.
@@ -19,6 +26,7 @@ SLOPED = 0.1
 # Shares of an untrained loss: above the first nothing was learned; above the second much is left.
 LEARNED, LEFT = 0.9, 0.25
 STILL = 0.1  # of the loss: a descent that takes off more has not ended
+RESTING = 0.02  # of a loss at chance: one that takes off no more finds nothing to learn
 LOST = 0.1  # of what was learned: more than this that new data do not share is overfitting
 STANDARD_ERRORS = 2.0
 CLEAR = 3.0  # times a threshold, beyond which there is no doubt
@@ -71,9 +79,9 @@ def place(e: Evidence) -> Verdict:
             "not finite", f"{what} here: there is nothing to tell.", "sure",
             "It was computed.", "Weights, data or a precision without overflow.",
         )  # fmt: skip
-    if e.without_gradient:
-        return _without_gradient(e)
     slides = e.best_step > e.nothing or e.descent > e.nothing
+    if e.without_gradient and not slides:  # what was seen to fall does so, however it was found
+        return _without_gradient(e)
     curves = _by_curvature(e)
     if curves and not slides:
         return _saddle(e)
@@ -236,12 +244,21 @@ def fit(e: Evidence) -> Verdict:
     if untaught:
         return _untaught(e, against, known, usual)
     left = e.loss / base if bounded and base > 0 else 0.0
-    ends = not max(e.descent, e.best_step) > STILL * e.loss
+    ends = not max(e.descent, e.best_step) > max(STILL * e.loss, e.nothing)
     if left > LEFT and ends:
         return _underfitting(e, left, against)
     over = _overfitting(e, base, against)
     if over is not None:
         return over
+    if left > LEFT:
+        new = "" if e.val_loss is None else f"; {_on_new_data(e)}"
+        return Verdict(
+            "still learning",
+            f"Still learning: {share(left)} of {against} is left ({number(e.loss)}), and a descent "
+            f"takes off more{new}.",
+            "likely", "Whether it under- or overfits shows once the loss has stopped falling.",
+            "Longer training.",
+        )  # fmt: skip
     learned = base - e.loss
     moves = "" if ends else ", and training has not ended"
     told = f"The loss is {number(e.loss)}, against {against}{moves}"
@@ -268,7 +285,9 @@ def _none_or_little(e: Evidence) -> str:
     assert e.val_loss is not None
     error = 0.0 if e.gap_error is None else STANDARD_ERRORS * e.gap_error
     little = e.val_loss - e.loss > max(error, 0.5 * abs(e.loss))
-    return "Overfitting that costs little" if little else "No overfitting to speak of"
+    return (
+        f"Fits, with {'overfitting that costs little' if little else 'no overfitting to speak of'}"
+    )
 
 
 def _worst_case(e: Evidence, base: float) -> float:
@@ -285,7 +304,9 @@ def _on_new_data(e: Evidence) -> str:
 
 def _untaught(e: Evidence, against: str, known: bool, usual: float | None) -> Verdict:
     others = "" if usual is None or not known else f" (untrained networks: {number(usual)})"
-    rests = e.descent <= e.nothing and e.best_step <= e.nothing
+    # In few steps a large network that was never trained gets no further than that.
+    least = RESTING * e.loss if e.thorough else e.nothing
+    rests = max(e.descent, e.best_step) <= max(least, e.nothing)
     if rests and not e.without_gradient:
         return Verdict(
             "underfitting",
@@ -329,8 +350,8 @@ def _underfitting(e: Evidence, left: float, against: str) -> Verdict:
     new = "" if e.val_loss is None else f", and {_on_new_data(e)}"
     return Verdict(
         "underfitting",
-        f"Underfitting, or noise: {share(left)} of the loss at chance is left "
-        f"({number(e.loss)}, against {against}) and hardly falls any more{new}.",
+        f"Underfitting, or noise: {share(left)} of {against} is left ({number(e.loss)}), and it "
+        f"hardly falls any more{new}.",
         "likely",
         "A network too small for its task and targets that are noise look alike from one point.",
         "A larger network: if its training loss is much lower, this one was too small.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from landscape_widgets.examples.data_map import INPUTS
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.geometry.cloud import Cloud
 from landscape_widgets.landscape.profiled import Profiled
+from landscape_widgets.landscape.results import Results
 from landscape_widgets.profiles.line import check_samples
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
 from landscape_widgets.tracebacks import entries
@@ -31,6 +33,11 @@ class Inspected(Profiled):
     """Samples that can be looked at one by one."""
 
     _references: References | None = None
+    _diagnosed: Mapping[tuple[int, bool | None], Diagnosis] = MappingProxyType({})
+
+    def _take(self, results: Results) -> None:
+        self._diagnosed = {at: found for at, found in self._diagnosed.items() if at[0] == 0}
+        super()._take(results)
 
     def diagnosis(
         self,
@@ -44,7 +51,7 @@ class Inspected(Profiled):
 
         The trained weights by default, for which nothing needs to be sampled: a minimum, a saddle,
         flat or still falling; not trained, underfitting or overfitting. With the evidence, how sure
-        it is and what would change it. `thorough` is as for `diagnose`.
+        it is and what would change it. `thorough` is as for `diagnose`. What was found is kept.
 
         Raises
         ------
@@ -59,13 +66,21 @@ class Inspected(Profiled):
             theta, buffers = self.cloud.vector(i), self.cloud.buffers(i)
         elif i != 0:
             raise IndexError(f"Sample {i} was asked for; there is θ* alone. Call .sample() first.")
+        if (i, thorough) in self._diagnosed:
+            return self._diagnosed[i, thorough]
         of: dict[str, Any] = {"seed": self.seed, "progress": progress, "cancelled": cancelled}
         if self._references is None:  # they are the same for all samples
             self._references = references(self.objective, thorough=thorough, **of)
-        return diagnose(
+        found = diagnose(
             self.objective, theta, known=self._references, name=name, buffers=buffers,
             thorough=thorough, **of,
         )  # fmt: skip
+        self._diagnosed = {**self._diagnosed, (i, thorough): found}
+        return found
+
+    def diagnosed(self, i: int = 0) -> Diagnosis | None:
+        """The diagnosis of a sample, where it is known already."""
+        return self._diagnosed.get((i, None))
 
     def curvature_along(
         self,

@@ -23,7 +23,7 @@ from landscape_widgets.widget.controls import Controls
 from landscape_widgets.widget.film import Film
 from landscape_widgets.widget.preparation import Preparation
 from landscape_widgets.widget.questions import Questions
-from landscape_widgets.widget.sides import ANSWERS
+from landscape_widgets.widget.sides import ANSWERS, point
 from landscape_widgets.widget.slices import Slices
 from landscape_widgets.widget.stopwatch import Stopwatch
 from landscape_widgets.widget.worker import Urgency
@@ -192,6 +192,7 @@ class Pipeline:
     def _finish_map(self, cancelled: CancelCallback) -> None:
         """Judge the map, and take slices."""
         self.slices.compute_first(cancelled)
+        self._diagnose(cancelled)
         self._distortion = self.land.distortion()
         self.comparison.judge(self.land)
         self._publish_points()
@@ -204,6 +205,12 @@ class Pipeline:
         with self._channel.together():
             self._channel.settle()
             self._channel.progress("stopped" if self.is_unfinished else "done")
+
+    def _diagnose(self, cancelled: CancelCallback) -> None:
+        """Say in the caption what the trained weights are."""
+        if self.land.diagnosed() is None:
+            self.questions.answer_ahead(self.land, "point", point.TRAINED, cancelled)
+            self.publish_info()
 
     def take_slices(self, cancelled: CancelCallback) -> None:
         """Take slices of what is shown now, beside a map that rests."""

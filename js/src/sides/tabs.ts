@@ -34,6 +34,8 @@ export class Tabs {
     "aria-label": "What slice and plane show",
     hidden: true,
   });
+  /** What the trained weights are, whatever side is shown. */
+  private readonly trained = h("p", { class: "lw-trained", "data-testid": "diagnosis" });
   private readonly tabs: HTMLButtonElement[];
   private readonly pane = new Pane();
   private readonly outside = new Pane();
@@ -85,7 +87,14 @@ export class Tabs {
       { signal: until },
     );
     const head = h("div", { class: "lw-side-head" }, list, this.quantity);
-    this.element = h("div", { class: "lw-column" }, head, this.pane.side, this.pane.legend);
+    this.element = h(
+      "div",
+      { class: "lw-column" },
+      head,
+      this.pane.side,
+      this.pane.legend,
+      this.trained,
+    );
     this.pane.room.append(...sides.map(({ element }) => element));
     this.beside = h(
       "div",
@@ -111,6 +120,10 @@ export class Tabs {
     follow(() => this.drawQuantities());
     this.pane.begin(follow, () => this.side);
     this.outside.begin(follow, () => this.apart);
+    follow(() => {
+      const { diagnosis } = this.state.info;
+      this.trained.replaceChildren(...(diagnosis ? [h("b", {}, "θ*"), ` ${diagnosis}`] : []));
+    });
   }
 
   /** Whether the side of this key is on the screen. */

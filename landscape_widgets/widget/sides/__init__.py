@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from landscape_widgets.widget.questions import Answer
-from landscape_widgets.widget.sides import norms, plane
+from landscape_widgets.widget.sides import norms, plane, point
 
 # By the name under which the browser asks.
 ANSWERS: dict[str, Answer] = {
     "plane": plane.answer,
+    "point": point.answer,
     "norms": norms.answer,
     "norms along": norms.answer_rows,
 }
