@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,8 @@ from landscape_widgets.diagnosis.point import ROUNDING, Point
 from landscape_widgets.diagnosis.references import References
 from landscape_widgets.geometry.basis import DenseBasis
 from landscape_widgets.precision import accumulated
+
+logger = logging.getLogger(__name__)
 
 STEPS, FEW_STEPS = 20, 3  # of descent, in small models and in large ones
 TRIES, FEW_TRIES = 12, 3  # along a line, on each side
@@ -129,20 +132,25 @@ def gather(point: Point, known: References) -> Evidence:
     found = replace(found, anywhere=anywhere, scale=_scale(loss, known, anywhere))
     if aimless:
         return found
-    curved = curving(point, gradient)
-    found = replace(
-        found, gradient=length, gradient_error=_gradient_error(point, gradient),
-        top=curved.top, bottom=curved.bottom, top_error=curved.top_error,
-        bottom_error=curved.bottom_error, negative=curved.negative, whole=curved.whole,
-    )  # fmt: skip
-    step, best = _best_step(point, gradient, length, curved.top, tries)
-    down = None
-    if curved.negative or curved.level:
+    found = replace(found, gradient=length, gradient_error=_gradient_error(point, gradient))
+    curved: Curving | None = None
+    try:
+        curved = curving(point, gradient)
+    except ValueError:  # a product with the Hessian is not finite
+        logger.info("The loss's curvature is not known here.", exc_info=True)
+    if curved is not None:
+        found = replace(
+            found, top=curved.top, bottom=curved.bottom, top_error=curved.top_error,
+            bottom_error=curved.bottom_error, negative=curved.negative, whole=curved.whole,
+        )  # fmt: skip
+    step, best = _best_step(point, gradient, length, found.top, tries)
+    down, beside = None, None
+    if curved is not None and (curved.negative or curved.level):
         start = _first_distance(point, curved, found.nothing)
         down = along(point, curved.lowest, gradient, start=start, tries=tries)
-    curves = curved.negative and down is not None and down.fall > found.nothing
+        beside = curved.downwards if curved.negative and down.fall > found.nothing else None
     steps = STEPS if point.thorough else FEW_STEPS
-    descent, taken = descended(point, step, steps, curved.downwards if curves else None)
+    descent, taken = descended(point, step, steps, beside)
     return replace(found, best_step=best, descent=descent, steps=taken, downwards=down)
 
 

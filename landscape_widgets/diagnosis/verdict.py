@@ -193,6 +193,9 @@ def _minimum(e: Evidence) -> Verdict:
             e.bottom_error
         )
         sure: Sure = "likely" if e.negative else "sure"
+    elif math.isnan(e.bottom):
+        why = "How the loss curves could not be computed: it may fall along some direction"
+        sure = "open"
     else:
         why = (
             f"The lowest curvature that was found is {number(e.bottom)} ± "

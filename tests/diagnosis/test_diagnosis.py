@@ -39,7 +39,8 @@ def test_the_trained_weights_need_no_samples_and_samples_are_told_by_name(land):
     with pytest.raises(IndexError, match="there are 0 to 3"):
         land.diagnosis(4)
     with pytest.raises(Cancelled):
-        land.diagnosis(cancelled=lambda: True)
+        land.diagnosis(3, cancelled=lambda: True)
+    assert land.diagnosis() is found  # what was found is kept
 
 
 def test_the_evidence_is_what_plain_torch_finds(land):
@@ -141,6 +142,23 @@ def test_a_checkpoint_is_judged_with_its_own_batch_statistics():
 
 def test_the_model_is_as_it_was_and_the_same_seed_says_the_same(land):
     before = land.objective.anchor.clone()
-    first, second = land.diagnosis(), land.diagnosis()
+    first, second = diagnose(land.objective), diagnose(land.objective)
     assert repr(first) == repr(second)
     assert torch.equal(land.objective.anchor, before)
+
+
+def test_a_second_derivative_that_is_not_finite_leaves_the_rest_to_be_told():
+    """|θ|^1.5 has no finite curvature where one of the weights is zero."""
+
+    class Power(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.theta = nn.Parameter(torch.tensor([0.0, 1.0], dtype=torch.float64))
+
+        def forward(self, x):
+            return (self.theta[0] ** 2 + 1e-300).pow(0.75) + (self.theta[1] - 3).square()
+
+    data = (torch.zeros(1, 1), torch.zeros(1, 1))
+    objective = Objective(Power(), data, loss=lambda outputs, targets: outputs)
+    found = diagnose(objective)
+    assert found.place.kind == "still falling"
