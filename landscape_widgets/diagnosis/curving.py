@@ -14,7 +14,7 @@ from landscape_widgets.precision import accumulated
 
 DENSE = 64  # weights, up to which the whole Hessian is written down
 BOTTOM = 2  # eigenvalues that are looked for at the lower end
-PRODUCTS, FEW = 50, 5  # at most, of small models and of large ones
+PRODUCTS, FEW = 50, 4  # at most, of small models and of large ones
 TOLERANCE = 1e-3  # of the largest eigenvalue
 DIFFERENCES = 0.02  # of the largest eigenvalue, which differences of gradients are off by
 

@@ -19,7 +19,7 @@ from landscape_widgets.precision import accumulated
 logger = logging.getLogger(__name__)
 
 STEPS, FEW_STEPS = 20, 3  # of descent, in small models and in large ones
-TRIES, FEW_TRIES = 12, 3  # along a line, on each side
+TRIES, FEW_TRIES = 12, 2  # along a line, on each side
 # Of what the loss has fallen by since the weights were untrained: less than this is nothing.
 TOLERANCE = 1e-3
 LEAST_SCALE = 0.05  # of an untrained loss, where it has hardly fallen
