@@ -10,12 +10,22 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    """Whatever draws from a global generator draws the same in each run."""
+def seed() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before fixtures that several tests share, which may draw from a global generator, too."""
+    seed()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Whatever draws from a global generator draws the same, whatever ran before."""
+    seed()
 
 
 class ByPlace(LoadScopeScheduling):  # type: ignore[misc]
