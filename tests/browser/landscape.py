@@ -86,13 +86,17 @@ class LandscapeNotebook(Notebook):
 
     @contextlib.contextmanager
     def no_losses(self) -> Iterator[None]:
-        """Make it an error to evaluate a loss; slices not taken by then are left as they are."""
+        """Make it an error to evaluate a loss.
+
+        What was not taken by then of slices and of the first plane is left as it is.
+        """
         self.do("slices, objective = w.session.slices, w.landscape.objective")
         self.do("slices.compute_first = slices.compute = lambda cancelled: None")
+        self.do("questions = w.session.questions; questions.answer_ahead = lambda *given: None")
         self.do("evaluate, objective.evaluate = objective.evaluate, None")
         yield
         self.do("objective.evaluate = evaluate")
-        self.do("del slices.compute_first, slices.compute")
+        self.do("del slices.compute_first, slices.compute, questions.answer_ahead")
 
     def set_width(self, width: int | None) -> None:
         """Give the widget a width in px, or that of its cell again."""
@@ -117,7 +121,8 @@ class LandscapeNotebook(Notebook):
 
     def reset(self) -> None:
         """Nothing selected, nothing pointed at, and the slice beside the map."""
-        self.part("slice-tab").click()
+        # Not by the mouse: a page that fingers have zoomed may have the tab out of view.
+        self.part("slice-tab").evaluate("(tab) => tab.click()")
         self.ask("[setattr(w, 'selected', ()), setattr(w, '_lassos', [])] and None")
         self.page.mouse.move(2, 2)
         self.scroll_to_map()

@@ -193,7 +193,7 @@ def test_a_lasso_on_a_frame_selects_what_it_encloses_there_and_is_not_drawn_on_t
     notebook.part("frames").focus()
     notebook.page.keyboard.press("End")
     expect(notebook.page.locator(".lw-lasso")).to_have_count(0)
-    assert notebook.ask("w._lassos") == []
+    notebook.wait_for_answer("w._lassos", [])
     # Taken back, the lasso that was drawn on the map is there again.
     notebook.part("map").locator("svg.lw-layer").focus()
     notebook.page.keyboard.press("Control+z")

@@ -158,7 +158,7 @@ def test_a_selection_from_the_kernel_takes_the_lasso_away_and_the_next_one_is_dr
     notebook.page.keyboard.press("Control+z")
     notebook.expect_selected(left)
     expect(lassos).to_have_count(1)
-    assert len(notebook.ask("w._lassos")) == 1
+    notebook.wait_for_answer("len(w._lassos)", 1)
     notebook.page.keyboard.press("Control+z")
     notebook.expect_selected([17, 300])
     expect(lassos).to_have_count(0)

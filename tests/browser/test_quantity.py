@@ -34,7 +34,7 @@ def test_slice_and_plane_show_the_quantity_that_is_chosen(notebook: LandscapeNot
     assert_affine(drawn[:, 1], np.array(notebook.ask(accuracy)))
     expect(notebook.page.get_by_text("Validation accuracy on the way to the sel")).to_be_visible()
     assert notebook.part("slice").locator(".axislabel").all_text_contents()[1] == names[2]
-    assert notebook.ask("w.quantity") == "val_accuracy"
+    notebook.wait_for_answer("w.quantity", "val_accuracy")
 
     kinds = notebook.ask("w._samples['kind']")
     i, j = [n for n, kind in enumerate(kinds) if kind == "minimum"][:2]

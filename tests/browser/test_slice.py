@@ -146,6 +146,9 @@ def test_the_slice_follows_the_hand_while_the_kernel_is_blocked(
     places = notebook.pixels() - notebook.scroll_to_map()
     minima = [i for i, kind in enumerate(notebook.ask("w._samples['kind']")) if kind == "minimum"]
     expected = dict(zip(minima, notebook.ask(SLICE.format(minima))[0], strict=True))
+    notebook.drag(notebook.box(0.3, 0.2, 0.7, 0.7))
+    assert len(notebook.curves(MEDIAN)) == 1  # of slices that all are there from now on
+    notebook.reset()
     with notebook.blocked_kernel(root):
         origin = notebook.scroll_to_map()
         for index, losses in expected.items():
