@@ -112,7 +112,8 @@ def features(
         Their standard deviation at the trained weights.
     """
     n, m = outputs.shape[:2]
-    z = torch.as_tensor(np.ascontiguousarray(outputs), dtype=torch.float64)
+    # A copy: what a landscape hands out cannot be written to, of which torch warns.
+    z = torch.from_numpy(np.array(outputs, dtype=np.float64))
     if not isinstance(predictions, (BinaryCrossEntropy, CrossEntropy)):
         result: FloatArray = (z.reshape(n, -1) / ((spread() or 1.0) * m**0.5)).numpy()
         return result
