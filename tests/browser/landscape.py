@@ -94,9 +94,11 @@ class LandscapeNotebook(Notebook):
         self.do("slices.compute_first = slices.compute = lambda cancelled: None")
         self.do("questions = w.session.questions; questions.answer_ahead = lambda *given: None")
         self.do("evaluate, objective.evaluate = objective.evaluate, None")
-        yield
-        self.do("objective.evaluate = evaluate")
-        self.do("del slices.compute_first, slices.compute, questions.answer_ahead")
+        try:
+            yield
+        finally:
+            self.do("objective.evaluate = evaluate")
+            self.do("del slices.compute_first, slices.compute, questions.answer_ahead")
 
     def set_width(self, width: int | None) -> None:
         """Give the widget a width in px, or that of its cell again."""
