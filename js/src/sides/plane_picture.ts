@@ -189,12 +189,17 @@ export class PlanePicture {
         const ink = inkAt(heights[Math.round(i) * data.size + Math.round(j)]!, range);
         if (size > 0) found.push({ x, y, dx: dx / size, dy: dy / size, size, ink });
       }
+    context.save();
+    context.beginPath();
+    for (const [a, b] of cornersOf(data)) context.lineTo(...this.frame!.toPixel(a, b));
+    context.clip();
     const steepest = found.reduce((most, { size }) => Math.max(most, size), 0);
     for (const { x, y, dx, dy, size, ink } of found) {
       const long = 7 + 11 * Math.max(0, 1 + Math.log10(size / steepest) / 2);
       context.strokeStyle = context.fillStyle = `rgba(${ink},0.75)`;
       drawArrow(context, x - (dx * long) / 2, y - (dy * long) / 2, dx, dy, long);
     }
+    context.restore();
   }
 
   /** Samples by their own colours, the smaller and the fainter the farther from the plane. */
@@ -237,13 +242,7 @@ export class PlanePicture {
 
   private mark(shown: Shown): void {
     const { data, ends: names, descents } = shown;
-    const [low, high] = data.extent;
-    const corners = [
-      [low, low],
-      [high, low],
-      [high, high],
-      [low, high],
-    ].map(([a, b]) => this.pixelAt(a!, b!));
+    const corners = cornersOf(data).map(([a, b]) => this.pixelAt(a, b));
     const origin = this.pixelAt(0, 0);
     const parts: SVGElement[] = [
       s("polygon", { class: "lw-outline", points: corners.join(" ") }),
@@ -312,6 +311,13 @@ export class PlanePicture {
     });
   }
 }
+
+const cornersOf = ({ extent: [low, high] }: PlaneData): Point[] => [
+  [low, low],
+  [high, low],
+  [high, high],
+  [low, high],
+];
 
 const nameAt = (text: string, [x, y]: Point, above: boolean) =>
   s("text", { class: "lw-place-name", x, y: above ? y - 12 : y + 24 }, text);

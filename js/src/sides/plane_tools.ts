@@ -9,9 +9,9 @@ import type { Context } from "./side";
 const DIRECTIONS: Record<string, [string, string]> = {
   samples: ["two samples", ""],
   random: ["random", "along two random directions"],
-  gradient: ["gradient, random", "down the gradient and along a random direction"],
-  hessian: ["highest curvature", "along the two directions of highest curvature"],
-  trajectory: ["trajectory, PCA", "on the first principal components of the trajectory"],
+  gradient: ["gradient, random", "down the gradient and at random"],
+  hessian: ["highest curvature", "along the highest curvature"],
+  trajectory: ["trajectory, PCA", "along the trajectory's PC 1 and PC 2"],
   map: ["the map itself", "as height over the map"],
 };
 
