@@ -102,6 +102,8 @@ def are_single(items: Sequence[Any]) -> bool:
     """
     first = items[0]
     values = list(first.values()) if isinstance(first, Mapping) else first
+    if isinstance(first, Mapping):
+        values = [value for name, value in first.items() if not _is_flag(name, items)]
     if not isinstance(values, (tuple, list)):
         return _is_number(first)
     scalars = [v for v in (values if isinstance(first, Mapping) else values[1:]) if _is_number(v)]
@@ -127,6 +129,20 @@ def _have_rows(values: Sequence[Any]) -> bool:
         return False
     integers = [torch.as_tensor(a[:0]).dtype in _INTEGERS for a in arrays if np.ndim(a) == 1]
     return any(np.ndim(array) > 1 for array in arrays) and any(integers)
+
+
+def _is_flag(name: Any, items: Sequence[Any]) -> bool:
+    """Whether this is True in all items, or False: no target, but how the model is called.
+
+    Of one item alone, where it stands beside arrays of several shapes and one length.
+    """
+    first = items[0][name]
+    if not isinstance(first, bool):
+        return False
+    if len(items) > 1:
+        return all(isinstance(item, Mapping) and item.get(name) is first for item in items)
+    shapes = {np.shape(value) for value in items[0].values() if is_array(value)}
+    return len(shapes) > 1 and len({shape[:1] for shape in shapes}) == 1
 
 
 def _is_number(value: Any) -> bool:

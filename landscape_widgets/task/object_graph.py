@@ -18,6 +18,7 @@ from landscape_widgets.task.structure import attribute, in_dict
 PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), range, slice)
 OPAQUE = (types.ModuleType, type, weakref.ReferenceType, torch.dtype, torch.device, torch.Size)
 _OF_MODULE = frozenset(vars(nn.Module()))
+HOOKS = tuple(sorted(name for name in _OF_MODULE if "_hooks" in name))
 
 
 def parts(thing: Any, path: str) -> Iterator[tuple[Any, str]]:

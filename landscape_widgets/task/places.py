@@ -307,6 +307,27 @@ class OfMode(Place):
         self.attributes["training"] = self.saved
 
 
+class OfHooks(Place):
+    """Hooks of modules that have none: some models register theirs as they are first called."""
+
+    def __init__(self, path: str, registries: list[dict[Any, Any]]) -> None:
+        super().__init__(path)
+        self.registries = registries
+
+    def take(self) -> None:
+        self.registries = [registry for registry in self.registries if not registry]
+
+    def moved(self) -> bool:
+        return any(self.registries)
+
+    def differs(self) -> bool:
+        return self.moved()
+
+    def put_back(self) -> None:
+        for registry in self.registries:
+            registry.clear()
+
+
 class OfSlots(Holder):
     """Attributes of an object without a __dict__."""
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from landscape_widgets.task.iterators import restocked
 from landscape_widgets.task.noise import GENERATORS, reseed
 from landscape_widgets.task.object_graph import (
+    HOOKS,
     OPAQUE,
     PLAIN,
     filled,
@@ -34,6 +35,7 @@ from landscape_widgets.task.places import (
     OfCell,
     OfDict,
     OfGenerator,
+    OfHooks,
     OfList,
     OfMode,
     OfSet,
@@ -106,7 +108,7 @@ class State:
         self._modes = [place.attributes for place in modes]
         self._trained = [place.saved for place in modes]
         self._versions = [tensor._version for tensor in self._tensors]
-        cheap = (OfDict, OfList, OfSet, OfCell, OfSlots)
+        cheap = (OfDict, OfList, OfSet, OfCell, OfSlots, OfHooks)
         self._moved = [place.moved for place in rest if isinstance(place, cheap)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -187,6 +189,7 @@ class Walk:
     def places(self, roots: Iterable[Any], path: str = "") -> Iterator[Place]:
         """All that can be reached from `roots`, which are called `path`."""
         waiting: list[tuple[Any, str]] = [(root, path) for root in roots]
+        without: list[dict[Any, Any]] = []
         while waiting:
             thing, path = waiting.pop()
             if isinstance(thing, (*PLAIN, *OPAQUE)) or id(thing) in self.seen:
@@ -200,12 +203,16 @@ class Walk:
                 if thing.__dict__ and type(thing) is not nn.Parameter:
                     waiting += [(v, f"{path}.{k}") for k, v in thing.__dict__.items()]
                 continue
+            if isinstance(thing, nn.Module):
+                without += [vars(thing)[name] for name in HOOKS if not vars(thing).get(name, True)]
             yield from map(restocked, self._of(thing, path))
             if is_plain_layer(thing):
                 held = {**thing._buffers, **thing._parameters}
                 waiting += [(tensor, join(path, name)) for name, tensor in held.items()]
             else:
                 waiting += reversed(list(parts(thing, path)))
+        if without:
+            yield OfHooks("hooks", without)
 
     def enters(self, thing: Any) -> bool:
         """Whether to look into an object."""

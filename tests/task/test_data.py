@@ -355,3 +355,32 @@ def test_nobody_is_asked_for_the_size_of_batches_of_one_graph():
     objective = Objective(OfGraphs(), graph, loss=loss)
     assert objective.train.given_whole
     assert not any("batch_size" in sentence for sentence in objective.assumptions)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_flag_beside_the_arrays_of_a_batch_is_no_example(count, kind):
+    class Pairs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.pictures = nn.Embedding(20, 6), nn.Linear(48, 6)
+
+        def forward(self, input_ids, pixel_values, return_loss):
+            assert return_loss is True
+            texts = self.words(input_ids).mean(1)
+            scores = texts @ self.pictures(pixel_values.flatten(1)).T
+            return {"loss": nn.functional.cross_entropy(scores, torch.arange(len(scores)))}
+
+    torch.manual_seed(0)
+    model = Pairs()
+    batches = [
+        {
+            "input_ids": torch.randint(0, 20, (4, 9)),
+            "pixel_values": torch.randn(4, 3, 4, 4),
+            "return_loss": True,
+        }
+        for _ in range(count)
+    ]
+    plain = np.mean([model(**batch)["loss"].item() for batch in batches])
+    objective = Objective(model, kind(batches), loss=lambda m, batch: m(**batch)["loss"])
+    assert objective.anchor_loss == pytest.approx(plain, rel=1e-6)

@@ -324,3 +324,36 @@ def test_variables_beside_those_that_a_loss_uses_are_not_put_back():
         assert OF_THE_NOTEBOOK == [1]
     finally:
         OF_THE_NOTEBOOK[0] = 0
+
+
+class Records(nn.Module):
+    """Registers, as it is first called, hooks that collect what its layers return."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(64, 12), nn.Linear(12, 10)])
+        self.ready, self.seen = False, []
+
+    def forward(self, x):
+        if not self.ready:
+            for layer in self.layers:
+                layer.register_forward_hook(lambda module, inputs, output: self.seen.append(output))
+            self.ready = True
+        self.seen.clear()
+        for layer in self.layers:
+            x = layer(x).tanh()
+        return x + sum(outputs.mean() for outputs in self.seen)
+
+
+def test_hooks_that_a_model_registers_as_it_is_called_are_taken_off_again():
+    torch.manual_seed(0)
+    model, data = Records(), digits(20)
+    objective = Objective(model, data)
+    for theta in objective.anchor + 0.1 * torch.arange(3.0)[:, None]:
+        fresh = Records()
+        nn.utils.vector_to_parameters(theta, fresh.parameters())
+        plain = nn.functional.cross_entropy(fresh(data[0]), data[1]).item()
+        for _ in range(2):
+            assert objective.loss(theta) == pytest.approx(plain, rel=1e-5)
+            assert objective.loss_and_gradient(theta)[0] == pytest.approx(plain, rel=1e-5)
+    assert not any(layer._forward_hooks for layer in model.layers)
