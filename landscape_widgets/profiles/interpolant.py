@@ -78,6 +78,9 @@ class Interpolated:
         One for each quantity, if it is measured.
     held_out : int
         At how many points they were measured: at those that are not spoilt.
+    defined : array (q,) of bool
+        False of metrics that were no number anywhere: they spoil nothing, and are taken to be none
+        between the points either.
     """
 
     def __init__(
@@ -89,6 +92,9 @@ class Interpolated:
     ) -> None:
         self._points = np.concatenate([held_out, nodes])
         values = known(self._points).T
+        self.defined: BoolArray = np.array(np.isfinite(values).any(axis=0))
+        self.defined[:losses] = True
+        values[:, ~self.defined] = 0.0
         self._finite: BoolArray = np.array(np.isfinite(values).all(axis=1))
         self._tree = KDTree(self._points)
         fitted, shown = self._finite.copy(), self._finite & ~self.spoilt(self._points)
@@ -133,7 +139,9 @@ class Interpolated:
     def at(self, points: FloatArray) -> FloatArray:
         """Each quantity at (n, 2) points, from all that is known: (q, n)."""
         surface = Quintic(self._points[self._finite])
-        return self._back(surface.at(points, self._there(self._values))).T
+        found = self._back(surface.at(points, self._there(self._values))).T
+        found[~self.defined] = np.nan
+        return found
 
     def spoilt(self, points: FloatArray) -> BoolArray:
         """Which of (n, 2) points lie near losses that are not finite, (n,)."""

@@ -338,7 +338,8 @@ def _assemble(
     errors = [PlaneError(0.0, 0.0)] * len(names)
     if fit is not None and fit.measured:
         values, errors = fit.at(points).reshape(-1, *shape), fit.errors
-        direct = fit.spoilt(points).reshape(shape) | ~np.isfinite(values).all(axis=0)
+        failed = ~np.isfinite(values[fit.defined]).all(axis=0)
+        direct = fit.spoilt(points).reshape(shape) | failed
     values[:, direct] = known.at(points[direct.ravel()])
     evaluated = np.array(list(known.values)).reshape(-1, 2)
     return Plane(

@@ -131,3 +131,19 @@ def test_a_metric_with_the_name_of_something_else_is_refused(name):
     metric.__name__ = name
     with pytest.raises(ValueError, match=f"A metric is called '{name}'"):
         sampled(metrics=[metric])
+
+
+def undefined(outputs, targets):
+    return outputs.sum() * torch.nan
+
+
+def test_a_metric_that_is_no_number_anywhere_costs_a_plane_no_further_points():
+    model = train(mlp(), DATA, 30)
+    plain, beside = (
+        sampled(model, val=None, metrics=metrics).plane(1, 2, resolution=41, metrics=True)
+        for metrics in (["accuracy"], ["accuracy", undefined])
+    )
+    assert len(beside.points) == len(plain.points) < 41**2
+    assert np.isnan(beside.values["undefined"]).all()
+    np.testing.assert_allclose(beside.losses, plain.losses, rtol=1e-5)
+    np.testing.assert_allclose(beside.values["accuracy"], plain.values["accuracy"], rtol=1e-5)
