@@ -30,7 +30,6 @@ from landscape_widgets.task.object_graph import (
     slots,
 )
 from landscape_widgets.task.places import (
-    OfArray,
     OfBytes,
     OfCell,
     OfDict,
@@ -40,10 +39,9 @@ from landscape_widgets.task.places import (
     OfMode,
     OfSet,
     OfSlots,
-    OfTensor,
     Place,
-    is_odd,
 )
+from landscape_widgets.task.places_of_numbers import OfArray, OfTensor, is_odd
 from landscape_widgets.task.structure import in_dict
 
 EVERY = 256  # vectors after which all is compared by value again
