@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from landscape_widgets.errors import brief
 from landscape_widgets.task.data import is_sequence
 from landscape_widgets.task.structure import attribute, is_array, leaves
-from landscape_widgets.task.to_tensors import numbers_of
+from landscape_widgets.task.to_tensors import check_nested, numbers_of
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8, torch.bool)
 
@@ -111,6 +111,8 @@ def are_single(items: Sequence[Any]) -> bool:
         return not _have_rows(values)
     if isinstance(first, Mapping):
         return any(_is_numbers(value) for value in values)
+    for part in values:
+        check_nested(part)
     if len(values) != 2 or not all(isinstance(part, (Tensor, np.ndarray)) for part in values):
         return False
     shapes = {tuple(tuple(np.shape(part)) for part in item) for item in items}

@@ -21,6 +21,7 @@ def as_tensor(leaf: Any, dtype: torch.dtype) -> Tensor:
     """Arrays and tensors as tensors; floating ones in the precision to work in."""
     if hasattr(leaf, "to_numpy"):
         leaf = leaf.to_numpy()
+    check_nested(leaf)
     if not isinstance(leaf, Tensor):
         leaf = np.ascontiguousarray(leaf) if np.ndim(leaf) else np.asarray(leaf)
         if leaf.dtype.kind not in "biufc":
@@ -34,6 +35,15 @@ def as_tensor(leaf: Any, dtype: torch.dtype) -> Tensor:
     if tensor.dtype in _WIDE_UNSIGNED:  # which torch holds, and does little with
         tensor = tensor.long()
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def check_nested(leaf: Any) -> None:
+    """Raise a TypeError for a nested tensor that does not tell its sizes."""
+    if isinstance(leaf, Tensor) and leaf.is_nested and leaf.layout == torch.strided:
+        raise TypeError(
+            "A batch holds a nested tensor of the strided layout, whose sizes torch does not tell. "
+            "Make it with layout=torch.jagged, or give a list of tensors or a padded one."
+        )
 
 
 def as_numbers(array: np.ndarray[Any, Any]) -> str:

@@ -384,3 +384,39 @@ def test_a_flag_beside_the_arrays_of_a_batch_is_no_example(count, kind):
     plain = np.mean([model(**batch)["loss"].item() for batch in batches])
     objective = Objective(model, kind(batches), loss=lambda m, batch: m(**batch)["loss"])
     assert objective.anchor_loss == pytest.approx(plain, rel=1e-6)
+
+
+class Pooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return torch.stack([part.mean(0) for part in self.inner(x).unbind()])
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_nested_tensors_are_batches_where_they_tell_their_sizes(named):
+    sequences = [torch.randn(n, 4) for n in (2, 5, 3, 4, 6, 2)]
+    targets = torch.randint(0, 3, (6,))
+
+    def batches(layout):
+        parts = [torch.nested.nested_tensor(sequences[i : i + 3], layout=layout) for i in (0, 3)]
+        pairs = zip(parts, targets.split(3), strict=True)
+        return [{"x": x, "labels": y} if named else (x, y) for x, y in pairs]
+
+    model = Pooled()
+    plain = nn.functional.cross_entropy(model(sequences_of(sequences)), targets).item()
+    objective = Objective(model, batches(torch.jagged), loss=None if not named else by_name)
+    assert objective.anchor_loss == pytest.approx(plain, rel=1e-6)
+    with pytest.raises(TypeError, match="strided layout"):
+        Objective(model, batches(torch.strided), loss=None if not named else by_name)
+
+
+def sequences_of(tensors):
+    return torch.nested.nested_tensor(tensors, layout=torch.jagged)
+
+
+def by_name(model, batch):
+    return nn.functional.cross_entropy(model(batch["x"]), batch["labels"])
