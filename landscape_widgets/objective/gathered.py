@@ -23,15 +23,17 @@ from landscape_widgets.objective.hessian_product import nodes_of
 LARGE = 1 << 20  # numbers in a weight from which on it matters
 
 
-def gather(loss: Tensor, weights: Sequence[Tensor]) -> None:
+def gather(loss: Tensor, weights: Sequence[Tensor], *, kept: bool = False) -> None:
     """Add the gradients of a loss to the `.grad` of weights, and to nobody else's.
+
+    The graph is freed on the way, unless it is to be `kept`.
 
     A checkpoint that is entered again on the way back does not allow that one says to whose: what
     other leaves there are has its own back afterwards.
     """
     nodes = list(nodes_of([loss]))
     if not any(node.name().startswith("CheckpointFunction") for node in nodes):
-        torch.autograd.backward(loss, inputs=weights)
+        torch.autograd.backward(loss, inputs=weights, retain_graph=kept)
         return
     ours = {id(weight) for weight in weights}
     leaves = [node.variable for node in nodes if hasattr(node, "variable")]
@@ -39,7 +41,7 @@ def gather(loss: Tensor, weights: Sequence[Tensor]) -> None:
     for leaf, _ in others:
         leaf.grad = None
     try:
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss, retain_graph=kept)
     finally:
         for leaf, before in others:
             leaf.grad = before

@@ -27,6 +27,7 @@ class Gradient:
 
     def __init__(self, loss: DifferentiableLoss) -> None:
         self.loss = loss
+        self._kept = False  # whether tiles have parts of their graphs in common
 
     def at(self, theta: Tensor, split: TiledExamples | None = None) -> tuple[float, Tensor]:
         """Mean loss and its gradient (P,) at θ, on `split` or on all examples.
@@ -40,6 +41,15 @@ class Gradient:
         if self.loss.inplace.prepare is not None:
             return self._reestimated(theta, split)
         split = self.loss.split if split is None else split
+        try:
+            return self._added_up(theta, split)
+        except RuntimeError as error:
+            if self._kept or "through the graph a second time" not in str(error):
+                raise
+        self._kept = True  # as of weights that a model normalises once, and keeps
+        return self._added_up(theta, split)
+
+    def _added_up(self, theta: Tensor, split: TiledExamples) -> tuple[float, Tensor]:
         count = self.loss.scaled(split)
         size = self._gradient_tile(split)  # which may load other weights
         total = 0.0
@@ -54,9 +64,11 @@ class Gradient:
                     continue
                 for tensor, place in zip(tensors, places, strict=True):
                     tensor.grad = place
-                gather(share, tensors)
-                for tensor in tensors:  # a model's own passes back are no part of the gradient
-                    tensor.grad = None
+                try:
+                    gather(share, tensors, kept=self._kept)
+                finally:
+                    for tensor in tensors:  # a model's own passes back are no part of it
+                        tensor.grad = None
         return total, gradient
 
     def check(self) -> None:

@@ -79,6 +79,19 @@ class Delegates(nn.Module):
         return self.inner(x)
 
 
+class Caches(nn.Module):
+    """Normalises its weights as it is first called, and keeps that for all batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.kept = nn.Linear(4, 3), {}
+
+    def forward(self, x):
+        if "weight" not in self.kept:
+            self.kept["weight"] = self.inner.weight / self.inner.weight.norm()
+        return F.linear(x, self.kept["weight"], self.inner.bias)
+
+
 class Values(nn.Module):
     """A network of values, and the one before that its targets are of."""
 
@@ -138,6 +151,7 @@ CASES = {
     "state": (Remembers, supervised),
     "hypernetwork": (Hyper, supervised),
     "delegates": (Delegates, supervised),
+    "caches": (Caches, supervised),
     "orthogonal": (
         lambda: nn.Sequential(
             nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), nn.Tanh(), nn.Linear(4, 3)
