@@ -9,6 +9,7 @@ export const COLUMN_NAMES: Record<string, string> = {
   gap: "validation − training loss",
   radius: "distance from θ*",
   path: "path",
+  basin: "basin",
   distortion: "distortion of the map",
   l1: "‖θ‖₁",
   l2: "‖θ‖₂²",

@@ -19,6 +19,7 @@ import {
   penalties,
 } from "./penalty";
 import { type Rows, Table } from "./tables";
+import { type Basins, basinsOf, type Way, wayOf } from "./ways";
 import {
   type Asked,
   type Choice,
@@ -158,9 +159,10 @@ export class State {
   }
   private readonly named = computed(() => floatsByName(this.traits._columns.value));
   private readonly weighed = computed<Record<string, Float32Array>>(() => {
-    const { norms, penalty } = this;
-    if (!norms) return this.named.value;
-    const columns = { ...this.named.value, l1: norms.l1, l2: norms.l2 };
+    const { norms, penalty, basins } = this;
+    const plain = basins ? { ...this.named.value, basin: basins.labels } : this.named.value;
+    if (!norms) return plain;
+    const columns = { ...plain, l1: norms.l1, l2: norms.l2 };
     const loss = this.named.value.loss ?? new Float32Array(0);
     return penalty ? { ...columns, loss: penalised(loss, penalties(norms, penalty)) } : columns;
   });
@@ -171,6 +173,50 @@ export class State {
   /** The training losses without a penalty. */
   get unpenalised(): Float32Array {
     return this.named.value.loss ?? new Float32Array(0);
+  }
+  private readonly known = settled(() => ({
+    samples: this.evaluated.reduce((sum, one) => sum + one, 0),
+  }));
+  /** What the kernel is asked for basins; null while it is at work, and samples come. */
+  readonly basinsOf = computed(() => (this.isResting ? this.known.value : null));
+  private readonly parted = computed<Basins | null>(() => {
+    const raw = this.answer("basins");
+    return raw && JSON.stringify(raw.of) === JSON.stringify(this.known.value)
+      ? basinsOf(raw)
+      : null;
+  });
+  /** Null while they are not known. */
+  get basins(): Basins | null {
+    return this.parted.value;
+  }
+  /** Whether the easiest way is shown; as long as nobody has said, where it is soon found. */
+  readonly easiest = signal<boolean | null>(null);
+  get showsWay(): boolean {
+    return this.easiest.value ?? this.basins !== null;
+  }
+  /** The sample that a way leads to, the only one that is selected; −1 for none. */
+  get wayEnd(): number {
+    const [end, ...others] = this.selected;
+    const { penalty, quantity, samples } = this;
+    if (end === undefined || others.length || penalty || quantity.name !== "loss") return -1;
+    return samples.kind[end] === "trained" ? -1 : end;
+  }
+  private readonly wanted = settled(() => ({ end: this.wayEnd, ...this.known.value }));
+  /** What the kernel is asked for the way that is shown. */
+  readonly wayOf = computed(() =>
+    this.isResting && this.showsWay && this.wayEnd >= 0 ? this.wanted.value : null,
+  );
+  private readonly led = computed<Way | null>(() => {
+    const raw = this.answer("way");
+    if (!raw || !this.showsWay || this.wayEnd < 0) return null;
+    return JSON.stringify(raw.of) === JSON.stringify(this.wanted.value) ? wayOf(raw) : null;
+  });
+  /** The easiest way to the sample that is selected. */
+  get way(): Way | null {
+    return this.led.value;
+  }
+  private get isResting(): boolean {
+    return this.progress.state !== "running" && this.known.value.samples > 0;
   }
   private readonly least = computed(() => {
     const { loss } = this.columns;

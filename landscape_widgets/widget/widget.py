@@ -47,7 +47,8 @@ def _count(widget: LandscapeWidget) -> int:
 
 def _columns(widget: LandscapeWidget) -> list[str]:
     norms = ("l1", "l2") if "norms" in widget._answers else ()
-    return ["loss", *widget._columns, *norms]
+    parted = ("basin",) if "basins" in widget._answers else ()
+    return ["loss", *widget._columns, *norms, *parted]
 
 
 def _quantities(widget: LandscapeWidget) -> list[str]:

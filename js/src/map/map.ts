@@ -11,6 +11,7 @@ import { type Ball, ballOf, project, type Rotation, START, turned } from "../dra
 import { toPixels } from "../draw/scales";
 import { LOOK, type Scatter } from "../draw/scatter";
 import type { State } from "../state";
+import { rangeOfBasins } from "../ways";
 import type { Samples } from "../wire";
 
 export interface ColourScale {
@@ -189,10 +190,13 @@ export class MapView {
     const raw = columns[by] ?? columns.loss ?? new Float32Array(0);
     const logarithmic = LOGARITHMIC.has(by);
     const values = logarithmic ? heights(this.state.lossScale, raw) : raw;
-    const [low, high] = clipped(values);
-    const ticks = logarithmic
-      ? lossTicks(this.state.lossScale, low, high, 6)
-      : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
+    const basins = by === "basin" ? this.state.basins : null;
+    const [low, high] = basins ? rangeOfBasins(basins) : clipped(values);
+    const ticks = basins
+      ? basins.names.map((text, at) => ({ at, text }))
+      : logarithmic
+        ? lossTicks(this.state.lossScale, low, high, 6)
+        : linearTicks(low, high, 4).map((at) => ({ at, text: short(at) }));
     this.scale = { label: this.state.columnName(by), low, high, ticks, logarithmic };
     this.shares = sharesOf(values, low, high);
     return values;

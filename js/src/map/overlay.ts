@@ -34,6 +34,7 @@ export function overlay(
   for (const { polygon, removes } of replay.away || otherView ? [] : state.lassos)
     parts.push(lassoPart({ polygon: map.polygonPixels(polygon), removes }));
   if (dragged.polygon.length > 1) parts.push(lassoPart(dragged, " lw-drawing"));
+  parts.push(...wayParts(pixels, state));
   const star = kinds.indexOf("trained");
   const [x, y] = [pixels[2 * star], pixels[2 * star + 1]];
   if (star >= 0 && Number.isFinite(x))
@@ -52,6 +53,7 @@ export function overlay(
     const above = names[lowest] ? 9 : 4;
     parts.push(lowestMark(pixels[2 * lowest]!, pixels[2 * lowest + 1]! - above, false));
   }
+  if (state.colourBy === "basin") parts.push(...floorNames(pixels, state));
   const { axes } = state.info;
   if (solid) parts.push(triadParts(rotation, left + 34, top + height - 34, axes));
   const [xAxis, yAxis] = solid ? [] : axes;
@@ -63,6 +65,27 @@ export function overlay(
   }
   return parts;
 }
+
+/** The easiest way, through the samples that it leads through. */
+function wayParts(pixels: Float32Array, { way }: State): SVGElement[] {
+  const points = (way?.through ?? [])
+    .map((i) => [pixels[2 * i]!, pixels[2 * i + 1]!])
+    .filter(([x]) => Number.isFinite(x));
+  return points.length < 2
+    ? []
+    : ["lw-way lw-way-under", "lw-way"].map((kind) =>
+        s("polyline", { class: kind, points: points.join(" "), "data-testid": "way" }),
+      );
+}
+
+/** What basins are called that hold no sample with a name. */
+const floorNames = (pixels: Float32Array, { basins }: State): SVGElement[] =>
+  (basins?.floors ?? []).flatMap((floor, n) => {
+    const [x, y] = [pixels[2 * floor]!, pixels[2 * floor + 1]!];
+    const name = basins!.names[n]!;
+    if (!name.startsWith("#") || !Number.isFinite(x)) return [];
+    return [s("text", { class: "lw-place-name", x, y: y - 10 }, name)];
+  });
 
 /** A lasso; one that takes out is not filled, and another colour. */
 const lassoPart = ({ polygon, removes }: Lasso, more = ""): SVGElement =>

@@ -1,5 +1,6 @@
 // The sides, in the order of their tabs. The first is shown where another cannot be.
 
+import { BasinsSide } from "./basins";
 import { PlaneSide } from "./plane";
 import { PointSide } from "./point";
 import type { MakeSide } from "./side";
@@ -9,4 +10,5 @@ export const SIDES: readonly MakeSide[] = [
   (context) => new SliceSide(context),
   (context) => new PlaneSide(context),
   (context) => new PointSide(context),
+  (context) => new BasinsSide(context),
 ];

@@ -14,8 +14,10 @@ import { capitalised, h, listed, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 import { Asking } from "./asking";
 import { lowestLegend, lowestMarks } from "./lowest";
+import { Question } from "./question";
 import type { Context, Side } from "./side";
 import { apart, type Line, linesOf } from "./slice_lines";
+import { wayEntry, wayMarks } from "./way";
 
 const NAME_HEIGHT = 14; // px, of a line's name
 const MOST_FAINT = 40;
@@ -70,7 +72,13 @@ export class SliceSide implements Side {
     });
   });
 
-  constructor(private readonly context: Context) {}
+  /** The easiest way beside the straight one. */
+  private readonly easiest: Question<unknown>;
+
+  constructor(private readonly context: Context) {
+    const words = { counted: "lines between samples", first: "looking for the easiest way" };
+    this.easiest = new Question(context.state, "way", (raw) => raw, words);
+  }
 
   async begin(): Promise<void> {
     const { model, state, follow, signal } = this.context;
@@ -84,6 +92,7 @@ export class SliceSide implements Side {
     const asking = new Asking(state);
     follow(() => this.draw(plot, drawing));
     follow(() => asking.ask(this.lines.value));
+    this.easiest.begin(follow, state.wayOf);
     follow(() => this.drawLayer(plot));
     this.layer.addEventListener("pointermove", (event) => this.read(plot, event), { signal });
     this.layer.addEventListener("pointerleave", () => this.endReading(), { signal });
@@ -119,6 +128,9 @@ export class SliceSide implements Side {
     const { penalty, quantity } = this.context.state;
     const entries = legend.slice(0, MOST_NAMED).map(entryOf);
     if (penalty && quantity.name === "loss" && legend.length) entries.push(...lowestLegend());
+    entries.push(...wayEntry(this.context.state));
+    const of = this.context.state.wayOf.value;
+    if (of) entries.push(...this.easiest.status(of));
     return note
       ? [...entries, h("span", { class: "lw-note", "data-testid": "estimate" }, note)]
       : entries;
@@ -127,7 +139,10 @@ export class SliceSide implements Side {
   private draw(plot: Plot, drawing: Drawing): void {
     const { alphas, train, val, many, extent } = this.lines.value;
     const { quantity, quantityName, penalty } = this.context.state;
-    const [low, high] = rangeOf(extent, (value) => height(quantity.scale, value));
+    const along = this.context.state.way?.losses;
+    const [low, high] = rangeOf(along ? [...extent, along] : extent, (value) =>
+      height(quantity.scale, value),
+    );
     plot.setDomain("y", [low, high]);
     const name = penalty && quantity.name === "loss" ? "loss + penalty" : quantityName;
     this.setTicks(drawing, name, lossTicks(quantity.scale, low, high, 7));
@@ -187,6 +202,7 @@ export class SliceSide implements Side {
       );
     }
     parts.push(...this.bands(plot), ...this.named(plot));
+    parts.push(...wayMarks(plot, this.context.state));
     parts.push(...lowestMarks(plot, this.lines.value.train, this.context.state));
     if (legend.length === 0 && samples.kind.length) {
       const text = !missing.length

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from landscape_widgets.widget.questions import Answer
-from landscape_widgets.widget.sides import norms, plane, point
+from landscape_widgets.widget.sides import basins, norms, plane, point
 
 # By the name under which the browser asks.
 ANSWERS: dict[str, Answer] = {
+    "basins": basins.answer,
+    "way": basins.answer_way,
     "plane": plane.answer,
     "point": point.answer,
     "norms": norms.answer,
