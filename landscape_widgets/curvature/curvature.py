@@ -210,7 +210,8 @@ def _ends_of(matrix: Tensor, like: Tensor, top: int, bottom: int) -> Eigenpairs:
     size = len(matrix)
     chosen = [*range(size - 1, size - 1 - top, -1), *range(bottom - 1, -1, -1)]
     rows = torch.from_numpy(vectors.T[chosen].copy())
-    return measured(lambda v: (matrix @ v.double()).to(like.dtype), rows)
+    found = measured(lambda v: (matrix @ v).to(like.dtype), rows)
+    return replace(found, vectors=found.vectors.to(like))
 
 
 def _iterations(objective: Objective, least: int) -> int:

@@ -73,13 +73,16 @@ class Density:
         return each.mean(axis=0), self._error(each)
 
     def edges(self, bins: int = BINS) -> FloatArray:
-        """Bins of equal width over all places, with 0 on one of the edges."""
+        """Bins of equal width over all places, one of them around 0.
+
+        What is 0 but for rounding lies on either side of it.
+        """
         low, high = self.range
         low, high = min(low, 0.0), max(high, 0.0)
         width = (high - low) / max(1, bins - 1) or 1.0
-        first, last = math.floor(low / width + 1e-9), math.ceil(high / width - 1e-9)
+        first, last = round(low / width), round(high / width)
+        found = (np.arange(first, last + 2) - 0.5) * width
         # The outermost place belongs to a bin, wherever rounding has put it.
-        found = np.arange(first, max(last, first + 1) + 1) * width
         found[0], found[-1] = min(found[0], low), max(found[-1], high)
         return np.asarray(found)
 

@@ -14,6 +14,7 @@ from landscape_widgets import reducers
 from landscape_widgets.curvature.along import Along, along
 from landscape_widgets.curvature.critical_sharpness import CriticalSharpness, sharpness_along
 from landscape_widgets.curvature.curvature import Curvature, curvature_at
+from landscape_widgets.curvature.learning_coefficient import LearningCoefficient
 from landscape_widgets.curvature.sharpness import Sharpness, sharpness_of
 from landscape_widgets.diagnosis import Diagnosis, References, diagnose, references
 from landscape_widgets.evaluation.quantities import Split
@@ -25,7 +26,11 @@ from landscape_widgets.landscape.profiled import Profiled
 from landscape_widgets.landscape.results import Results
 from landscape_widgets.profiles.line import check_samples
 from landscape_widgets.progress import CancelCallback, ProgressCallback, ignore, never
+from landscape_widgets.samplers.base import Work
+from landscape_widgets.samplers.langevin import Langevin
 from landscape_widgets.tracebacks import entries
+
+CHAINS = Langevin(chains=4, draws=600, every=1, burn_in=300, batch_size=None)
 
 
 @entries
@@ -207,6 +212,28 @@ class Inspected(Profiled):
         points = features(self.objective, layer, split, **told)
         places = laid.fit(points, n_components=n_components, seed=self.seed, **told)
         return DataMap(places, split, layer or INPUTS, points.shape[1], laid.name)
+
+    def learning_coefficient(
+        self,
+        sampler: Langevin | None = None,
+        *,
+        progress: ProgressCallback = ignore,
+        cancelled: CancelCallback = never,
+    ) -> LearningCoefficient:
+        """The local learning coefficient at θ*, with the health of its chains.
+
+        By default from four chains on all training data, without an error of their step; of large
+        data and models give chains on a part of it, as ``Langevin(batch_size=256, ...)``. See
+        `Langevin.learning_coefficient`. Once a chain is done, `cancelled` keeps what there is.
+        """
+        chains = CHAINS if sampler is None else sampler
+        if not isinstance(chains, Langevin):
+            raise TypeError(
+                f"The sampler is {type(sampler).__name__}; a Langevin is expected, as "
+                "Langevin(chains=4, draws=600, burn_in=300, batch_size=None)."
+            )
+        work = Work(self.objective, self.seed, progress, cancelled, self.evaluator)
+        return chains.learning_coefficient(work)
 
     def _place(self, i: int) -> tuple[Tensor, dict[str, Tensor]]:
         """A sample's parameter vector, and buffers that are not as at θ*."""

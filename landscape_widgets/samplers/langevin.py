@@ -13,21 +13,7 @@ import torch
 from torch import Tensor
 
 from landscape_widgets.controls import Control
-from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
-from landscape_widgets.geometry.basis import FloatArray
-from landscape_widgets.geometry.cloud import Cloud
-from landscape_widgets.geometry.directions import Directions
-from landscape_widgets.objective.objective import Objective
-from landscape_widgets.precision import accumulated
-from landscape_widgets.progress import Cancelled
-from landscape_widgets.samplers.base import (
-    BATCH_SIZE,
-    Sampler,
-    Work,
-    assemble_paths,
-)
-from landscape_widgets.samplers.calibration import calibrate
-from landscape_widgets.samplers.chains import (
+from landscape_widgets.curvature.chains import (
     FREE_WALK,
     MIXED,
     ChainError,
@@ -36,6 +22,25 @@ from landscape_widgets.samplers.chains import (
     chain_health,
     split_rhat,
 )
+from landscape_widgets.curvature.eigenpairs import hessian_eigenpairs
+from landscape_widgets.curvature.learning_coefficient import (
+    LearningCoefficient,
+    learning_coefficient,
+)
+from landscape_widgets.geometry.basis import FloatArray
+from landscape_widgets.geometry.cloud import Cloud
+from landscape_widgets.geometry.directions import Directions
+from landscape_widgets.objective.objective import Objective
+from landscape_widgets.precision import accumulated
+from landscape_widgets.progress import Cancelled
+from landscape_widgets.samplers.adjusted import walk
+from landscape_widgets.samplers.base import (
+    BATCH_SIZE,
+    Sampler,
+    Work,
+    assemble_paths,
+)
+from landscape_widgets.samplers.calibration import calibrate
 from landscape_widgets.samplers.vector_storage import VectorStorage, check_path
 
 TETHER = 0.25  # of the loss-calibrated radius
@@ -73,9 +78,10 @@ class Langevin(Sampler):
 
     Cannot show: shape. In many dimensions a chain's map looks like that of a random walk, with the
     same arches (Antognini & Sohl-Dickstein 2018), whatever the landscape; read the traces of the
-    loss instead. Chains are checked (see `chains`): one that was not finite any more is left out,
-    with a ChainWarning; one that left the trained region, has not settled or finds lower losses
-    than θ* is kept, with a ChainWarning; if none is left, a ChainError carries the diagnoses.
+    loss instead. Chains are checked (see `curvature.chains`): one that was not finite any more is
+    left out, with a ChainWarning; one that left the trained region, has not settled or finds lower
+    losses than θ* is kept, with a ChainWarning; if none is left, a ChainError carries the
+    diagnoses.
 
     Parameters
     ----------
@@ -192,8 +198,71 @@ class Langevin(Sampler):
                 found.truncate(before)
         return chains
 
+    def learning_coefficient(self, work: Work) -> LearningCoefficient:
+        """The local learning coefficient at θ*, from the chains that are done before it is stopped.
+
+        On all training data (`batch_size=None`) steps are accepted or refused, so that the chains
+        draw from just what they say (see `adjusted`); with gradients on fewer examples they are
+        off by as much as their step is long. By default the tether is weak: a chain that it alone
+        holds stays about at the loss-calibrated radius, as what it holds counts less. No sample is
+        kept.
+
+        Raises
+        ------
+        Cancelled
+            If not one is done.
+        ChainError
+            If none stayed finite.
+        """
+        objective, calibration = work.objective, calibrate(work)
+        settings = self.settings(work, calibration.radius)
+        if self.tether is None:
+            settings = replace(settings, tether=settings.tether * TETHER**2)
+        is_whole = self.batch_size is None or self.batch_size >= objective.n_examples
+        chains: list[Chain] = []
+        steps: list[float] = []
+        for number in range(self.chains):
+            try:
+                work.report("chains", number, self.chains)
+                if is_whole:
+                    chain, step = self._adjusted(work, settings, calibration.reference)
+                else:
+                    chain = self._chain(work, settings, calibration.reference, None)
+                    step = settings.step_size
+            except Cancelled:
+                if not chains:
+                    raise
+                break
+            chains.append(chain)
+            steps.append(step)
+        health = tuple(chain.health for chain in chains)
+        if all(one.failed for one in health):
+            raise ChainError(
+                "No Langevin chain stayed finite. " + "; ".join(health[0].problems) + ".", health
+            )
+        return learning_coefficient(
+            [chain.losses for chain in chains], health, parameters=objective.size,
+            anchor_loss=objective.anchor_loss, temperature=settings.temperature,
+            tether=settings.tether, step_size=float(np.mean(steps)),
+        )  # fmt: skip
+
+    def _adjusted(
+        self, work: Work, settings: Settings, untrained_loss: float
+    ) -> tuple[Chain, float]:
+        """A chain whose steps are accepted or refused, and how long they are."""
+        found = walk(
+            work, temperature=settings.temperature, tether=settings.tether,
+            step_size=settings.step_size, burn_in=self.burn_in, draws=self.draws, every=self.every,
+        )  # fmt: skip
+        health = chain_health(
+            found.losses, anchor_loss=work.objective.anchor_loss, temperature=settings.temperature,
+            walked=found.walked, stepped=found.stepped, untrained_loss=untrained_loss,
+            failed_at=found.failed_at,
+        )  # fmt: skip
+        return Chain(len(found.losses), found.losses, health), found.step_size
+
     def _chain(
-        self, work: Work, settings: Settings, untrained_loss: float, found: Directions
+        self, work: Work, settings: Settings, untrained_loss: float, found: Directions | None
     ) -> Chain:
         objective = work.objective
         noise_scale = math.sqrt(settings.step_size)
@@ -213,8 +282,9 @@ class Langevin(Sampler):
             if step == self.burn_in:
                 start, stepped = at, 0.0
             if drawn and step > 0:  # the draw at step 0 is θ*, sample 0
-                found.append(at)
                 losses.append(loss)
+                if found is not None:
+                    found.append(at)
             noise = torch.randn(objective.size, generator=work.generator, dtype=at.dtype)
             pull = gradient / settings.temperature + settings.tether * at
             move = noise.to(at.device) * noise_scale - pull * (settings.step_size / 2)

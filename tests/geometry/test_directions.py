@@ -139,7 +139,7 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::landscape_widgets.samplers.chains.ChainWarning")
+@pytest.mark.filterwarnings("ignore::landscape_widgets.curvature.chains.ChainWarning")
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_cloud_in_a_file_is_the_one_in_memory(name, objective, tmp_path):
     in_memory: Sampler = SAMPLERS[name](None)

@@ -19,7 +19,7 @@ from landscape_widgets.samplers import Rays, Subspace
 from tests.models import digits, mlp, train
 from tests.samplers.test_every_sampler import SAMPLERS
 
-pytestmark = pytest.mark.filterwarnings("ignore::landscape_widgets.samplers.chains.ChainWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::landscape_widgets.curvature.chains.ChainWarning")
 DATA = digits(80)
 VAL = tuple(part[80:] for part in digits(120))
 STRENGTHS = {"l1": 3e-3, "l2": 2e-2}

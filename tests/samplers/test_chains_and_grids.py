@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from landscape_widgets import samplers
+from landscape_widgets.curvature.chains import ChainError, chain_health, split_rhat
 from landscape_widgets.samplers import Grid, HessianSubspace, JumpAndRetrain, Langevin
-from landscape_widgets.samplers.chains import ChainError, chain_health, split_rhat
 
 
 def test_a_grid_has_its_nodes_in_a_plane_with_the_trained_weights_in_the_middle(objective):
@@ -53,7 +53,7 @@ def test_jumps_are_retrained_to_a_lower_loss(objective):
     assert set(cloud.table["jump"].dropna()) == {0.5, 1.0}
 
 
-@pytest.mark.filterwarnings("ignore::landscape_widgets.samplers.chains.ChainWarning")
+@pytest.mark.filterwarnings("ignore::landscape_widgets.curvature.chains.ChainWarning")
 def test_langevin_chains_draw_from_the_posterior_of_a_paraboloid(linear):
     # The loss of linear regression is quadratic, so the chain's law is a known normal one.
     sampler = Langevin(

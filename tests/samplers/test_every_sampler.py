@@ -28,7 +28,7 @@ from landscape_widgets.samplers import (
 from tests.models import ConvNet, digits, train
 
 # A few draws of a chain are never enough, and it says so; tested in test_chains_and_grids.py.
-pytestmark = pytest.mark.filterwarnings("ignore::landscape_widgets.samplers.chains.ChainWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::landscape_widgets.curvature.chains.ChainWarning")
 
 
 def checkpoints(objective):

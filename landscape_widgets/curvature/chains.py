@@ -99,7 +99,7 @@ def chain_health(
     directedness = walked / stepped if stepped > 0 else np.nan
     if failed_at is not None:
         problems.append(f"it was not finite any more at step {failed_at}: take a smaller step_size")
-    elif mean > untrained_loss:
+    elif anchor_loss < untrained_loss < mean:  # one that is no higher than θ*'s tells nothing
         problems.append(
             f"its mean loss, {mean:.3g}, is above that of an untrained network, "
             f"{untrained_loss:.3g}: take a lower temperature, a stronger tether or a smaller "
