@@ -103,7 +103,11 @@ class LandscapeView {
       },
       this.settings.toggles,
     );
-    const trust = new TrustPanel(state, (kind) => state.set({ compare_with: kind }));
+    const trust = new TrustPanel(
+      state,
+      (kind) => state.set({ compare_with: kind }),
+      (what, key) => state.send({ type: "choose", what, key }),
+    );
     const selection = new SelectionPanel(state, () => state.send({ type: "refine" }));
     const caption = new Caption(until);
     const penalty = new PenaltyPanel(state);

@@ -375,7 +375,7 @@ export class State {
   choices(name: Choosable): Choice[] {
     return this.traits._choices.value?.[name] ?? [];
   }
-  chosen(name: Choosable): string {
+  chosen(name: Choosable | "shows" | "hides"): string {
     return this.traits._chosen.value?.[name] ?? "";
   }
   settings(name: "sampler" | "reducer"): Field[] {

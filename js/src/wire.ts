@@ -60,6 +60,8 @@ export interface Trust {
   sentence: string;
   level: "good" | "weak" | "bad" | "info";
   readouts: Readout[];
+  /** What does better than a map that is not to be trusted: what to choose on the bar, and why. */
+  better?: { what: Choosable; key: string; label: string; why: string } | null;
 }
 
 /** A map of samples without structure, and what is to be said of it once it is judged. */
@@ -81,7 +83,7 @@ export interface Samples {
 }
 
 /** What is chosen on the bar and made by the kernel. */
-export type Choosable = "sampler" | "space" | "reducer" | "dimensions";
+export type Choosable = "question" | "sampler" | "space" | "reducer" | "dimensions";
 
 export interface Choice {
   key: string;

@@ -127,9 +127,14 @@ class Sampler(ABC):
         What distances its samples are best seen in.
     controls : tuple of Control
         What its parameters may be, and which may be turned by hand.
+    shows, hides : str
+        What its samples can show, and what not, in a few words: "how the loss rises", "anything
+        off the rays".
     """
 
     space: ClassVar[Space] = "weights"
+    shows: ClassVar[str] = ""
+    hides: ClassVar[str] = ""
     controls: ClassVar[tuple[Control, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -215,6 +220,11 @@ class Combined(Sampler):
 
     The first draws what it would alone with this seed, the others have seeds of their own.
     """
+
+    shows: ClassVar[str] = "what each of its samplers shows, side by side"
+    hides: ClassVar[str] = (
+        "a common measure: samples of one kind are near each other, whatever the loss"
+    )
 
     samplers: tuple[Sampler, ...]
 

@@ -60,6 +60,8 @@ class Descent(Sampler):
         given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
 
+    shows: ClassVar[str] = "where training goes from here: back to θ*, or elsewhere"
+    hides: ClassVar[str] = "what lies between the runs; a map shows which run a point is on"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("runs", "runs", "each a path", "whole", least=1),
         Control("steps", "steps", "of each run", "whole", least=1),

@@ -62,6 +62,8 @@ class Grid(Sampler):
     The table has columns ``row`` and ``column`` besides the usual ones.
     """
 
+    shows: ClassVar[str] = "the loss on one plane, as it is"
+    hides: ClassVar[str] = "anything off the plane; a random one is nearly always a bowl"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("points", "points", "along each side", "whole", least=2),
         RADIUS,

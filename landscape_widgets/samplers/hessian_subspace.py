@@ -51,6 +51,8 @@ class HessianSubspace(Sampler):
         Residual at which an eigenvector is good enough, as a share of the largest eigenvalue.
     """
 
+    shows: ClassVar[str] = "how sharp θ* is where it is sharpest, and whether a way leads down"
+    hides: ClassVar[str] = "the many flat directions"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("top", "sharpest", "eigenvectors from the top", "whole", least=0),
         Control("bottom", "flattest", "eigenvectors from the bottom", "whole", least=0),

@@ -75,6 +75,8 @@ class Interpolation(Sampler):
     the other model).
     """
 
+    shows: ClassVar[str] = "whether a barrier lies between your models, on three routes"
+    hides: ClassVar[str] = "that no lower way exists"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("points", "points", "on each way", "whole", least=2),
         Control("align", "aligned", "after matching hidden units", "flag"),

@@ -64,6 +64,8 @@ class JumpAndRetrain(Sampler):
     The table has a column ``jump``, the size.
     """
 
+    shows: ClassVar[str] = "from how far training comes back to θ*"
+    hides: ClassVar[str] = "the landscape between the paths"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("jumps", "directions", "that are jumped along", "whole", least=1),
         Control("sizes", "sizes", "1 moves a filter by its own norm", "numbers", above=0),

@@ -109,6 +109,8 @@ class Langevin(Sampler):
     The table has a column ``batch_loss``: the loss on the examples of the step after each draw.
     """
 
+    shows: ClassVar[str] = "how much room there is around θ* at its loss"
+    hides: ClassVar[str] = "shape; a map looks like that of a random walk"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("chains", "chains", "each a path", "whole", least=1),
         Control("draws", "draws", "samples of each chain", "whole", least=1),

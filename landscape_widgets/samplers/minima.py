@@ -117,6 +117,8 @@ class Minima(Sampler):
     and ones that are denser where the loss is steep made t-SNE's maps worse, not better.
     """
 
+    shows: ClassVar[str] = "basins around θ*, and the barriers between them"
+    hides: ClassVar[str] = "any direction outside this slice; another seed shows another"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("k", "minima", "dimensions of the slice; 3 can be shown truly", "whole", least=1),
         SAMPLES,

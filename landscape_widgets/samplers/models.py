@@ -72,6 +72,8 @@ class Models(Sampler):
     The table has the column ``model``, the name or number of each model.
     """
 
+    shows: ClassVar[str] = "whether your models lie in one basin, and the loss between them"
+    hides: ClassVar[str] = "ways round a barrier"
     controls: ClassVar[tuple[Control, ...]] = (
         SAMPLES,
         Control("match", "matched", "hidden units in the order of θ*'s", "flag"),

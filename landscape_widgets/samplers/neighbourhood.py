@@ -55,6 +55,8 @@ class Neighbourhood(Sampler):
 
     space: ClassVar[Space] = "outputs"
 
+    shows: ClassVar[str] = "which functions lie around θ*, and what they lose"
+    hides: ClassVar[str] = "distances between weights"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("arms", "arms", "each is 8 samples", "whole", least=1),
         RADIUS,

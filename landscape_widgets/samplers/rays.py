@@ -50,6 +50,8 @@ class Rays(Sampler):
         Whether directions are held in memory, or drawn again from their seed, as for `Subspace`.
     """
 
+    shows: ClassVar[str] = "how the loss rises on the way out"
+    hides: ClassVar[str] = "anything off the rays; a map shows which ray a point is on"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("rays", "rays", "random directions", "whole", least=1),
         Control("points", "points", "on each ray", "whole", least=1),

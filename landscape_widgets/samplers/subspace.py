@@ -61,6 +61,8 @@ class Subspace(Sampler):
         "auto" holds what is less than 1 GiB.
     """
 
+    shows: ClassVar[str] = "what random disturbance of the weights does to the loss"
+    hides: ClassVar[str] = "other minima, nor narrow valleys"
     controls: ClassVar[tuple[Control, ...]] = (
         Control("k", "directions", "3 can be shown truly", "whole", least=1),
         SAMPLES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -168,6 +168,9 @@ class Trajectory(Sampler):
         Where the samples are kept that take more than half of the free memory, or all if it is
         given: a folder, for a temporary file, or the name of a file (safetensors) that stays.
     """
+
+    shows: ClassVar[str] = "how training got to θ*, and through which losses"
+    hides: ClassVar[str] = "the landscape beside the path; any path gives an arch"
 
     checkpoints: Recorder | Sequence[Any]
     steps: Sequence[int] | None = None

@@ -188,9 +188,18 @@ class Channel:
         """There are other samples."""
         self._show(selected=(), _lassos=[])
 
-    def trust(self, judged: Faithfulness | None, more: bool = False) -> None:
-        """How far the map can be trusted; with `more`, some of it is still to come."""
-        self._show(_trust={} if judged is None else wire.trust(judged, more))
+    def trust(
+        self,
+        judged: Faithfulness | None,
+        more: bool = False,
+        better: dict[str, str] | None = None,
+    ) -> None:
+        """How far the map can be trusted; with `more`, some of it is still to come.
+
+        `better` is what to choose in place of a map that is not to be trusted.
+        """
+        told = {} if judged is None else {**wire.trust(judged, more), "better": better}
+        self._show(_trust=told)
 
     def null(self, picture: dict[str, Any]) -> None:
         """A null beside the map; an empty one takes it away."""

@@ -8,7 +8,7 @@ from typing import Any
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress, ProgressCallback
 from landscape_widgets.trust import Faithfulness, nulls
-from landscape_widgets.widget import wire
+from landscape_widgets.widget import purposes, wire
 from landscape_widgets.widget.channel import Channel
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Comparison:
         """Tell how far the map can be trusted, but for how alike others are."""
         self._step(Progress("trust", 0, 1))
         self._judged = land.faithfulness(seeds=1)
-        self._channel.trust(self._judged, more=True)
+        self._publish(land, more=True)
 
     def compare(self, land: Landscape, cancelled: CancelCallback) -> None:
         """Tell how alike other maps of the same samples are, and lay the null beside this one."""
@@ -83,9 +83,16 @@ class Comparison:
                 self._judged = self._judged.agreeing(*agreement)
         except Cancelled:
             log.debug("other maps were cancelled; the readouts go without them")
-        self._channel.trust(self._judged)
+        self._publish(land)
         if not cancelled():
             self.lay(land, cancelled)
+
+    def _publish(self, land: Landscape, more: bool = False) -> None:
+        assert self._judged is not None
+        assert land.sampler is not None
+        assert land.reducer is not None
+        better = purposes.better(self._judged, land.sampler, land.reducer)
+        self._channel.trust(self._judged, more, better)
 
     def lay_now(self, land: Landscape, cancelled: CancelCallback) -> None:
         """Lay the null beside a map that rests, and leave it resting."""

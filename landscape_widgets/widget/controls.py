@@ -9,6 +9,7 @@ from landscape_widgets import reducers, samplers
 from landscape_widgets.controls import Control, Refused, Typed, fields, retyped
 from landscape_widgets.reducers.base import Reducer
 from landscape_widgets.samplers.base import Sampler
+from landscape_widgets.widget import purposes
 from landscape_widgets.widget.channel import Channel
 from landscape_widgets.widget.preparation import Preparation
 
@@ -133,6 +134,20 @@ class Controls:
             self._changed("samples")
         self.publish()
 
+    def ask(self, purpose: purposes.Purpose) -> None:
+        """Choose the sampler, space and map that fit a question."""
+        sampler = purposes.sampler_for(purpose, self._used_samplers)
+        sampler.check(self._preparation.landscape.objective)
+        reducer = reducers.resolve(self._used_reducers.get(purpose.reducer, purpose.reducer))
+        with self._channel.lock:
+            self._used_reducers[_key(reducer)] = reducer
+            self._map = self._map._replace(reducer=reducer, space=purpose.space)
+            # Where t-SNE fits, it hangs on the samples whether there is anything to unfold.
+            self._reducer_chosen = purpose.reducer != "tsne"
+            self._sampler = self._used_samplers[_key(sampler)] = sampler
+            self._changed("map" if self.is_drawn else "samples")
+        self.publish()
+
     def set_map(self, **changes: Any) -> None:
         """Change some of the map's settings, named as in `MapSettings`."""
         if "reducer" in changes:
@@ -188,7 +203,9 @@ class Controls:
     def choose(self, what: str, key: str) -> None:
         """Take what was chosen on the bar."""
         try:
-            if what == "sampler":
+            if what == "question":
+                self.ask(purposes.by_key(key))
+            elif what == "sampler":
                 self.set_sampler(self._used_samplers.get(key, key))
             elif what == "reducer":
                 self.set_map(reducer=self._used_reducers.get(key, key))
@@ -235,15 +252,20 @@ class Controls:
         known_samplers = {name: kind.__name__ for name, kind in samplers.BY_NAME.items()}
         known_reducers = {name: kind().name for name, kind in reducers.BY_NAME.items()}
         spaces = SPACES if outputs else SPACES[:1]
+        asked = purposes.of(self._sampler)
         with self._channel.lock:
             self._channel.choices(
                 {
+                    "question": [{"key": p.key, "label": p.label} for p in purposes.PURPOSES],
                     "sampler": _offered(known_samplers, self._used_samplers),
                     "reducer": _offered(known_reducers, self._used_reducers),
                     "space": [{"key": name, "label": name} for name in spaces],
                     "dimensions": [{"key": str(n), "label": f"{n}-D"} for n in COMPONENTS],
                 },
                 {
+                    "question": "" if asked is None else asked.key,
+                    "shows": self._sampler.shows,
+                    "hides": self._sampler.hides,
                     "sampler": _key(self._sampler),
                     "reducer": _key(self._map.reducer),
                     "space": self.space,

@@ -25,7 +25,14 @@ export interface BarHandlers {
 }
 
 export class Bar {
-  readonly element = h("div", { class: "lw-bar", role: "toolbar", "aria-label": "Landscape" });
+  private readonly row = h("div", {
+    class: "lw-bar",
+    role: "toolbar",
+    "aria-label": "Landscape",
+  });
+  /** What the sampler can show, and what not. */
+  private readonly purpose = h("p", { class: "lw-purpose", "data-testid": "purpose" });
+  readonly element = h("div", {}, this.row, this.purpose);
   /** Goes into a second row as a whole: a status with a row of its own would be lost in it. */
   private readonly end = h("div", { class: "lw-bar-end" });
   private readonly selects = new Map<Chooser, HTMLSelectElement>();
@@ -65,7 +72,8 @@ export class Bar {
     beside: Partial<Record<Chooser, HTMLElement>>,
   ) {
     for (const [what, label] of [
-      ["sampler", "Samples"],
+      ["question", "Ask"],
+      ["sampler", "by"],
       ["space", "Distance"],
       ["reducer", "Map"],
       ["dimensions", "in"],
@@ -82,22 +90,24 @@ export class Bar {
       );
       const more = beside[what];
       if (what === "colour-by") this.end.append(field);
-      else this.element.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
+      else this.row.append(more ? h("span", { class: "lw-field-group" }, field, more) : field);
     }
     this.start.addEventListener("click", on.start);
     this.stop.addEventListener("click", on.stop);
     this.end.append(
       h("div", { class: "lw-work" }, this.start, this.stop, this.progress, this.status),
     );
-    this.element.append(this.end);
+    this.row.append(this.end);
   }
 
   drawChoices(): void {
-    for (const what of ["sampler", "space", "reducer", "dimensions"] as const) {
+    for (const what of ["question", "sampler", "space", "reducer", "dimensions"] as const) {
       const select = this.selects.get(what)!;
       options(select, this.state.choices(what), this.state.chosen(what));
       select.disabled = !this.state.alive;
     }
+    const [shows, hides] = [this.state.chosen("shows"), this.state.chosen("hides")];
+    this.purpose.textContent = this.purpose.title = shows && `Shows ${shows}. Not ${hides}.`;
     const known = Object.keys(this.state.columns);
     const columns = known.length ? known : [this.state.colourBy];
     options(

@@ -2,7 +2,8 @@
 
 import type { State } from "../state";
 import { h } from "../ui/dom";
-import type { Null, Readout, Trust } from "../wire";
+import { Meanings } from "../ui/meaning";
+import type { Choosable, Null, Readout, Trust } from "../wire";
 
 /** What the map may be compared with, as the kernel knows it and as a reader does. */
 export const NULLS: Record<string, string> = {
@@ -11,6 +12,14 @@ export const NULLS: Record<string, string> = {
   isotropic: "isotropic noise",
   walk: "random walks",
 };
+
+const WORM = "Why does my map look like a worm?";
+const WORMS =
+  "Samples along a path, a ray or a run of training are each other's neighbours, and a map of " +
+  "neighbours lays them out as a thread; one of principal components bends any long path, a " +
+  "random walk too, into an arch. Neither says anything of the loss. Compare with random walks: " +
+  "if they look the same, the shape is the sampler's. Where the points are few or the perplexity " +
+  "is small, t-SNE draws threads of anything.";
 
 const ICONS = { good: "✓", weak: "~", bad: "✕", info: "·" };
 
@@ -34,6 +43,7 @@ export class TrustPanel {
     { class: "lw-select lw-small", "data-testid": "compare-with" },
     ...Object.entries(NULLS).map(([key, label]) => h("option", { value: key }, label)),
   );
+  private readonly meanings = new Meanings();
   // Only this is drawn anew: the select keeps the focus and stays open while the work goes on.
   private readonly body = h("div");
   readonly element = h(
@@ -60,6 +70,7 @@ export class TrustPanel {
   constructor(
     private readonly state: State,
     compare: (kind: string) => void,
+    private readonly choose: (what: Choosable, key: string) => void,
   ) {
     this.select.addEventListener("change", () => compare(this.select.value));
   }
@@ -72,18 +83,59 @@ export class TrustPanel {
       this.body.replaceChildren(h("p", { class: "lw-quiet" }, "Measured once the map is there."));
       return;
     }
-    this.body.replaceChildren(
-      h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence),
-      compareWith === "nothing" ? plain(trust) : compared(trust, beside, NULLS[compareWith]!),
+    const [worm, why] = this.meanings.of(WORM, WORMS, (text) => h("p", { class: "lw-why" }, text));
+    this.meanings.keepingFocus(this.body, () =>
+      this.body.replaceChildren(
+        h("p", { class: `lw-verdict lw-${trust.level}` }, trust.sentence, ...this.better(trust)),
+        compareWith === "nothing"
+          ? plain(trust, this.meanings)
+          : compared(trust, beside, NULLS[compareWith]!, this.meanings),
+        h("p", { class: "lw-quiet lw-worm" }, worm, WORM),
+        why,
+      ),
     );
+  }
+
+  /** What to do instead of reading a map that says nothing. */
+  private better({ better }: Trust): (Node | string)[] {
+    if (!better || !this.state.alive) return [];
+    const button = h(
+      "button",
+      { class: "lw-better", type: "button", title: better.why, "data-testid": "better" },
+      better.label,
+    );
+    button.addEventListener("click", () => this.choose(better.what, better.key));
+    return [" ", button];
   }
 }
 
-function plain(trust: Trust): HTMLElement {
-  const rows = trust.readouts.map((readout) =>
-    h(
-      "tr",
-      { class: `lw-${readout.level}`, title: readout.sentence },
+/** A row whose meaning opens below it. */
+function explained(
+  meanings: Meanings,
+  { name, sentence }: Readout,
+  width: number,
+  attributes: Record<string, string>,
+  ...cells: HTMLElement[]
+): HTMLElement[] {
+  const [button, below] = meanings.of(name, sentence, (text) =>
+    h("tr", { class: "lw-meaning" }, h("td", { colspan: width }, text)),
+  );
+  const row = h(
+    "tr",
+    { ...attributes, title: sentence },
+    ...cells,
+    h("td", { class: "lw-ask" }, button),
+  );
+  return [row, below];
+}
+
+function plain(trust: Trust, meanings: Meanings): HTMLElement {
+  const rows = trust.readouts.flatMap((readout) =>
+    explained(
+      meanings,
+      readout,
+      5,
+      { class: `lw-${readout.level}` },
       icon(readout),
       h("th", { scope: "row" }, readout.name),
       h("td", { class: "lw-number" }, readout.value),
@@ -93,16 +145,23 @@ function plain(trust: Trust): HTMLElement {
   return h("table", { class: "lw-readouts" }, h("tbody", {}, ...rows));
 }
 
-function compared(trust: Trust, beside: Null | null, label: string): HTMLElement {
+function compared(
+  trust: Trust,
+  beside: Null | null,
+  label: string,
+  meanings: Meanings,
+): HTMLElement {
   const cells = (readout: Readout | null, pending: string) =>
     readout
       ? [icon(readout), h("td", { class: "lw-number", title: readout.word }, readout.value)]
       : [h("td", { class: "lw-icon" }), h("td", { class: "lw-number lw-quiet" }, pending)];
-  const rows = sideBySide(trust.readouts, beside?.trust?.readouts ?? []).map(
+  const rows = sideBySide(trust.readouts, beside?.trust?.readouts ?? []).flatMap(
     ({ name, map, other }) =>
-      h(
-        "tr",
-        { title: (map ?? other)!.sentence },
+      explained(
+        meanings,
+        (map ?? other)!,
+        6,
+        {},
         h("th", { scope: "row" }, name),
         ...cells(map, "–"),
         ...cells(other, beside?.trust ? "–" : "…"),
