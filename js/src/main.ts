@@ -247,7 +247,9 @@ class LandscapeView {
     follow(() => map.emphasise());
     follow(() => {
       map.followDrawing();
-      drawColourBar(page.colours, map.scale, map.counts, state.samples);
+      drawColourBar(page.colours, map.scale, map.counts, state.samples, state.off, (index) =>
+        state.toggle(index),
+      );
     });
   }
 

@@ -33,12 +33,23 @@ export function label(index: number, { kind: kinds, names }: Samples): string {
 
 const TRAINED = "θ*";
 
-/** What the legend calls those that are drawn as diamonds. */
+/** What the legend calls the star. */
+export const trainedName = ({ kind, names }: Samples): string => {
+  const name = names[kind.indexOf("trained")];
+  return name && name !== TRAINED ? `${name} (θ*)` : `trained weights ${TRAINED}`;
+};
+
+/** The user's models, by number, with their names. */
+export const modelsOf = ({ kind, names }: Samples): [number, string][] =>
+  Object.entries(names)
+    .map(([key, name]): [number, string] => [Number(key), name])
+    .filter(([index]) => kind[index] === "model");
+
+/** What the legend calls those that are drawn as diamonds, but for models. */
 export const kindsOfDiamonds = ({ kind: kinds, names }: Samples): string[] => [
   ...new Set(
     Object.keys(names)
       .map((index) => kinds[Number(index)]!)
-      .filter((kind) => kind !== "trained")
-      .map((kind) => (kind === "model" ? "model of yours" : kind)),
+      .filter((kind) => kind !== "trained" && kind !== "model"),
   ),
 ];

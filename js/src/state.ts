@@ -393,7 +393,23 @@ export class State {
   );
   /** The samples that are drawn beside the map: those selected, or what there is to see at first. */
   get followed(): readonly number[] {
-    return this.drawn.value;
+    const { off } = this;
+    return off.size ? this.drawn.value.filter((index) => !off.has(index)) : this.drawn.value;
+  }
+  private readonly switched = signal<{ of: Samples | null; off: ReadonlySet<number> }>({
+    of: null,
+    off: new Set(),
+  });
+  /** Models that are switched off in the legend; of other samples none is. */
+  get off(): ReadonlySet<number> {
+    const { of, off } = this.switched.value;
+    return of === this.samples ? off : NONE_OFF;
+  }
+  /** Switch a model off, or on again. */
+  toggle(index: number): void {
+    const off = new Set(this.off);
+    if (!off.delete(index)) off.add(index);
+    this.switched.value = { of: this.samples, off };
   }
   private readonly through = settled<readonly number[] | null>(() => {
     const { selected, samples, info } = this;
@@ -429,5 +445,7 @@ function settled<T>(follow: () => T): ReadonlySignal<T> {
     return last.value;
   });
 }
+
+const NONE_OFF: ReadonlySet<number> = new Set();
 
 type Listener = Parameters<Model["on"]>[1];

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { kindsOfDiamonds, label, shortLabel } from "../src/names";
+import { kindsOfDiamonds, label, modelsOf, shortLabel, trainedName } from "../src/names";
 import { describe } from "../src/panels/bar";
 import type { Progress } from "../src/wire";
 
@@ -56,5 +56,8 @@ test("a sample is called by its number, the name beside its diamond, and what it
     "#5",
   ]);
   expect(label(0, { ...samples, names: { 0: "decay 0.01" } })).toBe("decay 0.01, θ*");
-  expect(kindsOfDiamonds(samples)).toEqual(["minimum", falling, "model of yours"]);
+  expect(kindsOfDiamonds(samples)).toEqual(["minimum", falling]);
+  expect(modelsOf(samples)).toEqual([[4, "no decay, units matched"]]);
+  expect(trainedName(samples)).toBe("trained weights θ*");
+  expect(trainedName({ ...samples, names: { 0: "decay 0.01" } })).toBe("decay 0.01 (θ*)");
 });

@@ -47,7 +47,7 @@ def small(browser: Browser, url: str, kind: str, root: Path) -> Iterator[Landsca
         ),
         (
             "Interpolation([other], points=4, curve=False)",
-            ["model of yours"],
+            ["model 0", "model 0, units matched"],
             ["model 0", "model 0, units matched"],
             ["#4 model 0", "#8 model 0, units matched"],
         ),
@@ -71,6 +71,24 @@ def test_samples_are_called_what_they_are_in_legend_map_table_and_tooltip(
         small.point_at(small.pixels()[number])
         expect(small.part("map").locator(".lw-tooltip > :first-child")).to_have_text(row)
     small.page.mouse.move(2, 2)
+
+
+def test_a_model_is_switched_off_and_on_in_the_legend(small: LandscapeNotebook) -> None:
+    small.ask("setattr(w, 'sampler', lw.samplers.Models(other, names=['decay'], n=30))")
+    small.wait_until_done()
+    names = small.part("map").locator(".dot_text:visible")
+    button = small.page.locator(".lw-map-colours").get_by_role("button", name="decay")
+    small.select()
+    lines = small.page.locator(".lw-slice-legend .lw-legend-entry")
+    expect(lines.first).to_contain_text("decay")
+    for on in (False, True):
+        button.focus()
+        small.page.keyboard.press("Enter")
+        expect(button).to_have_attribute("aria-pressed", str(on).lower())
+        expect(button).to_be_focused()
+        small.draw()
+        assert [text for text in names.all_text_contents() if text] == ["decay"] * on
+        expect(lines).to_have_count(int(on))
 
 
 def test_what_descents_have_reached_is_a_minimum_only_where_the_kernel_says_so(

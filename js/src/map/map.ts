@@ -105,12 +105,15 @@ export class MapView {
 
   /** How each sample is drawn that has a place. */
   private looks(values: Float32Array): Known {
-    const { samples, evaluated } = this.state;
+    const { samples, evaluated, off } = this.state;
     if (this.known?.samples !== samples) this.known = knownOf(samples);
+    const { paths } = this.known;
     const looks = this.known.looks.slice();
+    const names = new Map(this.known.names);
+    for (const i of off) names.delete(i);
     this.counts = { hollow: 0, waiting: 0, minima: 0, placed: 0 };
     for (let i = 0; i < looks.length; i++) {
-      if (!Number.isFinite(this.points[2 * i]!)) {
+      if (!Number.isFinite(this.points[2 * i]!) || off.has(i)) {
         looks[i] = LOOK.none;
         continue;
       }
@@ -124,7 +127,7 @@ export class MapView {
       if (looks[i] === LOOK.waiting) this.counts.waiting++;
       if (looks[i] === LOOK.diamond) this.counts.minima++;
     }
-    return { ...this.known, looks };
+    return { samples, looks, names, paths };
   }
 
   private ball: Ball = ballOf(new Float32Array(0));
@@ -173,6 +176,7 @@ export class MapView {
   /** Find the pixels of every sample, for the gestures. */
   locate(): void {
     this.pixels = toPixels(this.plot, this.points);
+    for (const i of this.state.off) this.pixels[2 * i] = Number.NaN; // nobody points at it
     this.laid.value = this.laid.peek() + 1;
   }
 

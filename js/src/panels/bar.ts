@@ -3,7 +3,7 @@
 import { count, VIRIDIS } from "../draw/colours";
 import { starPath } from "../draw/geometry";
 import type { ColourScale } from "../map/map";
-import { kindsOfDiamonds, nameOf } from "../names";
+import { kindsOfDiamonds, modelsOf, nameOf, trainedName } from "../names";
 import type { State } from "../state";
 import { h, s } from "../ui/dom";
 import type { Choosable, Progress, Samples } from "../wire";
@@ -178,6 +178,8 @@ export function drawColourBar(
   scale: ColourScale | null,
   counts: Record<string, number>,
   samples: Samples,
+  off: ReadonlySet<number>,
+  toggle: (index: number) => void,
 ): void {
   if (!scale || !counts.placed) {
     host.replaceChildren();
@@ -196,15 +198,34 @@ export function drawColourBar(
     h("div", { class: "lw-gradient", style: `background:linear-gradient(to right, ${stops})` }),
     h("div", { class: "lw-ticks" }, ...ticks),
   );
-  const entries = [symbol("star", "trained weights θ*")];
+  const entries = [symbol("star", trainedName(samples))];
   for (const kind of kindsOfDiamonds(samples)) entries.push(symbol("minimum", kind));
+  for (const [index, name] of modelsOf(samples)) {
+    const button = h(
+      "button",
+      {
+        class: "lw-switch",
+        type: "button",
+        title: "Press to hide or show",
+        "aria-pressed": String(!off.has(index)),
+        "data-model": index,
+      },
+      symbol("minimum", name),
+    );
+    button.addEventListener("click", () => toggle(index));
+    entries.push(button);
+  }
   if (counts.hollow) entries.push(symbol("hollow", `not finite (${counts.hollow})`));
   if (counts.waiting) entries.push(symbol("waiting", `not evaluated yet (${counts.waiting})`));
+  const focused = document.activeElement;
+  const model = host.contains(focused) && (focused as HTMLElement).dataset.model;
   host.replaceChildren(
     h("div", { class: "lw-colour-name" }, scale.label),
     bar,
     h("div", { class: "lw-legend" }, ...entries),
   );
+  // A focus on what is gone would be the page's, and the next key the application's.
+  if (model) host.querySelector<HTMLElement>(`[data-model="${model}"]`)?.focus();
 }
 
 function symbol(kind: "star" | "minimum" | "hollow" | "waiting", label: string): HTMLElement {
