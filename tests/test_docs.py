@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import landscape_widgets as lw
 from landscape_widgets.geometry.seeded import SeededBasis
-from tests.models import digits, mlp
+from tests.models import digits, mlp, train
 
 REPOSITORY = Path(__file__).parents[1]
 LONG_RUNS = REPOSITORY / "docs" / "long-runs.md"
@@ -54,6 +54,19 @@ def test_the_snippets_of_a_page_run(page):
     names = {"lw": lw, "model": mlp(4), "data": digits(40), "val": digits(60)}
     for snippet in re.findall(r"```python\n(.*?)```", text, re.S):
         exec(compile(snippet, f"{page}.md", "exec"), names)
+
+
+def test_the_snippets_on_curvature_run():
+    text = (REPOSITORY / "docs" / "curvature.md").read_text(encoding="utf-8")
+    model, data = mlp(2), digits(40)
+    names = {"model": train(model, data, 30), "data": data}
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.S):
+        if "learning_coefficient" in snippet:  # whose chains take long
+            snippet = snippet.replace("()", "(lw.samplers.Langevin(chains=2, draws=9))")
+        exec(compile(snippet, "curvature.md", "exec"), names)
+    assert names["curvature"].sharpness == names["curvature"].eigenpairs.values[0]
+    assert names["along"].quadratic([0.0]).shape == (len(names["land"].cloud), 1)
+    assert len(names["found"].chains) == 2
 
 
 def test_the_layout_in_the_contributing_guide_names_each_file_of_the_package():

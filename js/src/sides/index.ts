@@ -1,6 +1,7 @@
 // The sides, in the order of their tabs. The first is shown where another cannot be.
 
 import { BasinsSide } from "./basins";
+import { CurvatureSide } from "./curvature";
 import { PlaneSide } from "./plane";
 import { PointSide } from "./point";
 import type { MakeSide } from "./side";
@@ -11,4 +12,5 @@ export const SIDES: readonly MakeSide[] = [
   (context) => new PlaneSide(context),
   (context) => new PointSide(context),
   (context) => new BasinsSide(context),
+  (context) => new CurvatureSide(context),
 ];

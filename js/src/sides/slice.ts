@@ -14,6 +14,7 @@ import { capitalised, h, listed, s } from "../ui/dom";
 import { Tooltip } from "../ui/tooltip";
 import { Asking } from "./asking";
 import { lowestLegend, lowestMarks } from "./lowest";
+import { QuadraticLayer } from "./quadratic";
 import { Question } from "./question";
 import type { Context, Side } from "./side";
 import { apart, type Line, linesOf } from "./slice_lines";
@@ -74,10 +75,12 @@ export class SliceSide implements Side {
 
   /** The easiest way beside the straight one. */
   private readonly easiest: Question<unknown>;
+  private readonly quadratics: QuadraticLayer;
 
   constructor(private readonly context: Context) {
     const words = { counted: "lines between samples", first: "looking for the easiest way" };
     this.easiest = new Question(context.state, "way", (raw) => raw, words);
+    this.quadratics = new QuadraticLayer(context);
   }
 
   async begin(): Promise<void> {
@@ -94,6 +97,7 @@ export class SliceSide implements Side {
     follow(() => asking.ask(this.lines.value));
     this.easiest.begin(follow, state.wayOf);
     follow(() => this.drawLayer(plot));
+    this.quadratics.begin();
     this.layer.addEventListener("pointermove", (event) => this.read(plot, event), { signal });
     this.layer.addEventListener("pointerleave", () => this.endReading(), { signal });
   }
@@ -131,9 +135,8 @@ export class SliceSide implements Side {
     entries.push(...wayEntry(this.context.state));
     const of = this.context.state.wayOf.value;
     if (of) entries.push(...this.easiest.status(of));
-    return note
-      ? [...entries, h("span", { class: "lw-note", "data-testid": "estimate" }, note)]
-      : entries;
+    if (note) entries.push(h("span", { class: "lw-note", "data-testid": "estimate" }, note));
+    return [...entries, ...this.quadratics.legend];
   }
 
   private draw(plot: Plot, drawing: Drawing): void {
@@ -201,7 +204,8 @@ export class SliceSide implements Side {
         s("text", { class: "lw-mark-name", x: x + 4, y: top + 13 }, text),
       );
     }
-    parts.push(...this.bands(plot), ...this.named(plot));
+    parts.push(...this.bands(plot), ...this.quadratics.curves(plot, this.lines.value.train));
+    parts.push(...this.named(plot));
     parts.push(...wayMarks(plot, this.context.state));
     parts.push(...lowestMarks(plot, this.lines.value.train, this.context.state));
     if (legend.length === 0 && samples.kind.length) {
