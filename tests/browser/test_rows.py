@@ -12,11 +12,13 @@ from tests.browser.test_slice import TRAIN
 
 pytestmark = pytest.mark.timeout(240)
 
-# A table that counts as large; no slices but those that are asked for, unless SECONDS says so.
+# A table that counts as large; no slices but those that are asked for, unless SECONDS says so, and
+# none is shown before something is selected.
 ROWS = """
 import numpy as np, landscape_widgets as lw
-from landscape_widgets.widget import channel, slices
+from landscape_widgets.widget import channel, slices, wire
 from tests.models import digits, mlp, train
+wire.opening = lambda land: []
 channel.SMALL, slices.PROFILE_SECONDS, slices.AT_ONCE = 1000, {seconds}, 1e9
 data = digits(60)
 model = train(mlp(8), data, 60)
@@ -65,5 +67,5 @@ def test_the_map_of_other_samples_has_their_slices(
     notebook.ask("setattr(w, 'sampler', lw.samplers.Subspace(n=30, radius=1.0))")
     notebook.wait_until_done()
     notebook.ask("setattr(w, 'selected', tuple(range(31)))")
-    expect(notebook.page.locator(".lw-slice-legend")).to_contain_text("median of 31")
+    expect(notebook.page.locator(".lw-slice-legend").first).to_contain_text("median of 31")
     notebook.wait_for_drawn(selected=list(range(31)), missing=0)
