@@ -20,6 +20,7 @@ import { Hand } from "./map/hand";
 import { MapView } from "./map/map";
 import { overlay } from "./map/overlay";
 import { Replay } from "./map/replay";
+import { TerrainLayer } from "./map/terrain";
 import { TurnButton } from "./map/turning";
 import { Page } from "./page";
 import { Bar, drawColourBar } from "./panels/bar";
@@ -64,6 +65,7 @@ class LandscapeView {
   private readonly settings: Settings;
   private readonly replay: Replay;
   private readonly turn = new TurnButton();
+  private readonly terrain: TerrainLayer;
   private readonly sides: readonly Side[];
   private readonly tabs: Tabs;
   private readonly page: Page;
@@ -112,6 +114,7 @@ class LandscapeView {
     const caption = new Caption(until);
     const penalty = new PenaltyPanel(state);
     this.replay = new Replay(until);
+    this.terrain = new TerrainLayer(state, this.replay);
     this.sides = SIDES.map((make) =>
       make({
         model,
@@ -128,6 +131,7 @@ class LandscapeView {
       bar: this.bar.element,
       settings: this.settings.element,
       turn: this.turn.element,
+      terrain: this.terrain.button,
       replay: this.replay.element,
       penalty: penalty.element,
       sides: this.tabs.element,
@@ -200,6 +204,7 @@ class LandscapeView {
     const map = new MapView(plot, marks, state, until);
     this.map.value = map;
     this.drawMap(map);
+    this.terrain.begin(follow, map);
     const hand = new Hand(state, map, this.replay, page.layer, page.tip);
     hand.begin(follow);
     follow(() => {

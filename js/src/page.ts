@@ -10,6 +10,7 @@ export interface Parts {
   bar: HTMLElement;
   settings: HTMLElement;
   turn: HTMLElement;
+  terrain: HTMLElement;
   replay: HTMLElement;
   penalty: HTMLElement;
   sides: HTMLElement;
@@ -69,7 +70,7 @@ export class Page {
         h(
           "div",
           { class: "lw-column" },
-          this.title,
+          h("div", { class: "lw-title-row" }, this.title, parts.terrain),
           this.map,
           this.colours,
           parts.penalty,

@@ -33,6 +33,7 @@ import {
   type Progress,
   type Quantity,
   type Samples,
+  type Terrain,
   type Trace,
   type Traits,
   type Trust,
@@ -60,6 +61,7 @@ const TRAITS: Record<keyof Traits, true> = {
   _asked: true,
   _progress: true,
   _trust: true,
+  _terrain: true,
   _info: true,
   _frames: true,
   _trace: true,
@@ -335,6 +337,19 @@ export class State {
   get trust(): Trust | null {
     const trust = this.traits._trust.value;
     return trust.readouts ? (trust as Trust) : null;
+  }
+  private readonly ground = computed<Terrain | null>(() => {
+    const raw = this.traits._terrain.value;
+    if (!raw?.losses) return null;
+    return { ...(raw as Terrain), losses: floats(raw.losses), certainty: floats(raw.certainty) };
+  });
+  /** The loss between the samples; null where the map does not tell it. */
+  get terrain(): Terrain | null {
+    return this.ground.value;
+  }
+  /** Why there is none; "" where that is not known yet. */
+  get terrainNote(): string {
+    return this.traits._terrain.value?.note ?? "";
   }
   get compareWith(): string {
     return this.traits.compare_with.value;

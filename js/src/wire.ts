@@ -73,6 +73,19 @@ export interface Null {
   trust: Trust | null;
 }
 
+/** The loss over the map; see trust/terrain.py. */
+export interface Terrain {
+  /** Of the grid: the least and the greatest x, and y. */
+  extent: [number, number, number, number];
+  size: number;
+  /** At each place of the grid, the first axis to the right and the slower. */
+  losses: Float32Array;
+  /** From 0 to 1. */
+  certainty: Float32Array;
+  /** R² on held-out samples. */
+  score: number;
+}
+
 export interface Samples {
   sampler: string[];
   kind: string[];
@@ -206,6 +219,7 @@ export interface Traits {
   _asked: Record<string, Asked>;
   _progress: Progress;
   _trust: Partial<Trust>;
+  _terrain: { note?: string } & Partial<Record<keyof Terrain, unknown>>;
   _info: MapInfo;
   _frames: DataView;
   _trace: Trace;

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from landscape_widgets.geometry.basis import FloatArray
-from landscape_widgets.landscape.map import Map
+from landscape_widgets.landscape.map import Map, places
 from landscape_widgets.landscape.results import Results
 from landscape_widgets.objective.objective import Objective
 from landscape_widgets.progress import (
@@ -21,6 +21,8 @@ from landscape_widgets.progress import (
 )
 from landscape_widgets.reducers.base import Frame
 from landscape_widgets.trust import Faithfulness, assess, scores
+from landscape_widgets.trust.terrain import SIZE, Terrain
+from landscape_widgets.trust.terrain import terrain as told_between
 
 SHARE = 0.8  # of the samples, of which each of the other maps is made
 
@@ -67,6 +69,14 @@ def judge(
         parameters=objective.size,
         seed=seed,
     )
+
+
+def terrain(shown: Map, results: Results, *, size: int = SIZE, seed: int = 0) -> Terrain:
+    """The loss between the samples of a map; see `trust.terrain.terrain`."""
+    assert results.cloud is not None
+    coordinates, losses = places(shown, len(results)), results.values["loss"]
+    paths = results.cloud.table["path"].to_numpy()
+    return told_between(coordinates, losses, paths, size=size, seed=seed)
 
 
 def distortion(shown: Map, points: FloatArray) -> FloatArray:

@@ -24,6 +24,7 @@ from landscape_widgets.progress import CancelCallback, Cancelled, ProgressCallba
 from landscape_widgets.reducers.base import Frame, Reducer
 from landscape_widgets.tracebacks import entries
 from landscape_widgets.trust import Faithfulness, nulls
+from landscape_widgets.trust.terrain import SIZE, Terrain
 
 
 @entries
@@ -196,6 +197,14 @@ class Landscape(Inspected):
         if seeds < 2:
             return found
         return found.agreeing(*self.agreement(seeds, progress=progress, cancelled=cancelled))
+
+    def terrain(self, size: int = SIZE) -> Terrain:
+        """The loss over a map of two dimensions, as far as its samples tell it.
+
+        `size` places along either axis. See `trust.terrain.terrain`; a ValueError is raised for a
+        map of three dimensions, and for fewer than twenty samples.
+        """
+        return faithfulness.terrain(self._map(), self.results, size=size, seed=self.seed)
 
     def agreement(
         self,

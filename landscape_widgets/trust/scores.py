@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -54,23 +55,54 @@ def heights(losses: FloatArray) -> FloatArray:
     return LossScale.of(losses).heights(losses)
 
 
-def readable(
+@dataclass(frozen=True)
+class HeldOut:
+    """What a map tells of the log loss of samples that it is not told the loss of.
+
+    Attributes
+    ----------
+    rows : array (K,) of int
+        Samples whose loss and place are finite.
+    target, predicted : arrays (K,)
+        Their log loss, and the mean of their ten nearest of the others.
+    """
+
+    rows: npt.NDArray[np.intp]
+    target: FloatArray
+    predicted: FloatArray
+
+    @property
+    def score(self) -> float:
+        """R²; NaN where there are too few to tell, or all are the same."""
+        if len(self.target) < 2 * FOLDS or np.ptp(self.target) == 0:
+            return float("nan")
+        wrong = ((self.target - self.predicted) ** 2).sum()
+        return float(1 - wrong / ((self.target - self.target.mean()) ** 2).sum())
+
+
+def held_out(
     features: FloatArray, losses: FloatArray, paths: npt.NDArray[np.int64], seed: int = 0
-) -> float:
-    """R² of the log loss predicted from `features` (N, d) by 10 neighbours, held out.
+) -> HeldOut:
+    """Predict the log loss from `features` (N, d) by 10 neighbours, held out.
 
     Whole paths are held out together: points of one path are neighbours because they followed one
     another, which says nothing about the loss. Samples off any path are held out at random.
     """
-    known = np.isfinite(losses) & np.isfinite(features).all(axis=1)
-    features, target, groups = features[known], heights(losses[known]), paths[known]
-    if len(target) < 2 * FOLDS or np.ptp(target) == 0:
-        return float("nan")
-    predicted = np.empty_like(target)
-    for train, test in _folds(groups, seed):
-        model = KNeighborsRegressor(min(NEIGHBOURS, len(train)))
-        predicted[test] = model.fit(features[train], target[train]).predict(features[test])
-    return float(1 - ((target - predicted) ** 2).sum() / ((target - target.mean()) ** 2).sum())
+    rows = np.flatnonzero(np.isfinite(losses) & np.isfinite(features).all(axis=1))
+    features, target, groups = features[rows], heights(losses[rows]), paths[rows]
+    predicted = np.full_like(target, np.nan)
+    if len(target) >= 2 * FOLDS:
+        for train, test in _folds(groups, seed):
+            model = KNeighborsRegressor(min(NEIGHBOURS, len(train)))
+            predicted[test] = model.fit(features[train], target[train]).predict(features[test])
+    return HeldOut(rows, target, predicted)
+
+
+def readable(
+    features: FloatArray, losses: FloatArray, paths: npt.NDArray[np.int64], seed: int = 0
+) -> float:
+    """R² of the log loss predicted from `features` (N, d) by 10 neighbours; see `held_out`."""
+    return held_out(features, losses, paths, seed).score
 
 
 def _folds(

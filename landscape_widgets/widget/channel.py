@@ -201,6 +201,10 @@ class Channel:
         told = {} if judged is None else {**wire.trust(judged, more), "better": better}
         self._show(_trust=told)
 
+    def terrain(self, found: dict[str, Any]) -> None:
+        """The loss between the samples of the map; empty until it is known."""
+        self._show(_terrain=found)
+
     def null(self, picture: dict[str, Any]) -> None:
         """A null beside the map; an empty one takes it away."""
         self._show(_null=picture)

@@ -8,6 +8,7 @@ from typing import Any
 from landscape_widgets.landscape.landscape import Landscape
 from landscape_widgets.progress import CancelCallback, Cancelled, Progress, ProgressCallback
 from landscape_widgets.trust import Faithfulness, nulls
+from landscape_widgets.trust.terrain import why_none
 from landscape_widgets.widget import purposes, wire
 from landscape_widgets.widget.channel import Channel
 
@@ -60,6 +61,7 @@ class Comparison:
         with self._channel.together():
             self._judged = None
             self._channel.trust(None)
+            self._channel.terrain({})
             self.take_away()
 
     def take_away(self) -> None:
@@ -72,7 +74,9 @@ class Comparison:
         """Tell how far the map can be trusted, but for how alike others are."""
         self._step(Progress("trust", 0, 1))
         self._judged = land.faithfulness(seeds=1)
-        self._publish(land, more=True)
+        with self._channel.together():
+            self._publish(land, more=True)
+            self._channel.terrain(_terrain(land))
 
     def compare(self, land: Landscape, cancelled: CancelCallback) -> None:
         """Tell how alike other maps of the same samples are, and lay the null beside this one."""
@@ -139,3 +143,18 @@ class Comparison:
 
     def _tell(self, progress: Progress) -> None:
         self._step(progress._replace(phase="null"))
+
+
+def _terrain(land: Landscape) -> dict[str, Any]:
+    """The loss between the samples of a map, or why it cannot be told."""
+    note = why_none(land.coordinates, land.losses)
+    found = None if note else land.terrain()
+    if found is None or not found.carries:
+        return {"note": note or "No terrain: the map does not carry the loss"}
+    return {
+        "extent": [*(float(edge) for axis in (found.x, found.y) for edge in axis[[0, -1]])],
+        "size": len(found.x),
+        "losses": wire.floats(found.losses),
+        "certainty": wire.floats(found.certainty),
+        "score": found.score,
+    }

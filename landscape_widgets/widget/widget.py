@@ -149,6 +149,7 @@ class LandscapeWidget(RetiringWidget):
     _asked: Any = traitlets.Dict().tag(sync=True)
     _progress: Any = traitlets.Dict().tag(sync=True)
     _trust: Any = traitlets.Dict().tag(sync=True)
+    _terrain: Any = traitlets.Dict().tag(sync=True)
     _info: Any = traitlets.Dict().tag(sync=True)
     _frames: Any = traitlets.Bytes().tag(sync=True)
     _trace: Any = traitlets.Dict().tag(sync=True)

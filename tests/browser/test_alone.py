@@ -118,6 +118,48 @@ def test_map_slice_lasso_colour_and_tabs_work_without_a_manager_of_widgets(
     expect(alone.part("plane-error")).to_contain_text("held out")
 
 
+def test_the_loss_is_shaded_between_the_samples_until_it_is_switched_off(
+    alone: AlonePage, widget: lw.LandscapeWidget
+) -> None:
+    found = widget.landscape.terrain()
+    assert found.carries
+    toggle, ground = alone.part("terrain-toggle"), alone.part("terrain")
+    expect(toggle).to_have_attribute("aria-pressed", "true")
+    expect(ground).to_be_visible()
+    assert alone.page.locator(".lw-terrain path").count() > 0
+
+    # The colours of the losses that Python tells, as opaque as they are certain.
+    heights = np.log10(widget.landscape.losses)
+    low, high = np.quantile(heights, [0.01, 0.99])
+    corners = widget.landscape.coordinates
+    middle, canvas = (corners.min(axis=0) + corners.max(axis=0)) / 2, ground.locator("canvas")
+    # Where it hardly changes by a place of the grid.
+    steps = np.stack(np.gradient(np.log10(found.losses)))
+    inner = np.abs(steps).max(axis=0) < 0.06 * (high - low)
+    inner &= (found.certainty > 0.4) & (
+        np.abs(found.x[:, None] - middle[0]) < np.ptp(corners[:, 0]) / 2
+    )
+    inner &= np.abs(found.y - middle[1]) < np.ptp(corners[:, 1]) / 2
+    chosen = np.argwhere(inner)[:: max(1, int(inner.sum()) // 20)]
+    assert len(chosen) >= 10
+    on_map = np.column_stack([found.x[chosen[:, 0]], found.y[chosen[:, 1]]])
+    pixels = places(alone, np.vstack([corners, on_map]))[len(corners) :]
+    seen = np.array(canvas.evaluate(COLOURS, pixels.tolist()))
+    for (i, j), (*rgb, opacity) in zip(chosen, seen, strict=True):
+        wanted = colour((np.log10(found.losses[i, j]) - low) / (high - low))
+        assert np.abs(np.array(rgb) - wanted).max() < 40
+        assert abs(opacity / 255 - 0.42 * found.certainty[i, j]) < 0.06
+
+    alone.part("colour-by").select_option("radius")
+    expect(ground).to_be_hidden()
+    expect(toggle).to_be_disabled()
+    alone.part("colour-by").select_option("loss")
+    expect(ground).to_be_visible()
+    toggle.click()
+    expect(ground).to_be_hidden()
+    expect(toggle).to_have_attribute("aria-pressed", "false")
+
+
 def test_a_page_without_a_kernel_says_so_and_goes_on_to_answer_the_hand(
     browser: Browser, widget: lw.LandscapeWidget
 ) -> None:

@@ -34,6 +34,8 @@ w = lw.LandscapeWidget(
 )
 w
 """
+# What lies over and under the samples.
+HIDDEN = ".lw-layer, .lw-tooltip, .lw-terrain { visibility: hidden; }"
 # The same picture by bqplot, filled by Python.
 BQPLOT = """
 import ipywidgets, numpy as np
@@ -196,7 +198,7 @@ def test_the_canvas_looks_as_marks_of_bqplot_do(
     large.page.mouse.move(2, 2)
     large.draw()
     _, (width, height) = large._map_box()
-    hidden = large.page.add_style_tag(content=".lw-layer, .lw-tooltip { visibility: hidden; }")
+    hidden = large.page.add_style_tag(content=HIDDEN)
     try:
         canvas = picture(large, large.part("map"))
         large.run_new_cell(BQPLOT.format(width=width, height=height, selected=selected))
