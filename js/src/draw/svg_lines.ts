@@ -17,7 +17,7 @@ const ALPHAS: readonly Tick[] = [-0.5, 0, 0.5, 1, 1.5].map((at) => ({
   text: String(at).replace("-", "−"),
 }));
 const NAME = "α, from the trained weights (0) to the sample (1)";
-const OFFSET = { x: 32, y: 50 }; // px from an axis to its name
+const OFFSET = { x: 34, y: 50 }; // px from an axis to its name, as bqplot lays it out
 const TICK = 6; // px
 // From where a text is placed to its baseline, as d3's axes have it.
 const [BELOW, BESIDE] = ["0.71em", "0.32em"];
@@ -96,7 +96,7 @@ export class SvgLines implements Lines {
       ];
     });
     const place = { x: left + width / 2, y: bottom + OFFSET.x };
-    return [...ticks, s("text", { ...place, dy: BELOW }, NAME)];
+    return [...ticks, s("text", place, NAME)];
   }
 
   private upwards(): SVGElement[] {

@@ -3,8 +3,9 @@
 import { computed, signal } from "@preact/signals-core";
 
 import { viridis } from "../draw/colours";
+import { contour, levels } from "../draw/contours";
 import { heights, lossTicks } from "../draw/loss_scale";
-import { between, contour, levels } from "../draw/plane_geometry";
+import { between } from "../draw/plane_geometry";
 import type { Rect } from "../draw/scales";
 import type { State } from "../state";
 import { h, s } from "../ui/dom";
