@@ -171,9 +171,13 @@ def test_a_page_without_a_kernel_says_so_and_goes_on_to_answer_the_hand(
     alone.wait_for_drawn(hovered=5, lines=2)
     alone.page.set_viewport_size({"width": 1366, "height": 768})
     alone.page.wait_for_function(
-        "() => document.querySelector('[data-testid=map]').clientWidth > 640"
+        """() => {
+          const root = document.querySelector('.lw-root');
+          const {clientWidth} = document.querySelector('[data-testid=map]');
+          return root.clientWidth > 1300 && root.dataset.drawing === undefined
+            && JSON.parse(root.dataset.drawn).width === clientWidth;
+        }"""
     )
-    alone.wait_for_drawn()
     alone.page.mouse.move(*places(alone, widget.landscape.coordinates)[7])
     alone.wait_for_drawn(hovered=7)
     alone.page.close()
