@@ -176,7 +176,7 @@ def test_stop_lets_go_of_a_plane_that_waits(widget):
     assert work(widget)["state"] == "stopped"
     say(widget, "slices", indices=[8])
     widget.wait(60)
-    assert state(widget, "answers") == {}
+    assert "plane" not in state(widget, "answers")
 
 
 def test_a_plane_comes_before_slices_that_nobody_has_asked_for(model, monkeypatch):
