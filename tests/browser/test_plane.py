@@ -47,7 +47,8 @@ def test_the_plane_shows_the_losses_between_two_samples(notebook: LandscapeNoteb
     toggle.click()
     expect(notebook.part("plane-error")).to_contain_text("held out", timeout=30_000)
     expect(notebook.part("plane-status")).to_have_count(0, timeout=30_000)
-    expect(notebook.page.get_by_text("Loss on the plane through θ*, M1 and M2")).to_be_visible()
+    title = "Loss on the plane through θ*, M1 and M2"
+    expect(notebook.page.get_by_text(title, exact=True)).to_be_visible()
     star, first, second = places(notebook)
     low, high = np.log10(notebook.ask("w.landscape.to_frame().loss.quantile([.01, .99]).tolist()"))
     for a, b in ((0.5, 0.5), (0.25, 0.9), (0.9, -0.3)):
