@@ -47,6 +47,7 @@ class Hessian:
     def __init__(self, loss: DifferentiableLoss, *, stochastic: bool) -> None:
         self.loss, self.stochastic = loss, stochastic
         self._twin: Hessian | None = None
+        self.is_twin = False  # in float64, of a model whose data are in float32
 
     def at(self, theta: Tensor, *, keep: bool) -> HessianProduct:
         """Products with the Hessian at θ (P,): v (P,) → H v (P,).
@@ -87,6 +88,7 @@ class Hessian:
                 *found, self.loss.split, around=self.loss.around, statistics=self.loss.statistics
             )
             self._twin = Hessian(of_twin, stochastic=self.stochastic)
+            self._twin.is_twin = True
         with self._twin.loss.around(), self._twin.loss.inplace.with_buffers(moved):
             return self._twin.at(theta.double(), keep=True)
 
@@ -109,6 +111,7 @@ class Hessian:
         """The model and its data as the R-operator wants them, if it is of that kind."""
         if (
             not isinstance(self.loss.function, MeanLoss)
+            or self.is_twin
             or self.stochastic
             or self.loss.inplace.prepare is not None
             or self.loss.inplace.keeps
