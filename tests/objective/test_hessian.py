@@ -141,3 +141,12 @@ def test_the_top_eigenvalues_of_a_network_are_those_of_its_dense_hessian():
 
     dense = torch.autograd.functional.hessian(loss_at, double.anchor)
     np.testing.assert_allclose(found.values, np.linalg.eigvalsh(dense)[::-1][:5], rtol=2e-6)
+
+
+def test_products_in_float64_are_to_be_had_where_little_memory_is_left(monkeypatch):
+    objective = Objective(mlp(), digits(50))
+    monkeypatch.setattr("landscape_widgets.objective.hessian.graph_allowance", lambda device: 0)
+    v = torch.randn(objective.size, dtype=torch.float64)
+    found = objective.exact_hessian(objective.anchor)(v)
+    expected = objective.hessian(objective.anchor, keep=False)(v.float())
+    assert torch.allclose(found.float(), expected, rtol=1e-3, atol=1e-5)
