@@ -42,12 +42,10 @@ class Hessian:
     loss
     stochastic : bool
         Whether the model draws random numbers.
-    chain : bool
-        Whether to look for a chain of layers; not in a copy in float64, whose data are not.
     """
 
-    def __init__(self, loss: DifferentiableLoss, *, stochastic: bool, chain: bool = True) -> None:
-        self.loss, self.stochastic, self.chain = loss, stochastic, chain
+    def __init__(self, loss: DifferentiableLoss, *, stochastic: bool) -> None:
+        self.loss, self.stochastic = loss, stochastic
         self._twin: Hessian | None = None
         self.is_twin = False  # in float64, of a model whose data are in float32
 
@@ -89,7 +87,7 @@ class Hessian:
             of_twin = DifferentiableLoss(
                 *found, self.loss.split, around=self.loss.around, statistics=self.loss.statistics
             )
-            self._twin = Hessian(of_twin, stochastic=self.stochastic, chain=False)
+            self._twin = Hessian(of_twin, stochastic=self.stochastic)
             self._twin.is_twin = True
         with self._twin.loss.around(), self._twin.loss.inplace.with_buffers(moved):
             return self._twin.at(theta.double(), keep=True)
