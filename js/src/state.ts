@@ -1,13 +1,11 @@
 // What is known, as signals: whoever reads it in an effect draws again once it is another. What
 // follows from it is computed once, and only where somebody looks.
 
-import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
+import { computed, signal } from "@preact/signals-core";
 
 import type { Estimates } from "./draw/band";
 import { LOG, type LossScale } from "./draw/loss_scale";
-import type { Lasso } from "./history";
 import { nameOf } from "./names";
-import { Paced } from "./pace";
 import {
   formula,
   lowestOf,
@@ -18,147 +16,12 @@ import {
   penalisedRows,
   penalties,
 } from "./penalty";
-import { type Rows, Table } from "./tables";
+import { Received, settled } from "./received";
 import { type Basins, basinsOf, type Way, wayOf } from "./ways";
-import {
-  type Asked,
-  type Choice,
-  type Choosable,
-  type Field,
-  floats,
-  floatsByName,
-  type MapInfo,
-  type Model,
-  type Null,
-  type Progress,
-  type Quantity,
-  type Samples,
-  type Terrain,
-  type Trace,
-  type Traits,
-  type Trust,
-} from "./wire";
-
-/** Each trait that is read. */
-const TRAITS: Record<keyof Traits, true> = {
-  selected: true,
-  colour_by: true,
-  compare_with: true,
-  quantity: true,
-  l1: true,
-  l2: true,
-  tensors: true,
-  _points: true,
-  _columns: true,
-  _evaluated: true,
-  _samples: true,
-  _frame: true,
-  _glide: true,
-  _alphas: true,
-  _profiles: true,
-  _estimates: true,
-  _answers: true,
-  _asked: true,
-  _progress: true,
-  _trust: true,
-  _terrain: true,
-  _info: true,
-  _frames: true,
-  _trace: true,
-  _lassos: true,
-  _null: true,
-  _choices: true,
-  _chosen: true,
-  _settings: true,
-};
-const NAMES = Object.keys(TRAITS) as (keyof Traits)[];
+import { floats, floatsByName, type Null, type Quantity, type Samples, type Terrain } from "./wire";
 
 /** What one view knows; its readers are effects of that view. */
-export class State {
-  private readonly traits: { [Name in keyof Traits]: Signal<Traits[Name]> };
-  private readonly table = new Table();
-  /** Tables that came row by row, where they are too large to come as a whole. */
-  private readonly rows = signal<Table["values"]>(null);
-  private readonly coming: Paced;
-  private readonly living: Signal<boolean>;
-
-  constructor(
-    private readonly model: Model,
-    until: AbortSignal,
-  ) {
-    this.traits = Object.fromEntries(
-      NAMES.map((name) => [name, signal(model.get(name))]),
-    ) as unknown as typeof this.traits;
-    this.living = signal(model.send !== undefined);
-    this.coming = new Paced(() => {
-      this.rows.value = this.table.values;
-    }, until);
-    // All that came in one message is there when the first trait of it says that it is another.
-    const changed = () => batch(() => this.take());
-    for (const name of NAMES) model.on(`change:${name}`, changed);
-    until.addEventListener("abort", () => {
-      for (const name of NAMES) model.off(`change:${name}`, changed);
-    });
-    this.on(
-      "msg:custom",
-      (content, buffers) => {
-        if (content.type !== "rows") return;
-        this.table.take(content as unknown as Rows, buffers);
-        this.coming.ask();
-      },
-      until,
-    );
-  }
-
-  /** Listen to the model for as long as the view is there. */
-  on(event: string, callback: Listener, until: AbortSignal): void {
-    this.model.on(event, callback);
-    until.addEventListener("abort", () => this.model.off(event, callback));
-  }
-
-  private take(): void {
-    const before = this.traits._profiles.peek();
-    for (const name of NAMES) (this.traits[name] as Signal).value = this.model.get(name);
-    if (this.traits._progress.peek()?.state !== "running") this.coming.flush();
-    const profiles = this.traits._profiles.peek();
-    if (profiles === before) return;
-    const [first] = Object.values(profiles ?? {});
-    this.table.came(floats(first).length);
-    this.rows.value = this.table.values;
-  }
-
-  /** Whether there is a kernel; where there is none, nothing is sent. */
-  get alive(): boolean {
-    return this.living.value;
-  }
-  set alive(alive: boolean) {
-    this.living.value = alive;
-  }
-
-  send(content: unknown): void {
-    if (this.living.peek()) this.model.send?.(content);
-  }
-
-  /** Change what both sides know. */
-  set(values: {
-    selected?: readonly number[];
-    _lassos?: readonly Lasso[];
-    colour_by?: string;
-    compare_with?: string;
-    quantity?: string;
-    l1?: number;
-    l2?: number;
-    tensors?: string;
-  }): void {
-    batch(() => {
-      for (const [name, value] of Object.entries(values)) this.model.set(name, value);
-    });
-    if (this.living.peek()) this.model.save_changes();
-  }
-
-  get points(): Float32Array {
-    return floats(this.traits._points.value);
-  }
+export class State extends Received {
   private readonly named = computed(() => floatsByName(this.traits._columns.value));
   private readonly weighed = computed<Record<string, Float32Array>>(() => {
     const { norms, penalty, basins } = this;
@@ -233,29 +96,6 @@ export class State {
     const { penalty } = this;
     return nameOf(column) + (penalty && column === "loss" ? ` + ${formula(penalty)}` : "");
   }
-  get evaluated(): Float32Array {
-    return floats(this.traits._evaluated.value);
-  }
-  get samples(): Samples {
-    return this.traits._samples.value;
-  }
-  /** Counts the times that points came. */
-  get frame(): number {
-    return this.traits._frame.value;
-  }
-  /** Whether the points that came last are to glide to their places. */
-  get glides(): boolean {
-    return this.traits._glide.value;
-  }
-  get frames(): Float32Array {
-    return floats(this.traits._frames.value);
-  }
-  get trace(): Trace {
-    return this.traits._trace.value;
-  }
-  get alphas(): number[] {
-    return this.traits._alphas.value;
-  }
   private readonly sliced = computed(
     () => this.rows.value ?? floatsByName(this.traits._profiles.value),
   );
@@ -287,17 +127,6 @@ export class State {
   /** Null where slices are from all of the data. */
   get estimates(): Estimates | null {
     return this.estimated.value;
-  }
-  /** What came last as the answer to a question of this name, as it came. */
-  answer(name: string): Record<string, unknown> | null {
-    return this.traits._answers.value?.[name] ?? null;
-  }
-  /** How far the answer is. */
-  asked(name: string): Asked | null {
-    return this.traits._asked.value?.[name] ?? null;
-  }
-  get progress(): Progress {
-    return this.traits._progress.value;
   }
   private readonly turned = settled<Penalty>(() => ({
     l1: this.traits.l1.value ?? 0,
@@ -334,10 +163,6 @@ export class State {
   }
   /** ‖θ‖₁ along the slices that it was asked for one by one. */
   readonly normRows = signal<ReadonlyMap<number, Float32Array>>(new Map());
-  get trust(): Trust | null {
-    const trust = this.traits._trust.value;
-    return trust.readouts ? (trust as Trust) : null;
-  }
   private readonly ground = computed<Terrain | null>(() => {
     const raw = this.traits._terrain.value;
     if (!raw?.losses) return null;
@@ -346,13 +171,6 @@ export class State {
   /** The loss between the samples; null where the map does not tell it. */
   get terrain(): Terrain | null {
     return this.ground.value;
-  }
-  /** Why there is none; "" where that is not known yet. */
-  get terrainNote(): string {
-    return this.traits._terrain.value?.note ?? "";
-  }
-  get compareWith(): string {
-    return this.traits.compare_with.value;
   }
   private readonly compared = computed<Null | null>(() => {
     const raw = this.traits._null.value;
@@ -383,24 +201,6 @@ export class State {
   /** What that is called where it is shown with what it is on the validation data. */
   get quantityName(): string {
     return this.quantity.label.replace(/^training /, "");
-  }
-  get info(): MapInfo {
-    return this.traits._info.value;
-  }
-  choices(name: Choosable): Choice[] {
-    return this.traits._choices.value?.[name] ?? [];
-  }
-  chosen(name: Choosable | "shows" | "hides"): string {
-    return this.traits._chosen.value?.[name] ?? "";
-  }
-  settings(name: "sampler" | "reducer"): Field[] {
-    return this.traits._settings.value?.[name] ?? [];
-  }
-  get colourBy(): string {
-    return this.traits.colour_by.value;
-  }
-  get selected(): number[] {
-    return this.traits.selected.value;
   }
   private readonly opening = settled<readonly number[]>(() => this.info.opening ?? []);
   private readonly drawn = computed(() =>
@@ -436,9 +236,6 @@ export class State {
   get planePair(): readonly [number, number] | null {
     return this.through.value as readonly [number, number] | null;
   }
-  get lassos(): Lasso[] {
-    return this.traits._lassos.value;
-  }
   /** The sample that was pointed at last. */
   readonly pointed = signal(-1);
   private readonly over = computed(() =>
@@ -450,17 +247,4 @@ export class State {
   }
 }
 
-/** What follows from signals, as small as it is: another only where it says something else. */
-function settled<T>(follow: () => T): ReadonlySignal<T> {
-  let last: { value: T; text: string } | undefined;
-  return computed(() => {
-    const value = follow();
-    const text = JSON.stringify(value);
-    if (last?.text !== text) last = { value, text };
-    return last.value;
-  });
-}
-
 const NONE_OFF: ReadonlySet<number> = new Set();
-
-type Listener = Parameters<Model["on"]>[1];
