@@ -101,13 +101,21 @@ def picture(notebook: LandscapeNotebook, part: Locator) -> FloatArray:
         """async (part) => {
           await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
           const { x, y } = part.getBoundingClientRect();
-          part.style.translate = `${Math.round(x) - x}px ${Math.round(y) - y}px`;
+          // Not by a transform: what lies at a fraction of a pixel is painted at the nearest whole
+          // one as it is, and between two where it is transformed.
+          part.style.position = "relative";
+          part.style.left = `${Math.round(x) - x}px`;
+          part.style.top = `${Math.round(y) - y}px`;
         }"""
     )
     try:
         return notebook.picture(part)
     finally:
-        part.evaluate("(part) => { part.style.translate = ''; }")
+        part.evaluate(
+            """({ style }) => {
+              style.position = style.left = style.top = '';
+            }"""
+        )
 
 
 def test_many_samples_are_drawn_without_an_element_for_each(large: LandscapeNotebook) -> None:
