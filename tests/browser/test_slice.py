@@ -203,7 +203,8 @@ def test_a_median_of_slices_that_are_still_missing_says_so_and_so_does_the_statu
         """() => {
           const parts = document.querySelectorAll('.lw-status, .lw-slice-legend');
           window.shown = new Set();
-          const see = () => parts.forEach((part) => window.shown.add(part.textContent));
+          const see = () => document.querySelectorAll('.lw-status, .lw-slice-legend > *')
+            .forEach((part) => window.shown.add(part.textContent));
           const options = {childList: true, characterData: true, subtree: true};
           parts.forEach((part) => new MutationObserver(see).observe(part, options));
         }"""
