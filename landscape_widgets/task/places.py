@@ -240,8 +240,15 @@ class OfMode(Place):
         self.attributes["training"] = self.saved
 
 
+def _is_ours(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).partition(".")[0] == __package__.partition(".")[0]
+
+
 class OfHooks(Place):
-    """Hooks of modules that have none: some models register theirs as they are first called."""
+    """Hooks of modules that have none: some models register theirs as they are first called.
+
+    Those of this package, which watch a call, stay.
+    """
 
     def __init__(self, path: str, registries: list[dict[Any, Any]]) -> None:
         super().__init__(path)
@@ -250,15 +257,25 @@ class OfHooks(Place):
     def take(self) -> None:
         self.registries = [registry for registry in self.registries if not registry]
 
+    def _theirs(self) -> set[int]:
+        """Numbers of hooks that are not ours; a hook has the same in all registries."""
+        if not any(self.registries):
+            return set()
+        entries = [entry for registry in self.registries for entry in registry.items()]
+        ours = {key for key, hook in entries if _is_ours(hook)}
+        return {key for key, _ in entries} - ours
+
     def moved(self) -> bool:
-        return any(self.registries)
+        return bool(self._theirs())
 
     def differs(self) -> bool:
         return self.moved()
 
     def put_back(self) -> None:
+        theirs = self._theirs()
         for registry in self.registries:
-            registry.clear()
+            for key in theirs & registry.keys():
+                del registry[key]
 
 
 class OfSlots(Holder):

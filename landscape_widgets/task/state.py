@@ -164,7 +164,7 @@ class State:
             differs = place.differs()
             if not (differs or place.moved() or place.is_used_up):
                 continue
-            if isinstance(place, OfHooks):  # ours, too, while a call is watched
+            if isinstance(place, OfHooks):  # a model may register its own at each call
                 place.begin_anew()
                 continue
             if differs and id(place) not in self._declared:
