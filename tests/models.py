@@ -42,3 +42,26 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.norm(self.conv(x.view(-1, 1, 8, 8))))
         return self.head(self.drop(x.flatten(1)))
+
+
+class _Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient
+
+
+class OnceDifferentiable(nn.Module):
+    """The square of a linear layer, with a gradient and no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def forward(self, x):
+        return _Square.apply(self.layer(x))

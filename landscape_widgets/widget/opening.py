@@ -54,11 +54,7 @@ def opening_plane(land: Landscape) -> list[int]:
 
 
 def _named(cloud: Cloud, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Those of `rows` with a name on the map; see `isDiamond` in js/src/names.ts."""
+    """Those of `rows` with a name on the map."""
+    rows = rows[np.isin(rows, list(cloud.names))]
     kinds = cloud.table["kind"].to_numpy()[rows]
-    descended = np.zeros(len(rows), dtype=bool)
-    if "ending" in cloud.table:
-        told = cloud.table["ending"].fillna("").ne("").to_numpy()[rows]
-        descended = (kinds == "end") & told
-    groups = (kinds == "minimum", kinds == "model", descended)
-    return np.concatenate([rows[group] for group in groups])
+    return np.concatenate([rows[kinds == kind] for kind in ("minimum", "model", "end")])

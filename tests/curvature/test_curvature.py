@@ -9,7 +9,7 @@ from torch import nn
 from landscape_widgets import Landscape
 from landscape_widgets.progress import Cancelled
 from landscape_widgets.samplers import Interpolation, Rays, Subspace
-from tests.models import ConvNet, digits, mlp, train
+from tests.models import ConvNet, OnceDifferentiable, digits, mlp, train
 
 F = nn.functional
 
@@ -160,27 +160,8 @@ def test_it_needs_no_samples_tells_more_and_more_and_keeps_what_it_has_when_it_i
 
 
 def test_a_loss_without_a_second_derivative_says_so_and_has_a_critical_sharpness():
-    class Once(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x.square()
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx, gradient):
-            return 2 * ctx.saved_tensors[0] * gradient
-
-    class Squares(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(3, 1)
-
-        def forward(self, x):
-            return Once.apply(self.layer(x))
-
     torch.manual_seed(0)
-    land = Landscape(Squares(), (torch.randn(20, 3), torch.ones(20, 1)), metrics=[])
+    land = Landscape(OnceDifferentiable(), (torch.randn(20, 3), torch.ones(20, 1)), metrics=[])
     with pytest.raises(ValueError, match="second derivative"):
         land.curvature()
     assert land.critical_sharpness().value > 0

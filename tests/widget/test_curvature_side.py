@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import landscape_widgets as lw
-from tests.models import digits, mlp, train
+from tests.models import OnceDifferentiable, digits, mlp, train
 from tests.widget.page import floats, say, state
 
 DATA = digits(120)
@@ -90,29 +89,10 @@ def test_the_learning_coefficient_comes_with_what_is_wrong_with_its_chains(monke
 
 
 def test_where_there_is_no_hessian_the_critical_sharpness_stands_in():
-    class Once(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x.square()
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx, gradient):
-            return 2 * ctx.saved_tensors[0] * gradient
-
-    class Squares(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer = nn.Linear(3, 1)
-
-        def forward(self, x):
-            return Once.apply(self.layer(x))
-
     torch.manual_seed(0)
     data = torch.randn(20, 3), torch.ones(20, 1)
     widget = lw.LandscapeWidget(
-        Squares(), data, sampler=lw.samplers.Subspace(n=10), reducer="pca", metrics=[]
+        OnceDifferentiable(), data, sampler=lw.samplers.Subspace(n=10), reducer="pca", metrics=[]
     )
     widget.wait(60)
     told, work = asked(widget, 0)
